@@ -1,0 +1,17 @@
+# Build.
+FROM rust:1-slim-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends cmake g++ make \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --package portcullis
+
+# Run: no shell, no package manager, no root.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/portcullis /usr/local/bin/portcullis
+COPY --from=build /src/rules /etc/portcullis/rules
+COPY --from=build /src/examples/quickstart/portcullis.toml /etc/portcullis/portcullis.toml
+EXPOSE 8080 8443 9090
+ENTRYPOINT ["/usr/local/bin/portcullis"]
+CMD ["run", "--config", "/etc/portcullis/portcullis.toml"]

@@ -1,0 +1,227 @@
+//! Does the cost of a decision grow with the policy?
+//!
+//! One request of a browser, on the ordinary path: no rule holds for it. Three policies with as many routes as
+//! rules, whose conditions are of every kind in the same proportions and half of which belong to a route; then
+//! two policies whose rules name one network each. At the end the ratios, measured in turns so that whatever
+//! else the machine does falls on both sides alike: the first is to stay below 1.20, the second below 1.05.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench of a policy that does not build is stopped")]
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use portcullis_fingerprint::{ClientHello, HelloLimits, Ja3Hash, Ja4, Scan, record::scan};
+use portcullis_intel::{AddressFacts, Asn, Country};
+use portcullis_policy::model::{
+    Action, Case, Listed, Mode, Parts, Route, RouteMatch, Rule, TextPattern, Thresholds, When,
+};
+use portcullis_policy::{RuleSet, Score};
+use portcullis_signals::{
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Expectation, Facts, Http, Outcomes, RequestHead, Tls,
+    TlsVersion, UnixSeconds,
+};
+
+const HEADERS: [(&str, &str); 13] = [
+    ("host", "api7.shop.example"),
+    ("sec-ch-ua", "\"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\", \"Google Chrome\";v=\"140\""),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", "\"Linux\""),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    ),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("sec-fetch-site", "same-origin"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    ("referer", "https://api7.shop.example/v1/"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-GB,en;q=0.9"),
+    ("x-client", "web"),
+];
+
+/// Hands the facts of one request to `read`.
+fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
+    let hello = include_bytes!("../fuzz/seeds/client_hello/chromium");
+    let Ok(Scan::Complete { handshake, .. }) = scan(hello, HelloLimits::default()) else {
+        panic!("the hello is not whole");
+    };
+    let hello = ClientHello::parse(&handshake).unwrap();
+    let headers: HeaderMap =
+        HEADERS.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+    let request = CanonicalRequest::of(&RequestHead {
+        method: &Method::GET,
+        path: "/v1/section7/orders/4711",
+        query: None,
+        authority: None,
+        version: Version::HTTP_11,
+        headers: &headers,
+        raw: None,
+    });
+    let client: IpAddr = [198, 51, 100, 7].into();
+    let mut network = AddressFacts::bare(client);
+    network.asn = Some(Asn(64511));
+    network.country = Country::new(*b"SE");
+    let tls = Tls {
+        version: TlsVersion::Tls13,
+        hello: &hello,
+        ja3: Ja3Hash::of(&hello),
+        ja4: Ja4::of(&hello),
+        resumed: false,
+    };
+    read(&Facts {
+        at: UnixSeconds(1_800_000_000),
+        request: &request,
+        http: Http::Two,
+        tls: Some(tls),
+        client: ClientAddr(client),
+        network: &network,
+        claim: Claim::of(HEADERS[4].1.as_bytes()),
+        caller: Caller::default(),
+        ban: None,
+        behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100 },
+        outcomes: Outcomes { attempts: 40, failures: 2 },
+        limits: &[],
+    })
+}
+
+fn route(number: usize) -> Route {
+    let mut route = Route::bare(&format!("route {number}"));
+    route.matches = RouteMatch {
+        hosts: vec![format!("api{}.shop.example", number % 10).as_str().into()],
+        paths: vec![format!("/v1/section{number}/orders/{{order}}").as_str().into()],
+        methods: vec![Method::GET],
+    };
+    let score = Score::thousandths;
+    route.thresholds =
+        Thresholds { throttle: Some(score(300)), challenge: Some(score(500)), block: Some(score(900)), ban: None };
+    route.weights.signals.fill(score(200));
+    route.expectation = Expectation { address_per_minute: 60, prefix_per_minute: 240, prior_answers: 10 };
+    route
+}
+
+fn pattern(pieces: &[&str], case: Case) -> TextPattern {
+    TextPattern { pieces: pieces.iter().map(|piece| (*piece).into()).collect(), case }
+}
+
+/// One of ten kinds of rule, none of which holds for the request.
+fn when(number: usize) -> When {
+    let small = u32::try_from(number).unwrap();
+    let [_, _, high, low] = small.to_be_bytes();
+    let mut when = When::default();
+    match number % 10 {
+        0 => when.ip = vec![format!("10.{high}.{low}.0/24").parse().unwrap()],
+        1 => when.asn = vec![Asn(small)],
+        2 => when.ja4 = vec![format!("t13d1516h2_{small:012x}_02713d6af862").parse().unwrap()],
+        3 => when.ja3 = vec![Ja3Hash([low; 16])],
+        4 => when.user_agent = vec![pattern(&[&format!("tool-{number}/1.0")], Case::Insensitive)],
+        5 => when.user_agent = vec![pattern(&["", &format!("crawler-{number}"), ""], Case::Insensitive)],
+        6 => when.path = vec![pattern(&[&format!("/internal/{number}/"), ""], Case::Sensitive)],
+        7 => {
+            when.header =
+                vec![(HeaderName::from_static("x-client"), pattern(&[&format!("batch-{number}")], Case::Sensitive))]
+        }
+        8 => when.country = vec![Country::new([b'A' + low % 18, b'A' + high % 26]).unwrap()],
+        _ => when.ip = vec![format!("2001:db8:{small:x}::/48").parse().unwrap()],
+    }
+    when
+}
+
+fn rule(route: Option<u32>, when: When) -> Rule {
+    Rule {
+        name: "rule".into(),
+        route,
+        when,
+        action: Action::Block,
+        mode: Mode::Enforce,
+        until: None,
+        owner: None,
+        reason: None,
+    }
+}
+
+fn rule_set(routes: Vec<Route>, rules: Vec<Rule>) -> RuleSet {
+    let routes = std::iter::once(Route::bare("unrouted")).chain(routes).collect();
+    RuleSet::new(Parts { routes, rules, listed: Listed::default(), version: "0123456789abcdef".into() })
+}
+
+/// As many routes as rules, half of which belong to one of them.
+fn grown(size: usize) -> RuleSet {
+    let owner = |number: usize| (number / 10 % 2 == 1).then(|| u32::try_from(1 + number % size).unwrap());
+    rule_set((0..size).map(route).collect(), (0..size).map(|number| rule(owner(number), when(number))).collect())
+}
+
+/// Rules that name one network each, spread over the whole of IPv4 but the client's.
+fn networks(count: u32) -> RuleSet {
+    let network = |number: u32| {
+        let [first, second, third, _] = number.wrapping_mul(2_654_435_761).to_be_bytes();
+        format!("{}.{second}.{third}.0/24", first % 190 + 1).parse().unwrap()
+    };
+    let rules = (0..count).map(|number| rule(None, When { ip: vec![network(number)], ..When::default() }));
+    rule_set((0..10).map(route).collect(), rules.collect())
+}
+
+fn policy(c: &mut Criterion) {
+    with_facts(|facts| {
+        let mut group = c.benchmark_group("decide");
+        for size in [10, 100, 1_000] {
+            let rules = grown(size);
+            assert_eq!(rules.plan(facts.request).0, 8, "the request has a route of its own");
+            assert_eq!(rules.decide(facts).rule, None, "no rule holds for it");
+            group.bench_function(format!("{size} routes, {size} rules"), |b| b.iter(|| rules.decide(black_box(facts))));
+            group.bench_function(format!("{size} routes, {size} rules: plan alone"), |b| {
+                b.iter(|| rules.plan(black_box(facts.request)));
+            });
+        }
+        for count in [10, 100_000] {
+            let rules = networks(count);
+            assert_eq!(rules.decide(facts).rule, None, "no rule holds for it");
+            group.bench_function(format!("{count} networks"), |b| b.iter(|| rules.decide(black_box(facts))));
+        }
+        group.finish();
+    });
+}
+
+/// The fastest of many short runs of each, taken in turns, in nanoseconds a decision.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn in_turns(small: &RuleSet, large: &RuleSet, facts: &Facts<'_>) -> (f64, f64) {
+    const ROUNDS: usize = 3_000;
+    const DECISIONS: u32 = 200;
+    let run = |rules: &RuleSet| {
+        let start = Instant::now();
+        for _ in 0..DECISIONS {
+            black_box(rules.decide(black_box(facts)));
+        }
+        start.elapsed()
+    };
+    let (mut fastest_small, mut fastest_large) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        fastest_small = fastest_small.min(run(small));
+        fastest_large = fastest_large.min(run(large));
+    }
+    let nanos = |run: Duration| run.as_secs_f64() * 1e9 / f64::from(DECISIONS);
+    (nanos(fastest_small), nanos(fastest_large))
+}
+
+fn ratios() {
+    with_facts(|facts| {
+        for (question, small, large, most) in [
+            ("1,000 routes and rules beside 10", grown(10), grown(1_000), 1.20),
+            ("100,000 networks beside 10", networks(10), networks(100_000), 1.05),
+        ] {
+            let (small, large) = in_turns(&small, &large, facts);
+            println!("{question}: {large:.0} ns / {small:.0} ns = {:.3} (at most {most:.2})", large / small);
+        }
+    });
+}
+
+criterion_group!(benches, policy);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    ratios();
+}

@@ -1,0 +1,202 @@
+//! What a counter costs: time for one observation, memory for one key.
+//!
+//! Questions: what does one observation cost, hot and cold; what do six keys in two windows each cost,
+//! as one request has them; do two cores hinder each other; how many bytes does a tracked key take;
+//! does the budget hold under ten million keys? The last two are printed before the timings.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Duration;
+
+use criterion::Criterion;
+use portcullis_velocity::{Bans, Counters, Key, Millis, Secret, Window};
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    // Not when only some of the timings are asked for by name.
+    if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
+        memory_of_a_key();
+        budget_under_a_flood();
+    }
+    time_of_an_observation(&mut criterion);
+    time_of_a_request(&mut criterion);
+    time_of_two_cores(&mut criterion);
+    time_of_a_ban(&mut criterion);
+    criterion.final_summary();
+}
+
+fn memory_of_a_key() {
+    let before = resident_bytes();
+    let counters = Counters::new(Counters::budget_for(MILLION as usize), SECRET);
+    for number in 0..MILLION {
+        counters.observe(client(&counters, number), MINUTE, 1, Millis(number / 100));
+    }
+    let held = (0..MILLION)
+        .filter(|number| counters.peek(client(&counters, *number), MINUTE, Millis(10_000)).count > 0)
+        .count() as u64;
+    let resident = resident_bytes().saturating_sub(before);
+    let stats = counters.stats();
+    println!(
+        "memory: {held} of {MILLION} keys held, bytes per tracked key at {MILLION} keys: {:.1} by budget, {:.1} resident",
+        stats.budget_bytes as f64 / held as f64,
+        resident as f64 / held as f64,
+    );
+    println!("memory: {stats:?}");
+}
+
+fn budget_under_a_flood() {
+    let before = resident_bytes();
+    let counters = Counters::new(64 << 20, SECRET);
+    let offenders: Vec<Key> = (0..1_000).map(|number| client(&counters, number)).collect();
+    for offender in &offenders {
+        for _ in 0..20 {
+            counters.observe_limited(*offender, MINUTE, 20, 1, Millis(0));
+        }
+    }
+    let refused = (0..10 * MILLION)
+        .filter(|number| {
+            let stranger = client(&counters, MILLION + number);
+            !counters.observe_limited(stranger, MINUTE, 20, 1, Millis(number / 400)).is_admitted()
+        })
+        .count();
+    let kept = offenders.iter().filter(|key| counters.peek(**key, MINUTE, Millis(25_000)).count == 20).count();
+    println!(
+        "flood: {} keys through a budget of {} bytes: {} resident; {refused} strangers refused; {kept} of 1000 offenders kept their count",
+        10 * MILLION,
+        64 << 20,
+        resident_bytes().saturating_sub(before),
+    );
+    println!("flood: {:?}", counters.stats());
+}
+
+fn time_of_an_observation(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("observe");
+    let counters = Counters::new(256 << 20, SECRET);
+    let key = client(&counters, 1);
+    group.bench_function("hash of an address", |bencher| {
+        let mut number = 0;
+        bencher.iter(|| {
+            number += 1;
+            client(&counters, number)
+        });
+    });
+    let mut now = 0;
+    group.bench_function("one hot key, hashed before", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            counters.observe(black_box(key), MINUTE, 1, Millis(now))
+        });
+    });
+    for keys in [1_000, 1_000_000] {
+        group.bench_function(format!("one of {keys} keys, with its hash"), |bencher| {
+            let mut number = 0_u64;
+            bencher.iter(|| {
+                now += u64::from(number.is_multiple_of(16));
+                number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                counters.observe(client(&counters, (number >> 33) % keys), MINUTE, 1, Millis(now))
+            });
+        });
+    }
+    let key = client(&counters, u64::MAX);
+    group.bench_function("refused by a limit, with its retry-after", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            counters.observe_limited(black_box(key), MINUTE, 100, 1, Millis(now))
+        });
+    });
+    let full = Counters::new(8 << 20, SECRET);
+    group.bench_function("a new key in a full table", |bencher| {
+        let mut number = 0;
+        bencher.iter(|| {
+            number += 1;
+            full.observe(client(&full, number), MINUTE, 1, Millis(number / 1_000))
+        });
+    });
+    group.finish();
+}
+
+/// Six keys in two windows each, hashed and observed, as one request of a busy route has them.
+fn request(counters: &Counters, number: u64, now: Millis) -> u32 {
+    let number = number.to_be_bytes();
+    (0..6)
+        .map(|scope| {
+            let key = counters.hasher().key(scope, &[&number]);
+            counters.observe(key, MINUTE, 1, now).count + counters.observe(key, HOUR, 1, now).count
+        })
+        .sum()
+}
+
+fn time_of_a_request(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("six keys in two windows");
+    for clients in [100, 100_000] {
+        let counters = Counters::new(256 << 20, SECRET);
+        group.bench_function(format!("{clients} clients"), |bencher| {
+            let mut number = 0;
+            bencher.iter(|| {
+                number += 1;
+                request(&counters, number % clients, Millis(number / 20))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The same work on one thread, on each of two that share a table, and on each of two with a table of
+/// its own. The third is what the machine makes of two threads; the second should not differ from it.
+fn time_of_two_cores(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("20000 requests on each thread");
+    group.sample_size(30);
+    for (name, threads, tables) in
+        [("one thread", 1, 1), ("two threads, one table", 2, 1), ("two threads, a table each", 2, 2)]
+    {
+        let tables: Vec<Counters> = (0..tables).map(|_| Counters::new(64 << 20, SECRET)).collect();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                thread::scope(|scope| {
+                    for (thread, counters) in (0..threads).zip(tables.iter().cycle()) {
+                        scope.spawn(move || {
+                            for number in 0..20_000 {
+                                // Two hundred clients of each thread: hot, so that locks show.
+                                black_box(request(counters, (thread << 32) + number % 200, Millis(number)));
+                            }
+                        });
+                    }
+                });
+            });
+        });
+    }
+    group.finish();
+}
+
+fn time_of_a_ban(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("check of a ban");
+    let counters = Counters::new(1 << 20, SECRET);
+    let bans = Bans::new(100_000);
+    let key = client(&counters, u64::MAX);
+    group.bench_function("no bans at all", |bencher| bencher.iter(|| bans.check(black_box(key), Millis(0))));
+    for number in 0..50_000 {
+        bans.ban(client(&counters, number), Millis(1_000_000), 1, Millis(0));
+    }
+    group.bench_function("50000 bans", |bencher| bencher.iter(|| bans.check(black_box(key), Millis(0))));
+    group.finish();
+}
+
+fn client(counters: &Counters, number: u64) -> Key {
+    counters.hasher().key(1, &[&u128::from(number).to_be_bytes()])
+}
+
+/// Bytes of this process in memory, or 0 where the system does not say.
+#[expect(clippy::disallowed_methods, reason = "a bench may ask the system what it measures")]
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+const MILLION: u64 = 1_000_000;
+const SECRET: Secret = Secret([0x5e; 16]);
+const MINUTE: Window = Window::new(Duration::from_secs(60));
+const HOUR: Window = Window::new(Duration::from_secs(3_600));

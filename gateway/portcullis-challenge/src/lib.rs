@@ -1,0 +1,65 @@
+//! The door between "fine" and "no": puzzles, solutions, clearances and signed verdicts.
+//!
+//! ```text
+//! challenged ──► Puzzle::issue ──► page or problem+json ──► the client works
+//!                                                              │
+//! origin ◄── Clearance::verify ◄── Clearance::issue ◄── Solution::verify ──► SpentSet
+//!   ▲
+//!   └── Verdict: score, action, reasons, signed for the origin with a secret of its own
+//! ```
+//!
+//! Everything here is pure: the time, random bytes and keys are arguments. A puzzle and a
+//! clearance carry all that the gateway later needs to judge them, under one message
+//! authentication code, so nothing is stored between issuing and redeeming; only that a puzzle
+//! *was* redeemed is remembered, in the bounded [`SpentSet`].
+//!
+//! The gateway believes nothing that a client says about a puzzle. Difficulty, number of parts,
+//! expiry and binding are read from the authenticated token and from nowhere else.
+//!
+//! What a client has to do is written down in [`protocol`].
+
+mod binding;
+mod clearance;
+mod cookie;
+mod headers;
+mod json;
+mod keys;
+mod nonce;
+pub mod page;
+pub mod problem;
+mod puzzle;
+mod refusal;
+mod return_target;
+mod solution;
+mod spent;
+mod strength;
+mod texts;
+mod time;
+mod token;
+mod verdict;
+mod work;
+
+pub use binding::Binding;
+pub use clearance::{Clearance, Level, MAX_CLEARANCE_TTL};
+pub use cookie::{Scheme, cookie_name, set_cookie};
+pub use headers::{PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
+pub use keys::{KeyId, KeyRing, KeyRingError, SigningKey};
+pub use nonce::CspNonce;
+pub use puzzle::{MAX_PUZZLE_TTL, Puzzle};
+pub use refusal::Refusal;
+pub use return_target::{LocalPath, MAX_RETURN_BYTES, return_target};
+pub use solution::{MAX_SOLUTION_BYTES, Solution, Solved};
+pub use spent::{Spent, SpentEntry, SpentSet};
+pub use strength::{
+    Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MIN_COUNT, MIN_DIFFICULTY_BITS, Strength,
+    StrengthError,
+};
+pub use texts::{ENGLISH, Texts};
+pub use time::UnixMillis;
+pub use verdict::{Verdict, VerdictKeyError, VerdictSigner, VerifiedVerdict, verify_verdict};
+pub use work::{Seed, encode_nonces, solve, solve_part};
+
+/// The protocol between the gateway and whoever solves a puzzle.
+pub mod protocol {
+    #![doc = include_str!("../assets/PROTOCOL.md")]
+}

@@ -1,0 +1,165 @@
+//! Solutions: work that was done, and checking it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::binding::Binding;
+use crate::clearance::Level;
+use crate::keys::KeyRing;
+use crate::puzzle::{PuzzlePayload, in_time};
+use crate::refusal::Refusal;
+use crate::spent::SpentSet;
+use crate::strength::{MAX_COUNT, Strength};
+use crate::time::UnixMillis;
+use crate::token;
+use crate::work::{Seed, Statement};
+
+/// What a client sends to redeem a puzzle: `token.nonces`, still unchecked.
+///
+/// `nonces` is base64url without padding of one big-endian `u32` for each part, in order. The
+/// client says nothing else, and would not be believed: what was asked of it stands in the token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Solution<'a> {
+    token: &'a str,
+    nonces: &'a str,
+}
+
+impl<'a> Solution<'a> {
+    /// Splits the text of a solution, `token.nonces`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooLarge`] past [`MAX_SOLUTION_BYTES`], [`Refusal::Malformed`] without the dot.
+    pub fn parse(text: &'a str) -> Result<Self, Refusal> {
+        if text.len() > MAX_SOLUTION_BYTES {
+            return Err(Refusal::TooLarge);
+        }
+        let (token, nonces) = text.split_once('.').ok_or(Refusal::Malformed)?;
+        Ok(Self { token, nonces })
+    }
+
+    /// Reads the body of a redeem request: the text of a solution, alone or as the only field of a
+    /// form, `solution=token.nonces`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Solution::parse`]; a body that is not ASCII is [`Refusal::Malformed`].
+    pub fn from_body(body: &'a [u8]) -> Result<Self, Refusal> {
+        if body.len() > MAX_SOLUTION_BYTES + FIELD.len() {
+            return Err(Refusal::TooLarge);
+        }
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::Malformed)?;
+        Self::parse(text.strip_prefix(FIELD).unwrap_or(text))
+    }
+
+    /// A solution from its two parts.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooLarge`] when both together pass [`MAX_SOLUTION_BYTES`].
+    pub const fn from_parts(token: &'a str, nonces: &'a str) -> Result<Self, Refusal> {
+        if token.len().saturating_add(nonces.len()) >= MAX_SOLUTION_BYTES {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(Self { token, nonces })
+    }
+
+    /// Checks everything and redeems the puzzle: of any number of calls with one puzzle, at once or
+    /// one after the other, exactly one succeeds.
+    ///
+    /// Cheapest first, and each step only when those before it held: size, authentication code,
+    /// time, binding, work, and last the spent set, so that false solutions never fill it.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] of the first step that did not hold.
+    pub fn verify(
+        &self,
+        ring: &KeyRing,
+        binding: &Binding<'_>,
+        now: UnixMillis,
+        spent: &SpentSet,
+    ) -> Result<Solved, Refusal> {
+        let solved = self.check_work(ring, binding, now)?;
+        spent.spend(solved.id, solved.expires_at, now).map_err(Refusal::from)?;
+        Ok(solved)
+    }
+
+    /// Checks everything but that the puzzle was not redeemed before.
+    ///
+    /// For callers whose spent set is somewhere else, such as a store that machines share. They
+    /// must ask it, after this and before they grant anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Solution::verify`], without [`Refusal::Spent`] and [`Refusal::Busy`].
+    pub fn check_work(&self, ring: &KeyRing, binding: &Binding<'_>, now: UnixMillis) -> Result<Solved, Refusal> {
+        let (payload, tag) = token::open::<PuzzlePayload>(ring, self.token)?;
+        in_time(payload.issued_at, payload.expires_at, now)?;
+        if !payload.binding.matches(&binding.digest()) {
+            return Err(Refusal::OtherBinding);
+        }
+        self.check_nonces(&Seed(tag), payload.strength)?;
+        Ok(Solved {
+            id: payload.id,
+            level: payload.level(),
+            strength: payload.strength,
+            issued_at: payload.issued_at,
+            expires_at: payload.expires_at,
+            redeemed_at: now,
+        })
+    }
+
+    fn check_nonces(&self, seed: &Seed, strength: Strength) -> Result<(), Refusal> {
+        let mut buffer = [0; NONCE_BYTES * MAX_COUNT as usize];
+        let len = URL_SAFE_NO_PAD.decode_slice(self.nonces, &mut buffer).map_err(|_| Refusal::Malformed)?;
+        let (nonces, rest) = buffer.get(..len).unwrap_or_default().as_chunks::<NONCE_BYTES>();
+        // INVARIANT: one nonce for each part asked for; fewer would be less work, more is not ours.
+        if nonces.len() != usize::from(strength.count()) || !rest.is_empty() {
+            return Err(Refusal::Unsolved);
+        }
+        let mut statement = Statement::new(seed);
+        for (part, nonce) in (0..).zip(nonces) {
+            statement.set_part(part);
+            if !statement.holds(u32::from_be_bytes(*nonce), strength.difficulty_bits()) {
+                return Err(Refusal::Unsolved);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A puzzle whose work was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Solved {
+    /// The random bytes that name the puzzle.
+    pub id: [u8; 16],
+    /// The rung that was reached.
+    pub level: Level,
+    /// The work that was done.
+    pub strength: Strength,
+    /// When the puzzle was issued.
+    pub issued_at: UnixMillis,
+    /// Until when the puzzle has to be remembered as spent.
+    pub expires_at: UnixMillis,
+    /// When the solution was checked.
+    pub redeemed_at: UnixMillis,
+}
+
+impl Solved {
+    /// How long it took from issuing to redeeming, to be held against what the client claims to be.
+    #[must_use]
+    pub const fn took(&self) -> Duration {
+        self.redeemed_at.since(self.issued_at)
+    }
+}
+
+const FIELD: &str = "solution=";
+const NONCE_BYTES: usize = 4;
+
+/// The longest text of a solution: a token, a dot, and the nonces of the most parts. Anything
+/// longer was not asked for and is refused unread.
+pub const MAX_SOLUTION_BYTES: usize =
+    token::text_len::<PuzzlePayload>() + 1 + (NONCE_BYTES * MAX_COUNT as usize * 4).div_ceil(3);

@@ -1,0 +1,49 @@
+//! What the crate promises to those who use it: tokens that nobody forges, puzzles that count once,
+//! a page that reflects nothing.
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by panicking")]
+
+mod clearance;
+mod page;
+mod problem;
+mod puzzle;
+mod verdict;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_challenge::{Binding, KeyId, KeyRing, SigningKey, UnixMillis};
+
+const NOW: UnixMillis = UnixMillis(1_760_000_000_000);
+const TTL: Duration = Duration::from_secs(300);
+const ID: [u8; 16] = *b"sixteen bytes id";
+const HERE: Binding<'static> =
+    Binding { site: "shop.example", route: "login", network: &[192, 0, 2, 24], family: b"firefox" };
+
+fn key(id: u32) -> SigningKey {
+    let mut secret = [0x5a; 32];
+    secret[..4].copy_from_slice(&id.to_be_bytes());
+    SigningKey::new(KeyId(id), secret)
+}
+
+fn ring() -> KeyRing {
+    KeyRing::new(&key(7), &[]).unwrap()
+}
+
+/// What a client could make of `HERE`: the same but for one thing.
+fn elsewhere() -> [(&'static str, Binding<'static>); 4] {
+    [
+        ("site", Binding { site: "blog.example", ..HERE }),
+        ("route", Binding { route: "cart", ..HERE }),
+        ("network", Binding { network: &[198, 51, 100, 24], ..HERE }),
+        ("family", Binding { family: b"chrome", ..HERE }),
+    ]
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}

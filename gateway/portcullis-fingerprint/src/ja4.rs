@@ -1,0 +1,538 @@
+//! JA4: what a TLS client offers, sorted, so that a shuffled hello gives the same print.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::Sha256;
+use smallvec::SmallVec;
+
+use crate::codes::{extension, is_grease};
+use crate::digits::{HashSink, Sink, hex_pair};
+use crate::hello::ClientHello;
+
+/// A JA4, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`: 36 ASCII characters in three parts.
+///
+/// Defined by FoxIO-LLC/ja4, `technical_details/JA4.md`. What [`Ja4::of`] makes is always of TLS over TCP
+/// (`t`); what is read from text may also be of QUIC (`q`) or DTLS (`d`), as lists hold them.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+// INVARIANT: ASCII, and of the form that `from_str` checks.
+pub struct Ja4([u8; 36]);
+
+impl Ja4 {
+    /// The JA4 of `hello`. Allocates nothing for the hellos that real clients send.
+    pub fn of(hello: &ClientHello) -> Self {
+        Self::without(hello, &[])
+    }
+
+    /// The same, as if the client had sent no pre-shared key, early data or padding: a key for reputation.
+    ///
+    /// A client that resumes a session adds extensions 41 and 42, and 21 comes and goes with the length of the
+    /// rest; leaving them out, first visit and resumption give one value. It still tells whether a server name
+    /// was sent. Not for comparing with lists that others made.
+    pub fn stable(hello: &ClientHello) -> Self {
+        Self::without(
+            hello,
+            &[
+                extension::PRE_SHARED_KEY,
+                extension::EARLY_DATA,
+                extension::PADDING,
+            ],
+        )
+    }
+
+    /// The whole print.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The readable part: protocol, version, server name, counts, ALPN. `t13d1516h2`
+    pub fn a(&self) -> &str {
+        self.as_str().get(..10).unwrap_or_default()
+    }
+
+    /// The part of the cipher suites. `8daaf6152771`
+    pub fn b(&self) -> &str {
+        self.as_str().get(11..23).unwrap_or_default()
+    }
+
+    /// The part of the extensions and signature schemes. `e5627efa2ab1`
+    pub fn c(&self) -> &str {
+        self.as_str().get(24..).unwrap_or_default()
+    }
+
+    /// [`Ja4::of`] and [`Ja4::stable`] of one hello, for little more than the price of one.
+    pub fn pair(hello: &ClientHello) -> (Self, Self) {
+        let b = part_b(hello);
+        let ja4 = Self::join(part_a(hello, &[]), b, part_c(hello, &[]));
+        if !STABLE_LEAVES_OUT
+            .iter()
+            .any(|extension| hello.has_extension(*extension))
+        {
+            return (ja4, ja4);
+        }
+        let c = part_c(hello, &STABLE_LEAVES_OUT);
+        (ja4, Self::join(part_a(hello, &STABLE_LEAVES_OUT), b, c))
+    }
+
+    fn without(hello: &ClientHello, left_out: &[u16]) -> Self {
+        Self::join(
+            part_a(hello, left_out),
+            part_b(hello),
+            part_c(hello, left_out),
+        )
+    }
+
+    fn join(a: [u8; 10], b: [u8; 12], c: [u8; 12]) -> Self {
+        let mut text = [0; 36];
+        let parts = a.iter().chain(b"_").chain(&b).chain(b"_").chain(&c);
+        for (place, byte) in text.iter_mut().zip(parts) {
+            *place = *byte;
+        }
+        Self(text)
+    }
+}
+
+/// The JA4 before hashing, lists sorted: `t13d…_ciphers_extensions_signature schemes` (`JA4_r`).
+pub fn ja4_r(hello: &ClientHello) -> String {
+    let mut text = Vec::with_capacity(USUAL_RAW_BYTES);
+    text.extend_from_slice(&part_a(hello, &[]));
+    text.put_byte(b'_');
+    text.put_hexes(sorted_ciphers(hello).into_iter());
+    text.put_byte(b'_');
+    write_extensions(hello, &sorted_extensions(hello, &[]), &mut text);
+    // The text is ASCII, so nothing is ever lost.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+impl fmt::Display for Ja4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Ja4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ja4({})", self.as_str())
+    }
+}
+
+/// From the 36 characters, lowercase as every tool writes them.
+impl FromStr for Ja4 {
+    type Err = Ja4ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = text.chars().count();
+        let Ok(bytes) = <[u8; 36]>::try_from(text.as_bytes()) else {
+            return Err(Ja4ParseError::Length { found });
+        };
+        for (place, (character, byte)) in text.chars().zip(bytes).enumerate() {
+            if !fits(place, byte) {
+                return Err(Ja4ParseError::Character {
+                    place: place + 1,
+                    character,
+                });
+            }
+        }
+        let ja4 = Self(bytes);
+        match ja4.a().get(1..3) {
+            Some(version)
+                if VERSIONS
+                    .iter()
+                    .any(|(_, known)| known == version.as_bytes())
+                    || version == "00" =>
+            {
+                Ok(ja4)
+            }
+            _ => Err(Ja4ParseError::Version),
+        }
+    }
+}
+
+/// Why some text is not a JA4.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ja4ParseError {
+    /// It does not have 36 characters.
+    Length {
+        /// How many it has.
+        found: usize,
+    },
+    /// A character cannot stand where it stands.
+    Character {
+        /// Its place, counted from 1.
+        place: usize,
+        /// That character.
+        character: char,
+    },
+    /// The second and third characters name no version.
+    Version,
+}
+
+impl fmt::Display for Ja4ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a JA4 such as `t13d1516h2_8daaf6152771_e5627efa2ab1`, but found ")?;
+        match self {
+            Self::Length { found } => write!(f, "{found} characters instead of 36"),
+            Self::Character { place, character } => write!(f, "`{character}` in place {place}"),
+            Self::Version => f.write_str("no TLS version in places 2 and 3"),
+        }
+    }
+}
+
+impl std::error::Error for Ja4ParseError {}
+
+/// Whether `byte` can stand at the offset `place` of a JA4.
+const fn fits(place: usize, byte: u8) -> bool {
+    match place {
+        0 => matches!(byte, b't' | b'q' | b'd'),
+        3 => matches!(byte, b'd' | b'i'),
+        1 | 2 => byte.is_ascii_digit() || byte.is_ascii_lowercase(),
+        4..=7 => byte.is_ascii_digit(),
+        8 | 9 => byte.is_ascii_alphanumeric(),
+        10 | 23 => byte == b'_',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    }
+}
+
+fn part_a(hello: &ClientHello, left_out: &[u16]) -> [u8; 10] {
+    let [version_0, version_1] = version(hello.highest_version());
+    let server_name = if hello.has_extension(extension::SERVER_NAME) {
+        b'd'
+    } else {
+        b'i'
+    };
+    let [ciphers_0, ciphers_1] = count(kept(&hello.cipher_suites, &[]));
+    let [extensions_0, extensions_1] = count(kept(&hello.extensions, left_out));
+    let [alpn_0, alpn_1] = alpn_ends(hello.alpn.first().unwrap_or_default());
+    [
+        b't',
+        version_0,
+        version_1,
+        server_name,
+        ciphers_0,
+        ciphers_1,
+        extensions_0,
+        extensions_1,
+        alpn_0,
+        alpn_1,
+    ]
+}
+
+/// What `values` count for: all but GREASE and what is left out.
+fn kept<'a>(values: &'a [u16], left_out: &'a [u16]) -> impl Iterator<Item = u16> + 'a {
+    values
+        .iter()
+        .copied()
+        .filter(|value| !is_grease(*value) && !left_out.contains(value))
+}
+
+/// The two characters of a version ("TLS and DTLS Version").
+fn version(value: u16) -> [u8; 2] {
+    VERSIONS
+        .iter()
+        .find(|(known, _)| *known == value)
+        .map_or(*b"00", |(_, name)| *name)
+}
+
+/// Two decimal digits, at most 99 ("Number of Ciphers").
+fn count(values: impl Iterator<Item = u16>) -> [u8; 2] {
+    let count = u8::try_from(values.take(99).count()).unwrap_or(99);
+    [b'0' + count / 10, b'0' + count % 10]
+}
+
+/// The first and last character of a protocol's name ("ALPN Extension Value").
+///
+/// Where either end is not an ASCII letter or digit: the first and last digit of the name in hex.
+/// No name, or an empty one, gives `00`.
+fn alpn_ends(protocol: &[u8]) -> [u8; 2] {
+    let (Some(&first), Some(&last)) = (protocol.first(), protocol.last()) else {
+        return *b"00";
+    };
+    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
+        return [first, last];
+    }
+    let ([high, _], [_, low]) = (hex_pair(first), hex_pair(last));
+    [high, low]
+}
+
+fn sorted_ciphers(hello: &ClientHello) -> SmallVec<[u16; 64]> {
+    let mut ciphers: SmallVec<_> = kept(&hello.cipher_suites, &[]).collect();
+    ciphers.sort_unstable();
+    ciphers
+}
+
+/// The extensions that are hashed: without server name and ALPN, which change with the request.
+fn sorted_extensions(hello: &ClientHello, left_out: &[u16]) -> SmallVec<[u16; 32]> {
+    let hashed = |value: &u16| *value != extension::SERVER_NAME && *value != extension::ALPN;
+    let mut extensions: SmallVec<_> = kept(&hello.extensions, left_out).filter(hashed).collect();
+    extensions.sort_unstable();
+    extensions
+}
+
+/// The extensions, then the signature schemes in wire order; no `_` where there are none of these.
+fn write_extensions(hello: &ClientHello, extensions: &[u16], out: &mut impl Sink) {
+    out.put_hexes(extensions.iter().copied());
+    let mut schemes = kept(&hello.signature_algorithms, &[]).peekable();
+    if schemes.peek().is_some() {
+        out.put_byte(b'_');
+        out.put_hexes(schemes);
+    }
+}
+
+fn part_b(hello: &ClientHello) -> [u8; 12] {
+    let ciphers = sorted_ciphers(hello);
+    hash_unless_empty(ciphers.is_empty(), |out| {
+        out.put_hexes(ciphers.iter().copied())
+    })
+}
+
+fn part_c(hello: &ClientHello, left_out: &[u16]) -> [u8; 12] {
+    let extensions = sorted_extensions(hello, left_out);
+    hash_unless_empty(extensions.is_empty(), |out| {
+        write_extensions(hello, &extensions, out)
+    })
+}
+
+/// The first 12 hex digits of the SHA-256 of what `write` puts, or zeros where there is nothing to hash.
+fn hash_unless_empty(empty: bool, write: impl FnOnce(&mut HashSink<Sha256>)) -> [u8; 12] {
+    let mut text = [b'0'; 12];
+    if !empty {
+        let mut hash = HashSink::new();
+        write(&mut hash);
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(hash.finish()) {
+            *pair = hex_pair(byte);
+        }
+    }
+    text
+}
+
+/// What resumption and the hello's length bring and take away.
+const STABLE_LEAVES_OUT: [u16; 3] = [
+    extension::PRE_SHARED_KEY,
+    extension::EARLY_DATA,
+    extension::PADDING,
+];
+
+/// The versions that have a name; any other is `00`.
+const VERSIONS: [(u16, [u8; 2]); 9] = [
+    (0x0304, *b"13"),
+    (0x0303, *b"12"),
+    (0x0302, *b"11"),
+    (0x0301, *b"10"),
+    (0x0300, *b"s3"),
+    (0x0002, *b"s2"),
+    (0xfeff, *b"d1"),
+    (0xfefd, *b"d2"),
+    (0xfefc, *b"d3"),
+];
+
+/// Browsers' raw texts have 230 to 280 bytes, OpenSSL's up to 600.
+const USUAL_RAW_BYTES: usize = 384;
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    /// The worked example of `technical_details/JA4.md`, in an order of the wire.
+    fn example() -> ClientHello {
+        ClientHello {
+            legacy_version: 0x0303,
+            cipher_suites: smallvec![
+                0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8,
+                0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+            ],
+            extensions: smallvec![
+                0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005,
+                0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0xfafa,
+            ],
+            signature_algorithms: smallvec![
+                0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
+            ],
+            supported_versions: smallvec![0x7a7a, 0x0304, 0x0303],
+            ..ClientHello::default()
+        }
+    }
+
+    #[test]
+    fn the_worked_example_of_the_text_holds() {
+        let print = Ja4::of(&example());
+        assert_eq!((print.b(), print.c()), ("8daaf6152771", "e5627efa2ab1"));
+        assert_eq!(
+            print.as_str(),
+            "t13d151600_8daaf6152771_e5627efa2ab1",
+            "it offers no ALPN as built here"
+        );
+        assert_eq!(
+            ja4_r(&example()),
+            "t13d151600_002f,0035,009c,009d,1301,1302,1303,c013,c014,c02b,c02c,c02f,c030,cca8,cca9\
+             _0005,000a,000b,000d,0012,0015,0017,001b,0023,002b,002d,0033,4469,ff01\
+             _0403,0804,0401,0503,0805,0501,0806,0601"
+        );
+    }
+
+    #[test]
+    fn order_and_grease_change_nothing() {
+        let mut shuffled = example();
+        shuffled.cipher_suites.reverse();
+        shuffled.extensions.reverse();
+        shuffled.signature_algorithms.insert(0, 0x4a4a);
+        assert_eq!(Ja4::of(&shuffled), Ja4::of(&example()));
+    }
+
+    #[test]
+    fn the_order_of_signature_schemes_is_part_of_the_print() {
+        let mut other = example();
+        other.signature_algorithms.reverse();
+        assert_ne!(Ja4::of(&other).c(), Ja4::of(&example()).c());
+    }
+
+    #[test]
+    fn a_version_has_two_characters() {
+        let check = |supported: &[u16], legacy_version: u16, expected: &str| {
+            let hello = ClientHello {
+                legacy_version,
+                supported_versions: SmallVec::from_slice(supported),
+                ..ClientHello::default()
+            };
+            assert_eq!(
+                Ja4::of(&hello).a().get(1..3),
+                Some(expected),
+                "{supported:04x?}, {legacy_version:04x}"
+            );
+        };
+        check(&[], 0x0304, "13");
+        check(&[], 0x0303, "12");
+        check(&[], 0x0302, "11");
+        check(&[], 0x0301, "10");
+        check(&[], 0x0300, "s3");
+        check(&[], 0x0002, "s2");
+        check(&[], 0xfefd, "d2");
+        check(&[], 0x0200, "00");
+        check(&[], 0x0305, "00");
+        check(&[0x0303, 0x0304], 0x0303, "13");
+        check(&[0xfafa, 0x0303, 0x0302], 0x0301, "12");
+        check(&[0xfafa], 0x0303, "12");
+    }
+
+    #[test]
+    fn an_alpn_gives_its_first_and_last_character() {
+        for (protocol, expected) in [
+            (&b"h2"[..], b"h2"),
+            (b"http/1.1", b"h1"),
+            (b"x", b"xx"),
+            (b"", b"00"),
+            (b"\xab", b"ab"),
+            (b"\xab\xcd", b"ad"),
+            (b"\x30\xab", b"3b"),
+            (b"\x30\x31\xab\xcd", b"3d"),
+            (b"\x30\xab\xcd\x31", b"01"),
+            (b"a-", b"6d"),
+            (b" a", b"21"),
+        ] {
+            assert_eq!(&alpn_ends(protocol), expected, "{protocol:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_count_stays_at_99() {
+        let check = |values: u16, expected: &str| {
+            let hello = ClientHello {
+                cipher_suites: (0xc000..0xc000 + values).collect(),
+                extensions: (0x100..0x100 + values).collect(),
+                ..ClientHello::default()
+            };
+            assert_eq!(
+                Ja4::of(&hello).a().get(4..8),
+                Some(expected),
+                "{values} values"
+            );
+        };
+        check(0, "0000");
+        check(7, "0707");
+        check(99, "9999");
+        check(100, "9999");
+        check(300, "9999");
+    }
+
+    #[test]
+    fn a_hello_with_nothing_to_hash_has_zeros() {
+        let mut hello = ClientHello {
+            legacy_version: 0x0301,
+            ..ClientHello::default()
+        };
+        assert_eq!(
+            Ja4::of(&hello).as_str(),
+            "t10i000000_000000000000_000000000000"
+        );
+        assert_eq!(ja4_r(&hello), "t10i000000__");
+        hello.extensions = smallvec![0, 16, 0x0a0a];
+        assert_eq!(
+            Ja4::of(&hello).as_str(),
+            "t10d000200_000000000000_000000000000"
+        );
+    }
+
+    #[test]
+    fn the_stable_form_survives_resumption_and_padding() {
+        let first = example();
+        let mut resumed = example();
+        resumed
+            .extensions
+            .retain(|value| *value != extension::PADDING);
+        resumed
+            .extensions
+            .extend([extension::EARLY_DATA, extension::PRE_SHARED_KEY]);
+        assert_ne!(Ja4::of(&first), Ja4::of(&resumed));
+        assert_eq!(Ja4::stable(&first), Ja4::stable(&resumed));
+        assert_eq!(Ja4::stable(&first).a(), "t13d151500");
+        for hello in [first, resumed, ClientHello::default()] {
+            assert_eq!(Ja4::pair(&hello), (Ja4::of(&hello), Ja4::stable(&hello)));
+        }
+    }
+
+    #[test]
+    fn a_print_is_read_back_and_what_is_none_is_refused() {
+        let check = |text: &str, message: Option<&str>| match (text.parse::<Ja4>(), message) {
+            (Ok(ja4), None) => assert_eq!(ja4.to_string(), text),
+            (Err(error), Some(message)) => {
+                assert!(error.to_string().ends_with(message), "{text}: {error}")
+            }
+            (other, _) => panic!("{text}: {other:?}"),
+        };
+        check("t13d1516h2_8daaf6152771_e5627efa2ab1", None);
+        check("q13i0310h3_55b375c5d22e_cd85d2d88918", None);
+        check("ts3i460000_234845559c90_000000000000", None);
+        check("t00i0000Zz_000000000000_000000000000", None);
+        check("", Some("but found 0 characters instead of 36"));
+        check("t13d1516h2", Some("but found 10 characters instead of 36"));
+        check(
+            "x13d1516h2_8daaf6152771_e5627efa2ab1",
+            Some("but found `x` in place 1"),
+        );
+        check(
+            "t13x1516h2_8daaf6152771_e5627efa2ab1",
+            Some("but found `x` in place 4"),
+        );
+        check(
+            "t14d1516h2_8daaf6152771_e5627efa2ab1",
+            Some("but found no TLS version in places 2 and 3"),
+        );
+        check(
+            "t13d15-6h2_8daaf6152771_e5627efa2ab1",
+            Some("but found `-` in place 7"),
+        );
+        check(
+            "t13d1516h2-8daaf6152771_e5627efa2ab1",
+            Some("but found `-` in place 11"),
+        );
+        check(
+            "t13d1516h2_8DAAF6152771_e5627efa2ab1",
+            Some("but found `D` in place 13"),
+        );
+        check(
+            "t13d1516é_8daaf6152771_e5627efa2ab1",
+            Some("but found `é` in place 9"),
+        );
+    }
+}

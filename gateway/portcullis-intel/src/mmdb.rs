@@ -1,0 +1,240 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use maxminddb::{LookupResult, MaxMindDbError, Reader};
+
+use crate::asn_db;
+use crate::country_db::{self, CountryKey};
+
+/// What a database says of one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer<T> {
+    /// The database has it.
+    Found(T),
+    /// The database has no record for the address, or a record without this.
+    Absent,
+    /// The address is IPv6 and the database holds IPv4 only.
+    NotCovered,
+    /// The record is corrupt. No data, and a sign that the file should be replaced.
+    Unreadable,
+}
+
+impl<T> Answer<T> {
+    /// What was found. Every other answer is no data.
+    pub fn found(self) -> Option<T> {
+        match self {
+            Answer::Found(value) => Some(value),
+            Answer::Absent | Answer::NotCovered | Answer::Unreadable => None,
+        }
+    }
+}
+
+/// What a database says of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DatabaseInfo {
+    /// The kind, in the maker's own words: `GeoLite2-ASN`.
+    pub kind: String,
+    /// When it was built, in seconds since 1970-01-01 UTC.
+    pub built_unix_secs: u64,
+    /// How many nodes its search tree has.
+    pub nodes: u32,
+    /// Whether it holds IPv6 addresses too.
+    pub covers_ipv6: bool,
+}
+
+/// Why a file cannot be used as a database. Each says what to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DatabaseError {
+    /// The file is gzip, not what is inside it.
+    Compressed,
+    /// The file is not an MMDB, or is damaged.
+    Unreadable {
+        /// What the reader met.
+        reason: String,
+    },
+    /// The tree is good and none of its records can be read.
+    Corrupt {
+        /// How many records were tried.
+        records: u32,
+    },
+    /// The records are good, but do not hold what the database was opened for.
+    Lacks {
+        /// The kind, in the maker's own words.
+        kind: String,
+        /// What was looked for.
+        wanted: &'static str,
+        /// The keys that were looked for.
+        keys: &'static str,
+        /// How many records were tried.
+        records: u32,
+    },
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DatabaseError::Compressed => f.write_str("expected an MMDB file, but found a gzip file; unpack it first"),
+            DatabaseError::Unreadable { reason } => {
+                write!(f, "expected an MMDB file, but could not read this one: {reason}; fetch it again")
+            }
+            DatabaseError::Corrupt { records } => write!(
+                f,
+                "expected readable records, but none of the {records} that were tried can be read; \
+                 fetch the file again"
+            ),
+            DatabaseError::Lacks { kind, wanted, keys, records } => write!(
+                f,
+                "expected {wanted} under {keys}, but found none in the {records} records of this \
+                 `{kind}` database that were tried; name a database that holds it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+/// A MaxMind DB in memory (MaxMind DB file format 2.0).
+pub(crate) struct Database {
+    reader: Reader<Vec<u8>>,
+}
+
+impl Database {
+    /// Opens a file's bytes: metadata and layout are checked, records are not.
+    pub(crate) fn open(bytes: Vec<u8>) -> Result<Self, DatabaseError> {
+        if bytes.starts_with(&GZIP_MAGIC) {
+            return Err(DatabaseError::Compressed);
+        }
+        match Reader::from_source(bytes) {
+            Ok(reader) => Ok(Database { reader }),
+            Err(error) => Err(DatabaseError::Unreadable { reason: error.to_string() }),
+        }
+    }
+
+    pub(crate) fn info(&self) -> DatabaseInfo {
+        let metadata = self.reader.metadata();
+        DatabaseInfo {
+            kind: metadata.database_type.clone(),
+            built_unix_secs: metadata.build_epoch,
+            nodes: metadata.node_count,
+            covers_ipv6: metadata.ip_version == 6,
+        }
+    }
+
+    /// What `decode` makes of the record of `address`, which is canonical.
+    #[inline]
+    pub(crate) fn answer<'a, T>(
+        &'a self,
+        address: IpAddr,
+        decode: impl FnOnce(Record<'a>) -> Result<Option<T>, MaxMindDbError>,
+    ) -> Answer<T> {
+        // The reader makes an error with a text for each of these; this costs nothing.
+        if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
+            return Answer::NotCovered;
+        }
+        match self.reader.lookup(address).and_then(decode) {
+            Ok(Some(value)) => Answer::Found(value),
+            Ok(None) => Answer::Absent,
+            Err(_) => Answer::Unreadable,
+        }
+    }
+
+    /// Asks `lookup` about addresses spread over both families.
+    pub(crate) fn probe<T>(&self, lookup: impl Fn(IpAddr) -> Answer<T>) -> Tally {
+        let mut tally = Tally::default();
+        for address in probes() {
+            match self.answer(address, |record| Ok(record.offset())) {
+                Answer::Found(_) => tally.records += 1,
+                Answer::Absent | Answer::NotCovered => continue,
+                Answer::Unreadable => {
+                    tally.records += 1;
+                    tally.unreadable += 1;
+                    continue;
+                }
+            }
+            match lookup(address) {
+                Answer::Found(_) => tally.found += 1,
+                Answer::Unreadable => tally.unreadable += 1,
+                Answer::Absent | Answer::NotCovered => {}
+            }
+        }
+        tally
+    }
+
+    /// Refuses a database of which the probes found records, and never what it is for.
+    pub(crate) fn check(&self, tally: Tally, wanted: &'static str, keys: &'static str) -> Result<(), DatabaseError> {
+        let records = tally.records;
+        if records > 0 && tally.unreadable == records {
+            return Err(DatabaseError::Corrupt { records });
+        }
+        if records >= ENOUGH_RECORDS && tally.found == 0 {
+            return Err(DatabaseError::Lacks { kind: self.info().kind, wanted, keys, records });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("info", &self.info()).finish_non_exhaustive()
+    }
+}
+
+/// What some addresses, spread over both families, are answered by a database.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ProbeReport {
+    /// How many of the addresses have a record.
+    pub records: u32,
+    /// How many records hold an AS number.
+    pub asns: u32,
+    /// How many records hold a country.
+    pub countries: u32,
+    /// How many records could not be read for the AS number, and for the country.
+    pub unreadable: u32,
+}
+
+/// Opens the bytes of a file as a database and looks up some addresses, for both AS number and
+/// country. Bytes of any kind are answered, never a panic.
+///
+/// # Errors
+///
+/// [`DatabaseError::Compressed`] and [`DatabaseError::Unreadable`]; what the records hold is in the
+/// report.
+pub fn probe_database(bytes: Vec<u8>) -> Result<ProbeReport, DatabaseError> {
+    let database = Database::open(bytes)?;
+    let asns = database.probe(|address| asn_db::entry(&database, address));
+    let countries = database.probe(|address| country_db::country(&database, CountryKey::Nested, address));
+    Ok(ProbeReport {
+        records: asns.records,
+        asns: asns.found,
+        countries: countries.found,
+        unreadable: asns.unreadable + countries.unreadable,
+    })
+}
+
+pub(crate) type Record<'a> = LookupResult<'a, Vec<u8>>;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) records: u32,
+    pub(crate) found: u32,
+    pub(crate) unreadable: u32,
+}
+
+/// Addresses spread evenly, by multiples of the golden ratio: over all IPv4, and over 2000::/3.
+fn probes() -> impl Iterator<Item = IpAddr> {
+    let v4 = (0..PROBES_V4).map(|n| IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b9))));
+    let v6 = (0..PROBES_V6).map(|n| {
+        let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 3 | 1 << 61;
+        IpAddr::V6(Ipv6Addr::from_bits(u128::from(spread) << 64))
+    });
+    v4.chain(v6)
+}
+
+/// Enough to meet thousands of records of a whole database, in less than a millisecond.
+const PROBES_V4: u32 = 4096;
+const PROBES_V6: u64 = 512;
+
+/// Fewer records than this say nothing about what a database is for.
+const ENOUGH_RECORDS: u32 = 16;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];

@@ -1,0 +1,356 @@
+//! What rules files mean: from what is written to what decides.
+//!
+//! Every step reports what is wrong and goes on, so that a person sees all faults at once; only at the end is a
+//! set with an error refused as a whole.
+
+mod layers;
+mod overlap;
+mod version;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portcullis_signals::SignalId;
+
+use crate::cases::TestCase;
+use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
+use crate::model::{Action, Clients, KeyPart, Limit, Listed, Parts, Route, RouteMatch, Rule, Weights};
+use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Whole, Written};
+use crate::{RuleSet, presets};
+
+use layers::Layers;
+
+/// A set of rules files that compiled.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What decides.
+    pub rules: RuleSet,
+    /// What is probably not meant as it is written; warnings only.
+    pub warnings: Diagnostics,
+    /// The tests that the files carry.
+    pub tests: Vec<TestCase>,
+    /// The origins that routes name, each with the first place where it is named.
+    pub origins: Vec<OriginUse>,
+}
+
+/// An origin that a route names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OriginUse {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is first named.
+    pub span: Span,
+}
+
+/// Which origins a rules file may name.
+#[derive(Clone, Copy, Debug)]
+pub enum Origins<'a> {
+    /// Any: the settings are not at hand.
+    Any,
+    /// These.
+    Known(&'a [&'a str]),
+}
+
+impl RuleSet {
+    /// Compiles rules files together; `defaults`, routes and rules may stand in any of them.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of every file, in the order of the text, with the warnings among them.
+    pub fn compile(files: &[SourceFile]) -> Result<Compiled, Diagnostics> {
+        Self::compile_for(files, Origins::Any)
+    }
+
+    /// Compiles rules files that may name these origins only.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuleSet::compile`].
+    pub fn compile_for(files: &[SourceFile], origins: Origins<'_>) -> Result<Compiled, Diagnostics> {
+        let mut diagnostics = Diagnostics::of(files.into());
+        let written = Written::read(&mut diagnostics);
+        let mut compiler = Compiler { out: &mut diagnostics, origins, named: Vec::new() };
+        let parts = compiler.parts(&written);
+        compiler.check_tests(&written);
+        let origins = compiler.named;
+        diagnostics.sort();
+        if diagnostics.has_errors() {
+            return Err(diagnostics);
+        }
+        let files = diagnostics.files();
+        let tests = written.tests.into_iter().map(|table| TestCase::new(table, files.clone())).collect();
+        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins })
+    }
+}
+
+/// Compiles any bytes as one rules file, runs its tests, and writes out all that is to be said about it.
+///
+/// What a fuzzer calls. Bytes that are not UTF-8 are replaced.
+pub fn compile_any(bytes: &[u8]) -> String {
+    let file = SourceFile::new("rules/any.toml", String::from_utf8_lossy(bytes));
+    match RuleSet::compile(&[file]) {
+        Ok(compiled) => {
+            let mut text = compiled.warnings.render(crate::Style::Plain);
+            for outcome in crate::run_tests(&compiled.rules, &compiled.tests) {
+                text.push_str(&outcome.faults.render(crate::Style::Plain));
+            }
+            text
+        }
+        Err(diagnostics) => diagnostics.render(crate::Style::Plain),
+    }
+}
+
+/// The name of the route for requests that no written route takes.
+const UNROUTED: &str = "unrouted";
+
+struct Compiler<'a> {
+    out: &'a mut Diagnostics,
+    origins: Origins<'a>,
+    named: Vec<OriginUse>,
+}
+
+impl Compiler<'_> {
+    fn parts(&mut self, written: &Written) -> Parts {
+        let none = RouteValues::default();
+        let defaults = written.defaults.as_ref().map_or(&none, |defaults| &defaults.value);
+        let bottom = Layers { defaults, route: None, weighing: &written.weighing };
+        let unrouted = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
+        self.warn_of_capped(&unrouted.weights, &written.weighing.signals);
+        self.warn_of_capped(&unrouted.weights, &defaults.weighing.signals);
+        let mut routes = vec![unrouted];
+        let mut rules = Vec::new();
+        self.unique("rule", written.rules.iter().map(|rule| &rule.name));
+        rules.extend(written.rules.iter().map(|rule| meant(rule, None)));
+        self.unique("route", written.routes.iter().map(|route| &route.name));
+        for table in &written.routes {
+            let index = u32::try_from(routes.len()).unwrap_or(u32::MAX);
+            let layers = Layers { route: Some(table), ..bottom };
+            routes.push(self.route(table, &layers, written.whole));
+            self.unique("rule", table.rules.iter().map(|rule| &rule.name));
+            rules.extend(table.rules.iter().map(|rule| meant(rule, Some(index))));
+        }
+        overlap::check(&written.routes, self.out);
+        if written.routes.is_empty() && !self.out.has_errors() {
+            self.out.push(
+                Diagnostic::warning("no route is written, so nothing is forwarded but by the origin of `defaults`")
+                    .help("write a `[[route]]` with a `name` and an `origin`"),
+            );
+        }
+        let listed = Listed { ja3: written.ja3.clone(), ja4: written.ja4.clone() };
+        let version = version::of(&routes, &rules, &listed);
+        Parts { routes, rules, listed, version }
+    }
+
+    fn route(&mut self, table: &RouteTable, layers: &Layers<'_>, whole: Whole) -> Route {
+        if &*table.name.value == UNROUTED {
+            self.out.push(
+                Diagnostic::error(format!("the name `{UNROUTED}` is taken"))
+                    .at(table.name.span, "this is the route of requests that no other takes")
+                    .help("give the route another name; what is for unrouted requests stands in `[defaults]`"),
+            );
+        }
+        let matches = RouteMatch {
+            hosts: table.hosts.iter().map(|host| host.value.clone()).collect(),
+            paths: table.paths.iter().map(|path| path.value.clone()).collect(),
+            methods: table.methods.iter().map(|method| method.value.clone()).collect(),
+        };
+        let mut route = self.route_of(table.name.value.clone(), matches, layers);
+        if route.origin.is_none() && whole == Whole::Yes {
+            self.out.push(
+                Diagnostic::error(format!("route {} has no origin", quote(&route.name)))
+                    .at(table.name.span, "where do its requests go?")
+                    .help("add `origin = \"...\"` to the route, or to `[defaults]` for all routes"),
+            );
+        }
+        self.unique("limit", table.limits.iter().map(|limit| &limit.name));
+        route.limits = table.limits.iter().map(|limit| self.limit(limit, &route)).collect();
+        self.warn_of_challenges(table, &route);
+        self.warn_of_capped(&route.weights, &table.values.weighing.signals);
+        route
+    }
+
+    fn route_of(&mut self, name: Arc<str>, matches: RouteMatch, layers: &Layers<'_>) -> Route {
+        let origin = layers.pick(|values| values.origin.as_ref());
+        if let Some(origin) = origin {
+            self.note_origin(origin);
+        }
+        let thresholds = layers.thresholds(&name, self.out);
+        let pick_value =
+            |span: Option<&Located<_>>, otherwise| span.map_or(otherwise, |found: &Located<_>| found.value);
+        Route {
+            matches,
+            origin: origin.map(|origin| origin.value.clone()),
+            sensitivity: layers.sensitivity(),
+            mode: layers.pick(|values| values.mode.as_ref()).map(|mode| mode.value).unwrap_or_default(),
+            clients: layers.pick(|values| values.clients.as_ref()).map(|clients| clients.value).unwrap_or_default(),
+            thresholds,
+            throttle_per_minute: layers
+                .pick(|values| values.throttle_per_minute.as_ref())
+                .map_or(presets::THROTTLE_PER_MINUTE, |rate| rate.value),
+            puzzle: layers.puzzle(self.out),
+            clearance_ttl: pick_value(layers.pick(|values| values.clearance_ttl.as_ref()), presets::CLEARANCE_TTL),
+            ban_ttl: pick_value(layers.pick(|values| values.ban_ttl.as_ref()), presets::BAN_TTL),
+            expectation: layers.expectation(),
+            weights: layers.weights(),
+            filters: layers.filters(),
+            limits: Vec::new(),
+            failure: layers.failure(),
+            identify: layers.identify(),
+            max_body_bytes: layers
+                .pick(|values| values.max_body_bytes.as_ref())
+                .map_or(presets::MAX_BODY_BYTES, |bytes| bytes.value),
+            ambiguous_paths: layers
+                .pick(|values| values.ambiguous_paths.as_ref())
+                .map(|paths| paths.value)
+                .unwrap_or_default(),
+            name,
+        }
+    }
+
+    fn limit(&mut self, table: &LimitTable, route: &Route) -> Limit {
+        for part in &table.key {
+            let identify = &route.identify;
+            let (what, place) = match part.value {
+                KeyPart::User => ("user", &identify.user),
+                KeyPart::ApiKey => ("api_key", &identify.api_key),
+                KeyPart::Session => ("session", &identify.session),
+                _ => continue,
+            };
+            if place.is_none() {
+                self.out.push(
+                    Diagnostic::error(format!(
+                        "limit {} counts by `{what}`, which nothing identifies",
+                        quote(&table.name.value)
+                    ))
+                    .at(part.span, format!("route {} does not say where it stands", quote(&route.name)))
+                    .help(format!("add `identify = {{ {what} = \"header:...\" }}` to the route, or to `[defaults]`")),
+                );
+            }
+        }
+        let key: Vec<_> = table.key.iter().map(|part| part.value.clone()).collect();
+        let rate = table.rate.value;
+        Limit {
+            counter: version::counter(&route.name, &table.name.value, &key, table.count, rate.window),
+            name: table.name.value.clone(),
+            key,
+            count: table.count,
+            limit: rate.count,
+            window: rate.window,
+            over: table.over.value,
+            mode: table.mode,
+        }
+    }
+
+    fn note_origin(&mut self, origin: &Located<Arc<str>>) {
+        if self.named.iter().any(|known| known.name == origin.value) {
+            return;
+        }
+        self.named.push(OriginUse { name: origin.value.clone(), span: origin.span });
+        let Origins::Known(known) = self.origins else { return };
+        if known.contains(&&*origin.value) {
+            return;
+        }
+        let mut fault = Diagnostic::error(format!("unknown origin {}", quote(&origin.value)))
+            .at(origin.span, "not among the origins of the settings");
+        fault = match nearest(&origin.value, known) {
+            Some(name) => fault.help(format!("did you mean `{name}`?")),
+            None => fault.help("name one of the settings' origins, or add it there"),
+        };
+        self.out.push(fault);
+    }
+
+    /// Reports names that stand twice in one scope.
+    fn unique<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Located<Arc<str>>>) {
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        for name in names {
+            if let Some(before) = seen.insert(&name.value, name.span) {
+                self.out.push(
+                    Diagnostic::error(format!("two {what}s are named {}", quote(&name.value)))
+                        .at(name.span, "again here")
+                        .beside(before, "first here")
+                        .help("give each a name of its own: records and metrics tell them apart by it"),
+                );
+            }
+        }
+    }
+
+    /// Unattended clients are never challenged, which a rule or limit that challenges seems not to know.
+    fn warn_of_challenges(&mut self, table: &RouteTable, route: &Route) {
+        if route.clients != Clients::Unattended {
+            return;
+        }
+        let limits =
+            table.limits.iter().filter(|limit| limit.over.value == Action::Challenge).map(|limit| limit.over.span);
+        let rules =
+            table.rules.iter().filter(|rule| rule.action.value == Action::Challenge).map(|rule| rule.action.span);
+        let filters = table.values.filters.iter().filter(|filter| filter.action.value == Some(Action::Challenge));
+        let spans: Vec<_> = limits.chain(rules).chain(filters.map(|filter| filter.action.span)).collect();
+        for span in spans {
+            self.out.push(
+                Diagnostic::warning(format!(
+                    "route {} has unattended clients, which are not challenged",
+                    quote(&route.name)
+                ))
+                .at(span, "throttles instead")
+                .help("write `throttle` or `block`, or change `clients`"),
+            );
+        }
+    }
+
+    fn warn_of_capped(&mut self, weights: &Weights, written: &[(SignalId, Located<crate::Score>)]) {
+        for (signal, weight) in written {
+            let group = signal.group();
+            let at = portcullis_signals::Group::ALL.iter().position(|known| *known == group);
+            let cap = at.and_then(|at| weights.caps.get(at)).copied().unwrap_or(crate::Score::ONE);
+            if weight.value > cap {
+                self.out.push(
+                    Diagnostic::warning(format!("signal `{signal}` never gives its weight"))
+                        .at(weight.span, format!("the group `{}` is capped at {cap}", group.name()))
+                        .help("lower the weight, or raise the cap"),
+                );
+            }
+        }
+    }
+
+    fn check_tests(&mut self, written: &Written) {
+        self.unique("test", written.tests.iter().map(|test| &test.name));
+        let routes: Vec<&str> = written.routes.iter().map(|route| &*route.name.value).chain([UNROUTED]).collect();
+        let of_routes = written.routes.iter().flat_map(|route| &route.rules);
+        let rules: Vec<&str> = written.rules.iter().chain(of_routes).map(|rule| &*rule.name.value).collect();
+        let limits: Vec<&str> =
+            written.routes.iter().flat_map(|route| &route.limits).map(|limit| &*limit.name.value).collect();
+        if written.whole == Whole::No {
+            return;
+        }
+        for test in &written.tests {
+            let counted = test.counters.limits.iter().map(|limit| ("limit", &limit.name, &limits));
+            let route = test.expect.route.iter().map(|name| ("route", name, &routes));
+            let rule = test.expect.rule.iter().map(|name| ("rule", name, &rules));
+            for (what, name, known) in counted.chain(route).chain(rule) {
+                if known.contains(&name.value.as_str()) {
+                    continue;
+                }
+                let mut fault = Diagnostic::error(format!("there is no {what} {}", quote(&name.value)))
+                    .at(name.span, "named by no file");
+                fault = match nearest(&name.value, known) {
+                    Some(name) => fault.help(format!("did you mean `{name}`?")),
+                    None => fault.help(format!("name a {what} as it is written, or write it")),
+                };
+                self.out.push(fault);
+            }
+        }
+    }
+}
+
+fn meant(table: &RuleTable, route: Option<u32>) -> Rule {
+    Rule {
+        name: table.name.value.clone(),
+        route,
+        when: table.when.clone(),
+        action: table.action.value,
+        mode: table.mode,
+        until: table.until,
+        owner: table.owner.clone(),
+        reason: table.reason.clone(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Layers of a route's values: shipped, then `[defaults]`, then the route itself.
+
+use portcullis_intel::NetworkClass;
+use portcullis_signals::{Expectation, Group, SignalId};
+
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
+use crate::model::{Action, Failure, Filter, Identify, Mode, Puzzle, Sensitivity, Thresholds, Weights};
+use crate::presets::{self, Preset};
+use crate::score::Score;
+use crate::written::{FilterEntry, RouteTable, RouteValues, THRESHOLDS, Weighing};
+
+/// Where the values of one route come from.
+#[derive(Clone, Copy)]
+pub(super) struct Layers<'a> {
+    pub(super) defaults: &'a RouteValues,
+    /// None for the catch-all.
+    pub(super) route: Option<&'a RouteTable>,
+    /// `[weights]`, `[caps]` and `[credit]`, which lie below `[defaults]`.
+    pub(super) weighing: &'a Weighing,
+}
+
+impl<'a> Layers<'a> {
+    /// The value of the highest layer that has one.
+    pub(super) fn pick<T>(&self, value: impl Fn(&'a RouteValues) -> Option<&'a T>) -> Option<&'a T> {
+        self.route.and_then(|route| value(&route.values)).or_else(|| value(self.defaults))
+    }
+
+    /// The layers from the lowest, `[defaults]`, to the highest.
+    fn rising(&self) -> impl Iterator<Item = &'a RouteValues> {
+        std::iter::once(self.defaults).chain(self.route.map(|route| &route.values))
+    }
+
+    /// The layers that lie above the preset. A route that names its preset starts afresh from it, so what
+    /// `[defaults]` says about another preset's numbers does not apply.
+    fn above_preset(&self) -> impl Iterator<Item = &'a RouteValues> {
+        let fresh = self.route.is_some_and(|route| route.values.preset.is_some());
+        self.rising().skip(usize::from(fresh))
+    }
+
+    fn preset(&self) -> Preset {
+        self.pick(|values| values.preset.as_ref()).map(|preset| preset.value).unwrap_or_default()
+    }
+
+    pub(super) fn sensitivity(&self) -> Sensitivity {
+        self.pick(|values| values.sensitivity.as_ref()).map(|level| level.value).unwrap_or_default()
+    }
+
+    /// The thresholds; reports those that do not rise.
+    pub(super) fn thresholds(&self, name: &str, out: &mut Diagnostics) -> Thresholds {
+        let preset = self.preset();
+        let shipped = preset.thresholds();
+        let mut stages = [shipped.throttle, shipped.challenge, shipped.block, shipped.ban].map(|score| (score, None));
+        for layer in self.above_preset() {
+            for (stage, written) in stages.iter_mut().zip(&layer.thresholds) {
+                if let Some(written) = written {
+                    *stage = (written.value, Some(written.span));
+                }
+            }
+        }
+        let own = self
+            .route
+            .is_none_or(|route| route.values.preset.is_some() || route.values.thresholds.iter().any(Option::is_some));
+        if own {
+            let who = if self.route.is_some() { format!("route {}", quote(name)) } else { "`defaults`".to_owned() };
+            check_rise(&who, preset, &stages, out);
+        }
+        let [throttle, challenge, block, ban] = stages.map(|(score, _)| score);
+        Thresholds { throttle, challenge, block, ban }
+    }
+
+    /// The puzzle; reports one that asks for too much work.
+    pub(super) fn puzzle(&self, out: &mut Diagnostics) -> Puzzle {
+        let mut puzzle = self.preset().puzzle();
+        let mut place = None;
+        for layer in self.above_preset() {
+            if let Some(bits) = layer.difficulty_bits {
+                puzzle.difficulty_bits = bits.value;
+                place = Some(bits.span);
+            }
+            if let Some(count) = layer.puzzle_count {
+                puzzle.count = count.value;
+                place = Some(count.span);
+            }
+        }
+        let own = self.route.is_none_or(|route| {
+            route.values.preset.is_some()
+                || route.values.difficulty_bits.is_some()
+                || route.values.puzzle_count.is_some()
+        });
+        let hashes = u64::from(puzzle.count) << puzzle.difficulty_bits.min(40);
+        if let Some(place) = place.filter(|_| own && hashes > presets::MAX_PUZZLE_HASHES) {
+            let (bits, count) = (puzzle.difficulty_bits, puzzle.count);
+            out.push(
+                Diagnostic::error("the puzzle is more work than a client can do")
+                    .at(place, format!("{count} parts of {bits} bits are {hashes} hashes"))
+                    .help(format!("keep to {} hashes: each bit less halves them", presets::MAX_PUZZLE_HASHES)),
+            );
+        }
+        puzzle
+    }
+
+    pub(super) fn expectation(&self) -> Expectation {
+        let mut expectation = presets::expectation(self.sensitivity());
+        if let Some(rate) = self.pick(|values| values.usual_per_address.as_ref()) {
+            expectation.address_per_minute = rate.value;
+        }
+        if let Some(rate) = self.pick(|values| values.usual_per_prefix.as_ref()) {
+            expectation.prefix_per_minute = rate.value;
+        }
+        expectation
+    }
+
+    pub(super) fn weights(&self) -> Weights {
+        let mut weights = presets::weights();
+        for layer in std::iter::once(self.weighing).chain(self.rising().map(|values| &values.weighing)) {
+            for (signal, weight) in &layer.signals {
+                let at = SignalId::ALL.iter().position(|known| known == signal);
+                set(&mut weights.signals, at, weight.value);
+            }
+            for (group, cap) in &layer.caps {
+                let at = Group::ALL.iter().position(|known| known == group);
+                set(&mut weights.caps, at, cap.value);
+            }
+            if let Some(credit) = layer.clearance {
+                weights.clearance_credit = credit.value;
+            }
+        }
+        weights
+    }
+
+    /// What each class gets, in the order in which classes are consulted.
+    pub(super) fn filters(&self) -> Vec<Filter> {
+        let entries: Vec<&FilterEntry> = self.rising().flat_map(|values| &values.filters).collect();
+        FILTER_ORDER
+            .into_iter()
+            .filter_map(|class| {
+                let written = entries.iter().rev().find(|entry| entry.class == class);
+                let shipped = (class == NetworkClass::Abuser).then_some(Action::Block);
+                let (action, mode) = written.map_or((shipped, Mode::Enforce), |entry| (entry.action.value, entry.mode));
+                Some(Filter { class, action: action?, mode })
+            })
+            .collect()
+    }
+
+    pub(super) fn failure(&self) -> Failure {
+        let written = self.pick(|values| values.failure.as_ref());
+        let mut status = written.map_or_else(|| presets::FAILURE_STATUS.to_vec(), |status| status.value.clone());
+        status.sort_unstable();
+        status.dedup();
+        Failure { status }
+    }
+
+    pub(super) fn identify(&self) -> Identify {
+        Identify {
+            user: self.pick(|values| values.user.as_ref()).map(|place| place.value.clone()),
+            api_key: self.pick(|values| values.api_key.as_ref()).map(|place| place.value.clone()),
+            session: self.pick(|values| values.session.as_ref()).map(|place| place.value.clone()),
+        }
+    }
+}
+
+fn set(scores: &mut [Score], at: Option<usize>, value: Score) {
+    if let Some(score) = at.and_then(|at| scores.get_mut(at)) {
+        *score = value;
+    }
+}
+
+/// Reports each threshold that is not above the one before it.
+fn check_rise(who: &str, preset: Preset, stages: &[(Option<Score>, Option<Span>); 4], out: &mut Diagnostics) {
+    let present: Vec<_> =
+        stages.iter().enumerate().filter_map(|(at, (score, span))| Some((at, (*score)?, *span))).collect();
+    for pair in present.windows(2) {
+        let [(low_at, low, low_span), (high_at, high, high_span)] = *pair else { continue };
+        if low < high {
+            continue;
+        }
+        let verb = |at: usize| VERBS.get(at).copied().unwrap_or_default();
+        let key = |at: usize| THRESHOLDS.get(at).copied().unwrap_or_default();
+        let verdict = if low == high { "as soon as" } else { "before" };
+        let mut fault = Diagnostic::error(format!("{who} {} {verdict} it {}", verb(high_at), verb(low_at)));
+        let shipped = |at: usize, score: Score| format!("the preset `{}` {} at {score}", preset.name(), verb(at));
+        fault = match (low_span, high_span) {
+            (Some(low_span), Some(high_span)) => fault
+                .at(high_span, format!("not above {low}"))
+                .beside(low_span, format!("`{}` starts here", key(low_at))),
+            (None, Some(high_span)) => fault.at(high_span, format!("not above {low}: {}", shipped(low_at, low))),
+            (Some(low_span), None) => fault.at(low_span, format!("not below {high}: {}", shipped(high_at, high))),
+            (None, None) => fault,
+        };
+        out.push(fault.help(format!("raise `{}`, or lower `{}`", key(high_at), key(low_at))));
+    }
+}
+
+/// What each threshold does, in the order of [`THRESHOLDS`].
+const VERBS: [&str; 4] = ["throttles", "challenges", "blocks", "bans"];
+
+/// The order in which classes are consulted.
+const FILTER_ORDER: [NetworkClass; 8] = [
+    NetworkClass::Tor,
+    NetworkClass::Vpn,
+    NetworkClass::Proxy,
+    NetworkClass::Datacenter,
+    NetworkClass::Abuser,
+    NetworkClass::Crawler,
+    NetworkClass::Satellite,
+    NetworkClass::Mobile,
+];

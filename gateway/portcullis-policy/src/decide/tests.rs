@@ -1,0 +1,418 @@
+use super::*;
+use crate::model::{Count, KeyPart, Rule, TextPattern, When};
+use crate::testing::{Asks, rule_set};
+use crate::weigh::signal_place;
+use portcullis_signals::{Ban, SignalId};
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// A rule that holds where the header `name` says `yes`.
+fn rule(name: &'static str, action: Action, mode: Mode) -> Rule {
+    let yes = TextPattern { pieces: vec!["yes".into()], case: crate::model::Case::Sensitive };
+    Rule {
+        name: name.into(),
+        route: None,
+        when: When { header: vec![(http::HeaderName::from_static(name), yes)], ..When::default() },
+        action,
+        mode,
+        until: None,
+        owner: None,
+        reason: None,
+    }
+}
+
+fn limit(name: &str, over: Action, mode: Mode) -> Limit {
+    Limit {
+        name: name.into(),
+        counter: 1,
+        key: vec![KeyPart::Ip],
+        count: Count::Requests,
+        limit: 10,
+        window: Duration::from_secs(60),
+        over,
+        mode,
+    }
+}
+
+fn over(retry_after_ms: u32) -> LimitReading {
+    LimitReading { count: 10, over: true, retry_after_ms }
+}
+
+fn score(thousandths: u16) -> Score {
+    Score::thousandths(thousandths)
+}
+
+/// A route that throttles 30 requests a minute from 0.2, challenges from 0.4, blocks from 0.8 and bans from 0.95.
+fn strict() -> Route {
+    let mut route = Route::bare("login");
+    route.thresholds = Thresholds {
+        throttle: Some(score(200)),
+        challenge: Some(score(400)),
+        block: Some(score(800)),
+        ban: Some(score(950)),
+    };
+    route.throttle_per_minute = 30;
+    route.weights.clearance_credit = score(500);
+    route
+}
+
+/// `strict`, with a weight for the User-Agent that `tool` sends: what the raw score then is.
+fn weighing(weight: u16) -> Route {
+    let mut route = strict();
+    route.weights.signals[signal_place(SignalId::UaTool)] = score(weight);
+    route
+}
+
+fn tool() -> Asks {
+    Asks::default().with_header("user-agent", "curl/8.5.0")
+}
+
+const STEPS: [&str; 7] = ["malformed", "allow-rule", "ban", "rule", "filter", "limit", "threshold"];
+
+/// A request that gives each of these steps something to say, on [`every_step`].
+fn asking(steps: &[&str]) -> Asks {
+    let mut asks = Asks::default();
+    for step in steps {
+        match *step {
+            "malformed" => asks.path = "/a%2fb".into(),
+            "allow-rule" => asks = asks.with_header("x-allow", "yes"),
+            "ban" => asks.ban = Some(Ban { remaining_secs: 90 }),
+            "rule" => asks = asks.with_header("x-deny", "yes"),
+            "filter" => asks.classes.push(NetworkClass::Tor),
+            "limit" => asks.limits = vec![over(700)],
+            "threshold" => asks = asks.with_header("user-agent", "curl/8.5.0"),
+            other => panic!("{other}"),
+        }
+    }
+    asks
+}
+
+fn every_step(mode: Mode) -> RuleSet {
+    let mut route = weighing(850);
+    route.mode = mode;
+    route.filters = vec![Filter { class: NetworkClass::Tor, action: Action::Block, mode: Mode::Enforce }];
+    route.limits = vec![limit("per address", Action::Throttle, Mode::Enforce)];
+    let rules = vec![rule("x-deny", Action::Block, Mode::Enforce), rule("x-allow", Action::Allow, Mode::Enforce)];
+    rule_set(route, rules)
+}
+
+#[test]
+fn each_step_alone_decides() {
+    for (step, verdict, code) in [
+        ("malformed", Action::Block, "API.MALFORMED_REQUEST"),
+        ("allow-rule", Action::Allow, ""),
+        ("ban", Action::Block, "API.BANNED"),
+        ("rule", Action::Block, "API.RULE_BLOCKED"),
+        ("filter", Action::Block, "API.TOR_BLOCKED"),
+        ("limit", Action::Throttle, "API.LIMIT_EXCEEDED"),
+        ("threshold", Action::Block, "API.SCORE_BLOCKED"),
+    ] {
+        let decision = asking(&[step]).decide(&every_step(Mode::Enforce));
+        assert_eq!((decision.cause.name(), decision.verdict, decision.code), (step, verdict, code));
+        assert_eq!(decision.action, verdict);
+    }
+    let decision = asking(&[]).decide(&every_step(Mode::Enforce));
+    assert_eq!((decision.cause, decision.action, decision.code), (Cause::Clear, Action::Allow, ""));
+}
+
+#[test]
+fn of_every_two_steps_the_earlier_decides() {
+    let rules = every_step(Mode::Enforce);
+    let mut pairs = 0;
+    for (at, earlier) in STEPS.iter().enumerate() {
+        for later in &STEPS[at + 1..] {
+            for asks in [asking(&[earlier, later]), asking(&[later, earlier])] {
+                let decision = asks.decide(&rules);
+                assert_eq!(decision.cause.name(), *earlier, "{earlier} before {later}");
+                assert_eq!(decision, asking(&[earlier, later]).decide(&rules));
+            }
+            pairs += 1;
+        }
+    }
+    assert_eq!(pairs, 21);
+}
+
+#[test]
+fn the_score_is_told_whatever_step_decides() {
+    for step in STEPS {
+        let decision = asking(&[step, "threshold"]).decide(&every_step(Mode::Enforce));
+        assert_eq!(decision.score, score(850), "{step}");
+        assert_eq!(decision.reasons[0].signal, SignalId::UaTool, "{step}");
+    }
+}
+
+#[test]
+fn a_score_equal_to_a_threshold_has_reached_it() {
+    for (weight, action) in [
+        (0, Action::Allow),
+        (199, Action::Allow),
+        (200, Action::Throttle),
+        (399, Action::Throttle),
+        (400, Action::Challenge),
+        (799, Action::Challenge),
+        (800, Action::Block),
+        (949, Action::Block),
+        (950, Action::Ban),
+        (1000, Action::Ban),
+    ] {
+        let asks = Asks { address_per_minute: 31, ..tool() };
+        assert_eq!(asks.decide(&rule_set(weighing(weight), vec![])).action, action, "at {weight}");
+    }
+    assert_eq!(Route::bare("open").thresholds.reached(Score::ONE), None);
+}
+
+#[test]
+fn a_throttle_lets_an_address_ask_at_the_rate_of_the_route() {
+    let rules = rule_set(weighing(250), vec![]);
+    for (per_minute, action, retry_after_ms) in [
+        (1, Action::Allow, 0),
+        (30, Action::Allow, 0),
+        // Two of 31 must leave the window.
+        (31, Action::Throttle, 3871),
+        (60, Action::Throttle, 31_000),
+        (u32::MAX, Action::Throttle, 60_000),
+    ] {
+        let decision = Asks { address_per_minute: per_minute, ..tool() }.decide(&rules);
+        assert_eq!((decision.action, decision.retry_after_ms), (action, retry_after_ms), "at {per_minute}");
+    }
+}
+
+#[test]
+fn a_clearance_meets_a_challenge_and_nothing_else() {
+    use Action::{Allow, Ban, Block, Challenge, StepUp, Throttle};
+    let holding = |clearance| Asks { clearance, address_per_minute: 31, ..Asks::default() };
+    for (written, none, proof, step_up) in [
+        (Challenge, Challenge, Allow, Allow),
+        (Throttle, Throttle, Throttle, Throttle),
+        (StepUp, StepUp, StepUp, Allow),
+        (Block, Block, Block, Block),
+        (Ban, Ban, Ban, Ban),
+    ] {
+        let by_rule = rule_set(strict(), vec![rule("x-deny", written, Mode::Enforce)]);
+        let mut route = strict();
+        route.limits = vec![limit("limit", written, Mode::Enforce)];
+        let by_limit = rule_set(route, vec![]);
+        let mut route = strict();
+        route.filters = vec![Filter { class: NetworkClass::Vpn, action: written, mode: Mode::Enforce }];
+        let by_filter = rule_set(route, vec![]);
+        for (clearance, action) in [
+            (None, none),
+            (Some(Clearance::ProofOfWork), proof),
+            (Some(Clearance::MemoryHard), proof),
+            (Some(Clearance::StepUp), step_up),
+        ] {
+            let asks = holding(clearance);
+            assert_eq!(asks.clone().with_header("x-deny", "yes").decide(&by_rule).action, action, "rule {written:?}");
+            assert_eq!(
+                Asks { limits: vec![over(1)], ..asks.clone() }.decide(&by_limit).action,
+                action,
+                "limit {written:?}"
+            );
+            assert_eq!(
+                Asks { classes: vec![NetworkClass::Vpn], ..asks }.decide(&by_filter).action,
+                action,
+                "filter {written:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_clearance_lowers_the_score_and_leaves_the_throttle() {
+    for (weight, per_minute, score_left, action) in [
+        (790, 1, 395, Action::Allow),
+        (790, 31, 395, Action::Throttle),
+        // 0.9 halved has still reached the challenge, which is met, but not the rate.
+        (900, 1, 450, Action::Allow),
+        (900, 31, 450, Action::Throttle),
+    ] {
+        let asks = Asks { clearance: Some(Clearance::ProofOfWork), address_per_minute: per_minute, ..tool() };
+        let decision = asks.decide(&rule_set(weighing(weight), vec![]));
+        assert_eq!((decision.score, decision.raw, decision.action), (score(score_left), score(weight), action));
+        let cause = if action == Action::Allow { Cause::Clear } else { Cause::Threshold };
+        assert_eq!(decision.cause, cause);
+    }
+    let mut route = weighing(900);
+    route.weights.clearance_credit = score(100);
+    let asks = Asks { clearance: Some(Clearance::StepUp), ..tool() };
+    assert_eq!(asks.decide(&rule_set(route, vec![])).action, Action::Block, "0.81 is a block, cleared or not");
+}
+
+#[test]
+fn a_challenge_that_is_met_leaves_the_steps_after_it() {
+    let mut route = weighing(0);
+    route.limits = vec![limit("limit", Action::Block, Mode::Enforce)];
+    let rules = rule_set(
+        route,
+        vec![rule("x-deny", Action::Challenge, Mode::Enforce), rule("x-tag", Action::Block, Mode::Enforce)],
+    );
+    let asks = Asks { clearance: Some(Clearance::ProofOfWork), ..Asks::default() }.with_header("x-deny", "yes");
+    // The first rule decides among rules; the limit is another matter.
+    assert_eq!(asks.clone().with_header("x-tag", "yes").decide(&rules).action, Action::Allow);
+    let decision = Asks { limits: vec![over(5)], ..asks }.decide(&rules);
+    assert_eq!((decision.action, decision.cause), (Action::Block, Cause::Limit));
+}
+
+#[test]
+fn unattended_clients_are_throttled_where_others_are_challenged() {
+    let mut route = weighing(500);
+    route.clients = Clients::Unattended;
+    route.limits = vec![limit("limit", Action::Challenge, Mode::Enforce)];
+    route.filters = vec![Filter { class: NetworkClass::Vpn, action: Action::Challenge, mode: Mode::Enforce }];
+    let rules = rule_set(route, vec![rule("x-deny", Action::Challenge, Mode::Enforce)]);
+    let slow = Asks::default();
+    let fast = Asks { address_per_minute: 31, ..Asks::default() };
+    for (asks, code) in [
+        (fast.clone().with_header("x-deny", "yes"), "API.RULE_THROTTLED"),
+        (Asks { classes: vec![NetworkClass::Vpn], ..fast.clone() }, "API.VPN_THROTTLED"),
+        (fast.with_header("user-agent", "curl/8.5.0"), "API.SCORE_THROTTLED"),
+        (Asks { limits: vec![over(5)], ..slow.clone() }, "API.LIMIT_EXCEEDED"),
+    ] {
+        let decision = asks.decide(&rules);
+        assert_eq!((decision.action, decision.code), (Action::Throttle, code));
+        assert!(decision.retry_after_ms > 0, "{code}");
+    }
+    assert_eq!(slow.with_header("user-agent", "curl/8.5.0").decide(&rules).action, Action::Allow);
+}
+
+#[test]
+fn only_the_highest_class_is_consulted() {
+    use NetworkClass::{Abuser, Crawler, Datacenter, Mobile, Proxy, Relay, Satellite, Tor, Vpn};
+    let order = [Tor, Relay, Vpn, Proxy, Crawler, Datacenter, Abuser, Satellite, Mobile];
+    let mut all = strict();
+    all.filters = order.map(|class| Filter { class, action: Action::Block, mode: Mode::Enforce }).to_vec();
+    let all = rule_set(all, vec![]);
+    for (at, higher) in order.iter().enumerate() {
+        let mut others = strict();
+        others.filters = order.map(|class| Filter { class, action: Action::Block, mode: Mode::Enforce }).to_vec();
+        others.filters.retain(|filter| filter.class != *higher);
+        let others = rule_set(others, vec![]);
+        for lower in &order[at + 1..] {
+            let asks = Asks { classes: vec![*lower, *higher], ..Asks::default() };
+            assert_eq!(asks.decide(&all).cause, Cause::Filter(*higher), "{higher:?} with {lower:?}");
+            assert_eq!(asks.decide(&others).cause, Cause::Clear, "{higher:?} is off, and hides {lower:?}");
+        }
+    }
+}
+
+#[test]
+fn of_the_limits_exceeded_the_hardest_action_decides() {
+    let mut route = strict();
+    route.limits = vec![
+        limit("a", Action::Throttle, Mode::Enforce),
+        limit("b", Action::Challenge, Mode::Enforce),
+        limit("c", Action::Challenge, Mode::Enforce),
+        limit("d", Action::Ban, Mode::Monitor),
+    ];
+    let rules = rule_set(route, vec![]);
+    let fine = LimitReading::default();
+    for (readings, action, limit, retry_after_ms) in [
+        (vec![], Action::Allow, None, 0),
+        (vec![fine; 4], Action::Allow, None, 0),
+        (vec![over(9)], Action::Throttle, Some(0), 9),
+        (vec![over(9), fine, over(5)], Action::Challenge, Some(2), 9),
+        (vec![over(9), over(10), over(5), over(99)], Action::Challenge, Some(1), 10),
+        (vec![fine, fine, fine, over(99)], Action::Allow, None, 0),
+        (vec![fine, fine, fine, fine, over(99)], Action::Allow, None, 0),
+    ] {
+        let decision = Asks { limits: readings, ..Asks::default() }.decide(&rules);
+        assert_eq!((decision.action, decision.limit, decision.retry_after_ms), (action, limit, retry_after_ms));
+    }
+}
+
+#[test]
+fn rules_of_the_route_go_before_those_of_every_route() {
+    let mut of_route = rule("x-deny", Action::Challenge, Mode::Enforce);
+    of_route.route = Some(1);
+    let mut of_another = rule("x-deny", Action::Ban, Mode::Enforce);
+    of_another.route = Some(0);
+    let everywhere = rule("x-deny", Action::Block, Mode::Enforce);
+    let rules = rule_set(strict(), vec![of_another, everywhere, of_route]);
+    let decision = Asks::default().with_header("x-deny", "yes").decide(&rules);
+    assert_eq!((decision.action, decision.rule), (Action::Challenge, Some(RuleId(2))));
+}
+
+#[test]
+fn a_rule_ends_at_its_time() {
+    let mut timed = rule("x-deny", Action::Block, Mode::Enforce);
+    timed.until = Some(1000);
+    let rules = rule_set(strict(), vec![timed]);
+    for (at, action) in [(0, Action::Block), (999, Action::Block), (1000, Action::Allow), (u64::MAX, Action::Allow)] {
+        let asks = Asks { at, ..Asks::default() }.with_header("x-deny", "yes");
+        assert_eq!(asks.decide(&rules).action, action, "at {at}");
+    }
+}
+
+#[test]
+fn what_is_in_monitor_is_noted_and_decides_nothing() {
+    let mut route = strict();
+    route.filters = vec![Filter { class: NetworkClass::Tor, action: Action::Block, mode: Mode::Monitor }];
+    route.limits = vec![limit("limit", Action::Throttle, Mode::Monitor)];
+    let rules = rule_set(
+        route,
+        vec![rule("x-allow", Action::Allow, Mode::Monitor), rule("x-deny", Action::Ban, Mode::Monitor)],
+    );
+    let asks = asking(&["allow-rule", "rule", "filter", "limit"]);
+    let decision = asks.decide(&rules);
+    assert_eq!((decision.action, decision.verdict, decision.cause), (Action::Allow, Action::Allow, Cause::Clear));
+    let expected = [
+        (ShadowWhat::Rule(RuleId(0)), Action::Allow),
+        (ShadowWhat::Rule(RuleId(1)), Action::Ban),
+        (ShadowWhat::Filter(NetworkClass::Tor), Action::Block),
+        (ShadowWhat::Limit(0), Action::Throttle),
+    ];
+    assert_eq!(decision.shadow.to_vec(), expected.map(|(what, action)| Shadow { what, action }));
+}
+
+#[test]
+fn a_route_in_monitor_refuses_only_what_cannot_be_read() {
+    let rules = every_step(Mode::Monitor);
+    for step in STEPS {
+        let (watched, enforced) = (asking(&[step]).decide(&rules), asking(&[step]).decide(&every_step(Mode::Enforce)));
+        assert_eq!(watched.action, Action::Allow, "{step}");
+        assert_eq!((watched.verdict, watched.code), (enforced.verdict, enforced.code), "{step}");
+    }
+    let mut no_host = Asks::default();
+    no_host.headers.retain(|(name, _)| *name != "host");
+    let framing = Asks::default().with_header("content-length", "1").with_header("transfer-encoding", "chunked");
+    for asks in [no_host, framing] {
+        let decision = asks.decide(&rules);
+        assert_eq!((decision.action, decision.code), (Action::Block, "API.MALFORMED_REQUEST"));
+    }
+}
+
+#[test]
+fn an_ambiguous_path_is_refused_where_the_route_does_not_say_otherwise() {
+    let mut route = strict();
+    for (says, cause) in [(AmbiguousPaths::Refuse, "malformed"), (AmbiguousPaths::Allow, "clear")] {
+        route.ambiguous_paths = says;
+        assert_eq!(asking(&["malformed"]).decide(&rule_set(route.clone(), vec![])).cause.name(), cause);
+    }
+    let no_allowance = asking(&["malformed", "allow-rule"]).decide(&every_step(Mode::Enforce));
+    assert_eq!(no_allowance.action, Action::Block);
+}
+
+fn any_asks() -> impl Strategy<Value = Asks> {
+    let clearance = proptest::option::of(proptest::sample::select(vec![Clearance::ProofOfWork, Clearance::StepUp]));
+    (proptest::sample::subsequence(STEPS.to_vec(), 0..=STEPS.len()), clearance, 0_u32..100)
+        .prop_map(|(steps, clearance, address_per_minute)| Asks { clearance, address_per_minute, ..asking(&steps) })
+}
+
+proptest! {
+    #[test]
+    fn in_monitor_no_readable_request_is_altered(asks in any_asks()) {
+        prop_assert_eq!(asks.decide(&every_step(Mode::Monitor)).action, Action::Allow);
+    }
+
+    #[test]
+    fn the_same_facts_give_the_same_decision(asks in any_asks()) {
+        prop_assert_eq!(asks.decide(&every_step(Mode::Enforce)), asks.decide(&every_step(Mode::Enforce)));
+    }
+
+    #[test]
+    fn a_higher_score_never_gets_a_milder_action(one in 0_u16..=1000, other in 0_u16..=1000, asks in any_asks()) {
+        let (low, high) = (one.min(other), one.max(other));
+        let decide = |weight| asks.clone().with_header("user-agent", "curl/8.5.0").decide(&rule_set(weighing(weight), vec![]));
+        prop_assert!(decide(low).action <= decide(high).action);
+    }
+}

@@ -1,0 +1,262 @@
+//! Why a request is decided as it is, for a person.
+
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_signals::{Facts, SignalId, Strength};
+
+use crate::decide::{Asked, highest_class};
+use crate::decision::{Cause, Decision};
+use crate::index::Matches;
+use crate::model::{Action, Mode, Route, Thresholds};
+use crate::{RuleSet, Score};
+
+/// Why one request is decided as it is. `Display` writes it for a terminal.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The version of the policy.
+    pub version: Arc<str>,
+    /// Method, host and canonical path.
+    pub request: String,
+    /// The name of the route.
+    pub route: Arc<str>,
+    /// The decision, the very one that [`RuleSet::decide`] returns.
+    pub decision: Decision,
+    /// Every signal that is present, in the order of the list.
+    pub signals: Vec<Weighing>,
+    /// Every step, in the order of precedence.
+    pub steps: Vec<Step>,
+    /// The route's thresholds.
+    pub thresholds: Thresholds,
+}
+
+/// One signal of a request with what it weighs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Weighing {
+    /// The signal.
+    pub signal: SignalId,
+    /// How strongly it is present.
+    pub strength: Strength,
+    /// The score that it alone gives at full strength on this route.
+    pub weight: Score,
+    /// Its share of the score.
+    pub points: Score,
+}
+
+/// One step of the precedence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Step {
+    /// What the step asks.
+    pub name: &'static str,
+    /// What came of it.
+    pub outcome: StepOutcome,
+    /// What it found, a line each.
+    pub notes: Vec<String>,
+}
+
+/// What came of one step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StepOutcome {
+    /// It had nothing to say.
+    Pass,
+    /// It decided.
+    Decide,
+    /// An earlier step had decided.
+    NotAsked,
+}
+
+impl RuleSet {
+    /// Decides on one request and says why, step by step.
+    ///
+    /// What a step would have found is noted for those after the decisive one, too.
+    pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
+        let id = self.plan(facts.request);
+        let route = self.route(id);
+        let decision = self.decide_on(id, facts);
+        let asked = Asked { rules: self, route, facts };
+        let request = facts.request;
+        Explanation {
+            version: Arc::clone(self.version()),
+            request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
+            route: Arc::clone(&route.name),
+            signals: self.weighings(route, facts, &decision),
+            steps: asked.steps(&self.matching(id, facts), &decision),
+            thresholds: route.thresholds,
+            decision,
+        }
+    }
+
+    fn weighings(&self, route: &Route, facts: &Facts<'_>, decision: &Decision) -> Vec<Weighing> {
+        let points =
+            |signal| decision.reasons.iter().find(|reason| reason.signal == signal).map(|reason| reason.points);
+        self.signals(decision.route, facts)
+            .iter()
+            .map(|(signal, strength)| Weighing {
+                signal,
+                strength,
+                weight: route.weights.of(signal),
+                points: points(signal).unwrap_or(Score::ZERO),
+            })
+            .collect()
+    }
+}
+
+impl Asked<'_, '_> {
+    fn steps(&self, matching: &Matches, decision: &Decision) -> Vec<Step> {
+        let decisive = match decision.cause {
+            Cause::Malformed(_) => 0,
+            Cause::AllowRule => 1,
+            Cause::Ban => 2,
+            Cause::DenyRule => 3,
+            Cause::Filter(_) => 4,
+            Cause::Limit => 5,
+            Cause::Threshold => 6,
+            Cause::Clear => usize::MAX,
+        };
+        let found = [
+            ("malformed request", self.fault_notes()),
+            ("allow rules", self.rule_notes(matching, |action| action == Action::Allow)),
+            ("bans", self.ban_notes()),
+            ("other rules", self.rule_notes(matching, |action| action != Action::Allow)),
+            ("filters", self.filter_notes()),
+            ("limits", self.limit_notes()),
+            ("thresholds", self.threshold_notes(decision.score)),
+        ];
+        let outcome = |at: usize| match at.cmp(&decisive) {
+            std::cmp::Ordering::Less => StepOutcome::Pass,
+            std::cmp::Ordering::Equal => StepOutcome::Decide,
+            std::cmp::Ordering::Greater => StepOutcome::NotAsked,
+        };
+        (0..).zip(found).map(|(at, (name, notes))| Step { name, outcome: outcome(at), notes }).collect()
+    }
+
+    fn fault_notes(&self) -> Vec<String> {
+        self.facts.request.fault().map(|fault| fault.name().to_owned()).into_iter().collect()
+    }
+
+    fn rule_notes(&self, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
+        let rules = matching.iter().filter_map(|id| self.rules.rule(*id)).filter(|rule| wanted(rule.action));
+        rules
+            .map(|rule| {
+                let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
+                let remark = self.remark(rule.action, rule.mode);
+                format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
+            })
+            .collect()
+    }
+
+    fn ban_notes(&self) -> Vec<String> {
+        self.facts.ban.map(|ban| format!("banned for {} more seconds", ban.remaining_secs)).into_iter().collect()
+    }
+
+    fn filter_notes(&self) -> Vec<String> {
+        let Some(class) = highest_class(self.facts.classes()) else { return Vec::new() };
+        let note = match self.consulted_filter() {
+            Some(filter) => {
+                let remark = self.remark(filter.action, filter.mode);
+                format!("class `{}` is consulted and says {}{remark}", class.name(), filter.action.name())
+            }
+            None => format!("class `{}` is consulted, and its filter is off", class.name()),
+        };
+        vec![note]
+    }
+
+    fn limit_notes(&self) -> Vec<String> {
+        self.exceeded()
+            .map(|(_, limit, reading)| {
+                let remark = if limit.mode == Mode::Monitor { ", in monitor" } else { "" };
+                let (count, most, secs) = (reading.count, limit.limit, limit.window.as_secs());
+                format!("limit `{}` ({count} of {most} in {secs} s) says {}{remark}", limit.name, limit.over.name())
+            })
+            .collect()
+    }
+
+    fn threshold_notes(&self, score: Score) -> Vec<String> {
+        self.route
+            .thresholds
+            .reached(score)
+            .map(|action| format!("score {score} has reached {}{}", action.name(), self.remark(action, Mode::Enforce)))
+            .into_iter()
+            .collect()
+    }
+
+    /// What keeps an action from being done as it is written.
+    fn remark(&self, action: Action, mode: Mode) -> &'static str {
+        match (mode, self.acts(action)) {
+            (Mode::Monitor, _) => ", in monitor",
+            (_, None) if action == Action::Challenge && self.facts.caller.clearance.is_some() => ", met by a clearance",
+            (_, None) if action == Action::StepUp => ", met by a clearance",
+            (_, None) if action != Action::Allow => ", and the address is below the throttle's rate",
+            (_, Some(acts)) if acts != action => ", which is a throttle for unattended clients",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decision = &self.decision;
+        writeln!(f, "{}", self.request)?;
+        write!(f, "{} on route `{}`", decision.action.name(), self.route)?;
+        if decision.action != decision.verdict {
+            write!(f, " in monitor, else {}", decision.verdict.name())?;
+        }
+        if !decision.code.is_empty() {
+            write!(f, ", {}", decision.code)?;
+        }
+        writeln!(f, ", by policy {}\n", self.version)?;
+        self.write_score(f)?;
+        writeln!(f, "\nsteps")?;
+        for (number, step) in (1..).zip(&self.steps) {
+            let (mark, silent) = match step.outcome {
+                StepOutcome::Decide => ('>', ""),
+                StepOutcome::Pass => (' ', "nothing"),
+                StepOutcome::NotAsked => ('-', "not asked"),
+            };
+            let mut notes = step.notes.iter();
+            let first = notes.next().map_or(silent, String::as_str);
+            writeln!(f, "{mark} {number} {:<18} {first}", step.name)?;
+            for note in notes {
+                writeln!(f, "{:23}{note}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Explanation {
+    fn write_score(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decision = &self.decision;
+        write!(f, "score {}", decision.score)?;
+        if decision.raw != decision.score {
+            write!(f, " ({} before the credit of a clearance)", decision.raw)?;
+        }
+        let thresholds = &self.thresholds;
+        let mut lead = "; thresholds: ";
+        for (threshold, action) in [
+            (thresholds.throttle, Action::Throttle),
+            (thresholds.challenge, Action::Challenge),
+            (thresholds.block, Action::Block),
+            (thresholds.ban, Action::Ban),
+        ] {
+            if let Some(threshold) = threshold {
+                write!(f, "{lead}{} {threshold}", action.name())?;
+                lead = ", ";
+            }
+        }
+        writeln!(f)?;
+        if !self.signals.is_empty() {
+            writeln!(f, "\nsignal               group      strength  weight  points")?;
+        }
+        for weighing in &self.signals {
+            let Weighing { signal, strength, weight, points } = weighing;
+            // `Strength` and `Score` do not pad themselves.
+            let (strength, weight, points) = (strength.to_string(), weight.to_string(), points.to_string());
+            writeln!(f, "{:<20} {:<10} {strength:>8} {weight:>7} {points:>7}", signal.name(), signal.group().name())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Rules text to a rule set; facts and signals to a score and a decision.
+//!
+//! A policy exists twice. As written it is text with places in it, which [`RuleSet::compile`] checks as a whole;
+//! as meant it is [`model::Parts`], which cannot hold a wrong value. A [`RuleSet`] made of those parts answers
+//! [`RuleSet::decide`], which is pure: the same facts give the same [`Decision`], on every machine.
+
+pub mod model;
+
+mod cases;
+mod compile;
+mod conditions;
+mod decide;
+mod decision;
+mod diagnostics;
+mod explain;
+mod index;
+mod patterns;
+mod presets;
+mod router;
+mod ruleset;
+mod score;
+#[cfg(test)]
+mod testing;
+mod units;
+mod weigh;
+mod written;
+
+pub use cases::{TestCase, TestOutcome, run_tests};
+pub use compile::{Compiled, OriginUse, Origins, compile_any};
+pub use decision::{Cause, Decision, Reason, Shadow, ShadowWhat};
+pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
+pub use explain::{Explanation, Step, StepOutcome, Weighing};
+pub use ruleset::{RouteId, RuleId, RuleSet};
+pub use score::Score;

@@ -1,0 +1,415 @@
+//! A policy as it is meant: what the compiler makes out of rules text, and what decides.
+//!
+//! Nothing in here can hold a wrong value, or nothing that decides would notice; the checks are the compiler's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use portcullis_fingerprint::{Ja3Hash, Ja4};
+use portcullis_intel::{Asn, Country, NetworkClass};
+use portcullis_signals::{Expectation, Group, SignalId};
+
+use crate::score::Score;
+use crate::weigh::signal_place;
+
+/// All that a rule set is made of; routes in the order written, with the catch-all first.
+#[derive(Debug)]
+pub struct Parts {
+    /// `routes[0]` is what answers for requests that no written route matches; its name is `unrouted`.
+    pub routes: Vec<Route>,
+    /// Rules of every route, then those of single ones, in the order written.
+    pub rules: Vec<Rule>,
+    /// Fingerprints that raise the signal `fingerprint-listed`.
+    pub listed: Listed,
+    /// The version of the policy: the first 16 hex digits of a hash over its meaning.
+    pub version: Arc<str>,
+}
+
+/// Whether a part of the policy acts or only says what it would have done.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// Acts.
+    #[default]
+    Enforce,
+    /// Is counted and recorded, and alters no response.
+    Monitor,
+}
+
+/// What is done with a request, from the mildest to the hardest.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Action {
+    /// It goes to the origin.
+    Allow,
+    /// 429, with the time to wait.
+    Throttle,
+    /// It is asked for a proof of work.
+    Challenge,
+    /// It is asked to authenticate more strongly (RFC 9470).
+    StepUp,
+    /// 403.
+    Block,
+    /// 403, and the client is banned for a time.
+    Ban,
+}
+
+/// How much harm a route can do, from which its usual rates follow.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Sensitivity {
+    /// Static content.
+    Low,
+    /// Pages and ordinary calls.
+    #[default]
+    Normal,
+    /// Accounts, searches that cost.
+    High,
+    /// Login, payment, sign-up.
+    Critical,
+}
+
+/// What a challenge may look like on a route.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Clients {
+    /// People in browsers: the page.
+    Browser,
+    /// Programs: problem+json, never HTML.
+    Api,
+    /// The page for those that accept HTML, problem+json for the rest.
+    #[default]
+    Mixed,
+    /// Feeds and webhooks: never challenged, throttled instead.
+    Unattended,
+}
+
+/// One route, every value resolved from defaults and presets.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The name, unique in the set; metrics and audit carry it.
+    pub name: Arc<str>,
+    /// Which requests it is for.
+    pub matches: RouteMatch,
+    /// The origin pool that it goes to; none on the catch-all without a default origin.
+    pub origin: Option<Arc<str>>,
+    /// How sensitive it is.
+    pub sensitivity: Sensitivity,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// What a challenge may look like.
+    pub clients: Clients,
+    /// The scores at which it acts.
+    pub thresholds: Thresholds,
+    /// What the throttle threshold allows an address, in requests a minute.
+    pub throttle_per_minute: u32,
+    /// How hard its puzzles are.
+    pub puzzle: Puzzle,
+    /// How long a clearance from it lasts.
+    pub clearance_ttl: Duration,
+    /// How long its bans last.
+    pub ban_ttl: Duration,
+    /// What is usual on it.
+    pub expectation: Expectation,
+    /// What each signal weighs on it.
+    pub weights: Weights,
+    /// What is done with each class of network; classes that are off are not in it.
+    pub filters: Vec<Filter>,
+    /// Its rate limits, in the order written.
+    pub limits: Vec<Limit>,
+    /// Which answers of the origin count as failed.
+    pub failure: Failure,
+    /// Where the caller's identity stands in a request.
+    pub identify: Identify,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: u64,
+    /// Whether paths that servers read differently are refused.
+    pub ambiguous_paths: AmbiguousPaths,
+}
+
+/// What becomes of a path that servers read differently.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AmbiguousPaths {
+    /// 400.
+    #[default]
+    Refuse,
+    /// It is forwarded in its canonical form.
+    Allow,
+}
+
+/// Which requests a route is for; an empty list stands for any.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RouteMatch {
+    /// Host names in lower case; `*.shop.example` stands for every name below it.
+    pub hosts: Vec<Arc<str>>,
+    /// Path patterns: literal segments, `{name}` for one segment, a last `{*rest}` for all that follow.
+    pub paths: Vec<Arc<str>>,
+    /// Methods in upper case.
+    pub methods: Vec<http::Method>,
+}
+
+/// The scores at which a route acts; one that is absent is never reached.
+///
+/// Invariant: those present rise in the order of the fields.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Thresholds {
+    /// From here the address is held to `throttle_per_minute`.
+    pub throttle: Option<Score>,
+    /// From here a challenge.
+    pub challenge: Option<Score>,
+    /// From here a block.
+    pub block: Option<Score>,
+    /// From here a ban.
+    pub ban: Option<Score>,
+}
+
+/// How hard a puzzle is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Puzzle {
+    /// Leading zero bits of each part.
+    pub difficulty_bits: u8,
+    /// Number of parts.
+    pub count: u16,
+}
+
+/// What each signal weighs, and what each group gives at most.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Weights {
+    /// The score that each signal alone gives at full strength, by `SignalId`, in the order of `SignalId::ALL`.
+    pub signals: Vec<Score>,
+    /// What each group gives at most, in the order of `Group::ALL`.
+    pub caps: Vec<Score>,
+    /// What a clearance takes off the score, as a share of it.
+    pub clearance_credit: Score,
+}
+
+/// What is done with one class of network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Filter {
+    /// The class.
+    pub class: NetworkClass,
+    /// `Challenge` or `Block`.
+    pub action: Action,
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+/// A limit on how much one key may do in a window.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limit {
+    /// The name, unique in its route.
+    pub name: Arc<str>,
+    /// A stable number for what is counted: the same over a reload that leaves its meaning as it is.
+    pub counter: u64,
+    /// What makes one key, in order.
+    pub key: Vec<KeyPart>,
+    /// What is counted.
+    pub count: Count,
+    /// How many are admitted in the window.
+    pub limit: u32,
+    /// The length of the window.
+    pub window: Duration,
+    /// What is done past it: `Throttle`, `Challenge`, `Block` or `Ban`.
+    pub over: Action,
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+/// One part of a limit's key. A part that a request lacks falls back to the client's prefix.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeyPart {
+    /// The client's address.
+    Ip,
+    /// The client's prefix: IPv4 /24, IPv6 /56.
+    IpPrefix,
+    /// The autonomous system.
+    Asn,
+    /// The country.
+    Country,
+    /// The JA4.
+    Ja4,
+    /// The User-Agent, whole.
+    UserAgent,
+    /// The identified user.
+    User,
+    /// The identified API key.
+    ApiKey,
+    /// The identified session.
+    Session,
+    /// The canonical path.
+    Path,
+    /// One header's value.
+    Header(http::HeaderName),
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Count {
+    /// Requests that were admitted.
+    Requests,
+    /// Answers of the origin that the route calls failed.
+    Failures,
+}
+
+/// Which answers of the origin count as failed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// Status codes.
+    pub status: Vec<u16>,
+}
+
+/// Where the caller's identity stands in a request.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identify {
+    /// The user.
+    pub user: Option<Place>,
+    /// The API key.
+    pub api_key: Option<Place>,
+    /// The session.
+    pub session: Option<Place>,
+}
+
+/// A place in a request, written `header:x-api-key`, `cookie:sid` or `query:key`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// A header's first value.
+    Header(http::HeaderName),
+    /// A cookie.
+    Cookie(Arc<str>),
+    /// A query parameter.
+    Query(Arc<str>),
+}
+
+/// An access rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The name, unique in its scope.
+    pub name: Arc<str>,
+    /// The route it belongs to, as an index into `Parts::routes`; none for every route.
+    pub route: Option<u32>,
+    /// All of these must hold; within one condition, any value.
+    pub when: When,
+    /// What it does.
+    pub action: Action,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// When it stops to apply, in seconds since 1970 (UTC).
+    pub until: Option<u64>,
+    /// Who answers for it.
+    pub owner: Option<Arc<str>>,
+    /// Why it is there; recorded, never shown to the client.
+    pub reason: Option<Arc<str>>,
+}
+
+/// The conditions of a rule; an empty one holds always. At least one is not empty.
+#[derive(Clone, Debug, Default)]
+pub struct When {
+    /// Client addresses.
+    pub ip: Vec<IpNetwork>,
+    /// Autonomous systems.
+    pub asn: Vec<Asn>,
+    /// Countries.
+    pub country: Vec<Country>,
+    /// Network classes.
+    pub class: Vec<NetworkClass>,
+    /// JA3 hashes.
+    pub ja3: Vec<Ja3Hash>,
+    /// JA4 values.
+    pub ja4: Vec<Ja4>,
+    /// Patterns for the whole User-Agent.
+    pub user_agent: Vec<TextPattern>,
+    /// Patterns for the whole canonical path.
+    pub path: Vec<TextPattern>,
+    /// Methods.
+    pub method: Vec<http::Method>,
+    /// Headers: each must be there and match.
+    pub header: Vec<(http::HeaderName, TextPattern)>,
+}
+
+/// A pattern for a whole text: `*` stands for any run of characters, everything else for itself.
+///
+/// Matching is anchored at both ends and takes linear time. ASCII case is ignored for User-Agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TextPattern {
+    /// The literal pieces between the stars; a pattern without a star has one.
+    pub pieces: Vec<Box<str>>,
+    /// Whether ASCII case is told apart.
+    pub case: Case,
+}
+
+/// Whether ASCII case is told apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Case {
+    /// `A` is not `a`.
+    Sensitive,
+    /// `A` is `a`.
+    Insensitive,
+}
+
+/// Fingerprints on the policy's lists.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// JA3 hashes.
+    pub ja3: Vec<Ja3Hash>,
+    /// JA4 values.
+    pub ja4: Vec<Ja4>,
+}
+
+impl Route {
+    /// A route of this name that takes every request and holds nothing against any of them.
+    pub fn bare(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            matches: RouteMatch::default(),
+            origin: None,
+            sensitivity: Sensitivity::Normal,
+            mode: Mode::Enforce,
+            clients: Clients::Mixed,
+            thresholds: Thresholds { throttle: None, challenge: None, block: None, ban: None },
+            throttle_per_minute: u32::MAX,
+            puzzle: Puzzle { difficulty_bits: 0, count: 1 },
+            clearance_ttl: Duration::ZERO,
+            ban_ttl: Duration::ZERO,
+            expectation: Expectation { address_per_minute: u32::MAX, prefix_per_minute: u32::MAX, prior_answers: 0 },
+            weights: Weights {
+                signals: vec![Score::ZERO; SignalId::ALL.len()],
+                caps: vec![Score::ONE; Group::ALL.len()],
+                clearance_credit: Score::ZERO,
+            },
+            filters: Vec::new(),
+            limits: Vec::new(),
+            failure: Failure { status: Vec::new() },
+            identify: Identify::default(),
+            max_body_bytes: u64::MAX,
+            ambiguous_paths: AmbiguousPaths::Refuse,
+        }
+    }
+}
+
+impl Action {
+    /// The stable name, as policies, metrics and audit records write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Throttle => "throttle",
+            Self::Challenge => "challenge",
+            Self::StepUp => "step_up",
+            Self::Block => "block",
+            Self::Ban => "ban",
+        }
+    }
+}
+
+impl Mode {
+    /// The stable name, as policies, metrics and audit records write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Monitor => "monitor",
+        }
+    }
+}
+
+impl Weights {
+    /// The weight of one signal.
+    pub fn of(&self, signal: SignalId) -> Score {
+        self.signals.get(signal_place(signal)).copied().unwrap_or(Score::ZERO)
+    }
+}

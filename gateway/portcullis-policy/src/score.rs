@@ -1,0 +1,46 @@
+//! The score: how risky a request is, from 0 to 1.
+
+use std::fmt;
+
+/// A risk from 0 to 1, in thousandths.
+///
+/// Also used for what has the same range: weights, caps, thresholds, and the points of a reason.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Score(u16);
+
+impl Score {
+    /// No risk at all.
+    pub const ZERO: Self = Self(0);
+    /// As risky as can be.
+    pub const ONE: Self = Self(1000);
+
+    /// A score of so many thousandths; more than 1000 is 1000.
+    pub const fn thousandths(value: u16) -> Self {
+        Self(if value > 1000 { 1000 } else { value })
+    }
+
+    /// The score in thousandths, from 0 to 1000.
+    pub const fn as_thousandths(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_printed_as_a_decimal() {
+        for (thousandths, text) in
+            [(0, "0.000"), (5, "0.005"), (475, "0.475"), (1000, "1.000"), (1001, "1.000"), (u16::MAX, "1.000")]
+        {
+            assert_eq!(Score::thousandths(thousandths).to_string(), text);
+        }
+    }
+}

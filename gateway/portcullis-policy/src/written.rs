@@ -1,0 +1,174 @@
+//! Rules files as they are written: each value right by itself, and where it stood.
+//!
+//! What the values mean together is the business of [`crate::compile`].
+
+mod reader;
+mod route;
+mod rule;
+mod test;
+mod values;
+
+use portcullis_fingerprint::{Ja3Hash, Ja4};
+
+use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+
+pub(crate) use route::{LimitTable, RouteTable};
+pub(crate) use rule::RuleTable;
+pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
+pub(crate) use values::{FilterEntry, RouteValues, THRESHOLDS, Weighing};
+
+use reader::{Reader, Section};
+
+/// A value and where it stood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+impl<T> Located<T> {
+    pub(crate) const fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Located<U> {
+        Located { value: change(self.value), span: self.span }
+    }
+}
+
+/// All rules files together, as written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// `[defaults]`.
+    pub(crate) defaults: Option<Located<RouteValues>>,
+    /// `[weights]`, `[caps]` and `[credit]`.
+    pub(crate) weighing: Weighing,
+    /// Every `[[route]]`.
+    pub(crate) routes: Vec<RouteTable>,
+    /// Every `[[rule]]` that is for all routes.
+    pub(crate) rules: Vec<RuleTable>,
+    /// `lists.ja3`.
+    pub(crate) ja3: Vec<Ja3Hash>,
+    /// `lists.ja4`.
+    pub(crate) ja4: Vec<Ja4>,
+    /// Every `[[test]]`.
+    pub(crate) tests: Vec<TestTable>,
+    /// Whether every file could be read whole, so that what is missing is missing indeed.
+    pub(crate) whole: Whole,
+    once: Vec<(&'static str, Span)>,
+}
+
+/// Whether files could be read whole.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Whole {
+    /// They could.
+    #[default]
+    Yes,
+    /// Some text was no TOML and was left out.
+    No,
+}
+
+/// How many places that are not TOML are shown of one file. Past that it is another kind of file.
+const MAX_SYNTAX_FAULTS: usize = 100;
+
+/// The largest rules file, in bytes: a hundred thousand networks take two million.
+const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
+
+impl Written {
+    /// Reads every file and reports every fault that a value has by itself.
+    pub(crate) fn read(diagnostics: &mut Diagnostics) -> Self {
+        let files = diagnostics.files().clone();
+        let mut written = Self::default();
+        for (index, file) in files.iter().enumerate() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            if file.text.len() > MAX_FILE_BYTES {
+                let span = Span { file: index, start: 0, end: 0 };
+                diagnostics.push(
+                    Diagnostic::error(format!("the file is larger than {MAX_FILE_BYTES} bytes"))
+                        .at(span, format!("{} bytes", file.text.len()))
+                        .help("divide it: rules may stand in any number of files"),
+                );
+                continue;
+            }
+            written.read_file(index, &file.text, diagnostics);
+        }
+        written
+    }
+
+    fn read_file(&mut self, index: u32, text: &str, diagnostics: &mut Diagnostics) {
+        let (root, faults) = toml::de::DeTable::parse_recoverable(text);
+        let mut reader = Reader::new(index, diagnostics);
+        let broken: Vec<_> =
+            faults.iter().take(MAX_SYNTAX_FAULTS).map(|fault| reader.syntax(fault, &root, text)).collect();
+        if let Some(fault) = faults.get(MAX_SYNTAX_FAULTS) {
+            let left = faults.len() - MAX_SYNTAX_FAULTS;
+            reader.out.push(
+                Diagnostic::error(format!("{left} more places are not valid TOML"))
+                    .at(reader::span(index, fault.span().unwrap_or_default()), "from here on")
+                    .help("is this a rules file?"),
+            );
+        }
+        if !broken.is_empty() {
+            self.whole = Whole::No;
+            reader.whole = Whole::No;
+        }
+        let before = reader.out.entries().len();
+        let section = Section::of_root(&root, index);
+        self.read_root(section, &mut reader);
+        // What was made of a broken line says nothing that its own fault does not say better.
+        diagnostics.forget_echoes(before, text, &broken);
+    }
+
+    fn read_root(&mut self, mut root: Section<'_>, reader: &mut Reader<'_>) {
+        if let Some(mut section) = root.take("defaults").and_then(|item| reader.section(&item, "`defaults`")) {
+            let span = section.span;
+            let values = RouteValues::read(&mut section, reader);
+            section.finish(reader);
+            if self.first("[defaults]", span, reader) {
+                self.defaults = Some(Located::new(values, span));
+            }
+        }
+        self.read_weighing(&mut root, reader);
+        for section in root.tables("route", "a route", reader) {
+            self.routes.extend(RouteTable::read(section, reader));
+        }
+        for section in root.tables("rule", "a rule", reader) {
+            self.rules.extend(RuleTable::read(section, reader));
+        }
+        if let Some(mut section) = root.take("lists").and_then(|item| reader.section(&item, "`lists`")) {
+            self.ja3.extend(section.list("ja3", reader, |reader, item| reader.ja3(item)));
+            self.ja4.extend(section.list("ja4", reader, |reader, item| reader.ja4(item)));
+            section.finish(reader);
+        }
+        for section in root.tables("test", "a test", reader) {
+            self.tests.extend(TestTable::read(section, reader));
+        }
+        root.finish(reader);
+    }
+
+    fn read_weighing(&mut self, root: &mut Section<'_>, reader: &mut Reader<'_>) {
+        let mut read = Weighing::default();
+        for (key, shown) in [("weights", "[weights]"), ("caps", "[caps]"), ("credit", "[credit]")] {
+            if let Some(item) = root.peek(key).filter(|item| item.value.is_table()) {
+                self.first(shown, item.span, reader);
+            }
+        }
+        read.read(root, reader);
+        self.weighing.append(read);
+    }
+
+    /// Notes a table that may stand once in all files; says where it stood before.
+    fn first(&mut self, name: &'static str, span: Span, reader: &mut Reader<'_>) -> bool {
+        if let Some((_, before)) = self.once.iter().find(|(known, _)| *known == name) {
+            reader.out.push(
+                Diagnostic::error(format!("`{name}` stands twice"))
+                    .at(span, "again here")
+                    .beside(*before, "first here")
+                    .help("put both into one; a value that is for some routes only belongs to those routes"),
+            );
+            return false;
+        }
+        self.once.push((name, span));
+        true
+    }
+}

@@ -1,0 +1,209 @@
+//! `[[rule]]` and `[[route.rule]]` as written.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use portcullis_intel::{Asn, Country, NetworkClass};
+use toml::de::DeValue;
+
+use super::Located;
+use super::reader::{Item, Reader, Section};
+use super::route::method;
+use super::test::ACTIONS;
+use super::values::MODES;
+use crate::diagnostics::{Diagnostic, quote};
+use crate::model::{Action, Case, Mode, TextPattern, When};
+use crate::patterns::pattern;
+
+/// One access rule.
+#[derive(Debug)]
+pub(crate) struct RuleTable {
+    pub(crate) name: Located<Arc<str>>,
+    pub(crate) when: When,
+    pub(crate) action: Located<Action>,
+    pub(crate) mode: Mode,
+    pub(crate) until: Option<u64>,
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+impl RuleTable {
+    pub(super) fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let name = section.require("name", "\"partner\"", reader).and_then(|item| reader.name(&item));
+        let action = section.require("action", "\"block\"", reader).and_then(|item| reader.choice(&item, &ACTIONS));
+        let mode = section.take("mode").and_then(|item| reader.choice(&item, &MODES));
+        let until = section.take("until").and_then(|item| until(&item, reader));
+        let owner = section.take("owner").and_then(|item| reader.name(&item));
+        let reason = section.take("reason").and_then(|item| reader.text(&item));
+        let expression = section.take("expr");
+        if let Some(item) = &expression {
+            reader.out.push(
+                Diagnostic::error("rules with an expression are not supported yet")
+                    .at(item.key_span, "cannot be evaluated")
+                    .help("say it with `when`, or take the rule out: a rule is never left out silently"),
+            );
+        }
+        let when = match section.take("when") {
+            Some(item) => reader.section(&item, "`when`").map(|section| conditions(section, reader)),
+            None if expression.is_some() => None,
+            None => section.require("when", "{ ip = [\"192.0.2.0/24\"] }", reader).and(None),
+        };
+        section.finish(reader);
+        Some(Self {
+            name: name?,
+            when: when?,
+            action: action?,
+            mode: mode.map_or(Mode::Enforce, |mode| mode.value),
+            until,
+            owner: owner.map(|owner| owner.value),
+            reason: reason.map(|reason| reason.value.into()),
+        })
+    }
+}
+
+fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
+    let span = section.span;
+    let before = reader.out.entries().len();
+    let when = When {
+        ip: section.list("ip", reader, network),
+        asn: section.list("asn", reader, asn),
+        country: section.list("country", reader, |reader, item| {
+            reader.parsed::<Country>(item, "a country is its two letters (ISO 3166-1), such as \"DE\"")
+        }),
+        class: section.list("class", reader, class),
+        ja3: section.list("ja3", reader, |reader, item| reader.ja3(item)),
+        ja4: section.list("ja4", reader, |reader, item| reader.ja4(item)),
+        user_agent: section.list("user_agent", reader, user_agent),
+        path: section.list("path", reader, path),
+        method: section.list("method", reader, |reader, item| Some(method(reader, item)?.value)),
+        header: headers(&mut section, reader),
+    };
+    for item in section.items().filter(|item| item.value.as_array().is_some_and(|list| list.is_empty())) {
+        let help = "take the key out where it does not matter, or name at least one value";
+        reader.wrong(&item, format!("{} is an empty list", quote(item.key)), "no request can meet it", help);
+    }
+    let empty = section.items().next().is_none();
+    section.finish(reader);
+    if empty && reader.out.entries().len() == before {
+        reader.out.push(
+            Diagnostic::error("a rule without conditions")
+                .at(span, "holds for every request")
+                .help("name at least one condition; what is for every request is the route's `thresholds` or `mode`"),
+        );
+    }
+    when
+}
+
+fn network(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<IpNetwork> {
+    let network: IpNetwork =
+        reader.parsed(item, "write an address or a network, such as \"192.0.2.7\" or \"2001:db8::/32\"")?;
+    if network.ip() != network.network() {
+        let title = format!("{} is an address inside a network", quote(&network.to_string()));
+        let (base, length) = (network.network(), network.prefix());
+        let help = format!("write \"{base}/{length}\" for the network, or \"{}\" for the address", network.ip());
+        reader.wrong(item, title, "bits are set behind the prefix", help);
+        return None;
+    }
+    Some(network)
+}
+
+fn asn(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Asn> {
+    if item.value.is_str() {
+        return reader.parsed(item, "write the number, such as 64500");
+    }
+    Some(Asn(reader.integer(item, 0..=u64::from(u32::MAX))?.value))
+}
+
+/// The name of a class of networks.
+pub(super) fn class(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<NetworkClass> {
+    let known = NetworkClass::ALL.map(|class| (class.name(), class));
+    Some(reader.choice(item, &known)?.value)
+}
+
+fn user_agent(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
+    let pattern = text_pattern(reader, item, Case::Insensitive)?;
+    let text = item.value.as_str().unwrap_or_default();
+    // A bare word is a slip more often than a User-Agent.
+    if !text.contains(['*', '/', ' ']) {
+        reader.out.push(
+            Diagnostic::warning(format!("the pattern {} is for a User-Agent that is exactly this", quote(text)))
+                .at(item.span, "no star in it")
+                .help(format!("write \"*{text}*\" for every User-Agent that holds it")),
+        );
+    }
+    Some(pattern)
+}
+
+fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
+    let text = reader.text(item)?.value;
+    if !text.starts_with(['/', '*']) && !text.is_empty() {
+        let title = format!("the path pattern {} matches nothing", quote(text));
+        reader.wrong(item, title, "does not begin with `/`", format!("write \"/{text}\" or \"*{text}\""));
+        return None;
+    }
+    text_pattern(reader, item, Case::Sensitive)
+}
+
+fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<TextPattern> {
+    let text = reader.text(item)?;
+    match pattern(text.value, case) {
+        Ok(pattern) => Some(pattern),
+        Err(fault) => {
+            let help = "a pattern is for the whole text; `*` stands for any run of characters";
+            reader.wrong(item, format!("{} is no pattern", quote(text.value)), fault, help);
+            None
+        }
+    }
+}
+
+fn headers(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Vec<(HeaderName, TextPattern)> {
+    let table = section.take("header").and_then(|item| reader.section(&item, "`header`"));
+    let Some(table) = table else { return Vec::new() };
+    let items = table.items();
+    items
+        .filter_map(|item| {
+            let Ok(name) = item.key.parse::<HeaderName>() else {
+                let title = format!("{} is no header", quote(item.key));
+                reader.out.push(
+                    Diagnostic::error(title).at(item.key_span, "no name of a header").help("write it as it is sent"),
+                );
+                return None;
+            };
+            Some((name, text_pattern(reader, &item, Case::Sensitive)?))
+        })
+        .collect()
+}
+
+/// A date, whose day still counts, or a date and time with an offset; in seconds since 1970.
+pub(super) fn until(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+    let text = match item.value {
+        DeValue::Datetime(value) => value.to_string(),
+        DeValue::String(text) => text.to_string(),
+        _ => {
+            reader.expected(item, "a date");
+            return None;
+        }
+    };
+    let time = text.parse::<Timestamp>().ok().or_else(|| end_of_day(&text));
+    let Some(second) = time.and_then(|time| u64::try_from(time.as_second()).ok()) else {
+        let help = "write a day such as 2026-12-31, or a time with its offset such as 2026-12-31T18:00:00Z";
+        reader.wrong(
+            item,
+            format!("{} is no point in time", quote(&text)),
+            "neither a day nor a time with an offset",
+            help,
+        );
+        return None;
+    };
+    Some(second)
+}
+
+fn end_of_day(text: &str) -> Option<Timestamp> {
+    // A civil date also reads out of a date and time, which says more than a day.
+    let date = text.parse::<Date>().ok().filter(|_| text.len() == "2026-12-31".len())?;
+    Some(date.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}

@@ -1,0 +1,318 @@
+//! `[[test]]` as written.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_intel::{Asn, Country, NetworkClass};
+use portcullis_signals::{Clearance, SignalId};
+
+use super::Located;
+use super::reader::{Item, Reader, Section};
+use super::route::method;
+use super::rule::{class, until};
+use crate::diagnostics::{Diagnostic, Span, quote};
+use crate::model::Action;
+use crate::score::Score;
+
+/// One test of the rules.
+#[derive(Clone, Debug)]
+pub(crate) struct TestTable {
+    pub(crate) span: Span,
+    pub(crate) name: Located<Arc<str>>,
+    pub(crate) request: TestRequest,
+    pub(crate) counters: Counters,
+    pub(crate) expect: Expect,
+}
+
+/// The request of a test, and what is known of its client.
+#[derive(Clone, Debug)]
+pub(crate) struct TestRequest {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) ip: IpAddr,
+    pub(crate) asn: Option<Asn>,
+    pub(crate) country: Option<Country>,
+    pub(crate) classes: Vec<NetworkClass>,
+    pub(crate) ja3: Option<Ja3Hash>,
+    pub(crate) ja4: Option<Ja4>,
+    pub(crate) hello: Option<ClientHello>,
+    pub(crate) clearance: Option<Clearance>,
+    pub(crate) user: Option<String>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) at: u64,
+}
+
+/// What the counters read when the request of a test comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) address_per_minute: u32,
+    pub(crate) prefix_per_minute: u32,
+    pub(crate) attempts: u32,
+    pub(crate) failures: u32,
+    pub(crate) banned: bool,
+    pub(crate) limits: Vec<LimitCount>,
+}
+
+/// What one limit read.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitCount {
+    pub(crate) name: Located<String>,
+    pub(crate) count: u32,
+    /// Absent where it follows from the count.
+    pub(crate) over: Option<bool>,
+}
+
+/// What a test expects.
+#[derive(Clone, Debug)]
+pub(crate) struct Expect {
+    /// What is done.
+    pub(crate) action: Option<Located<Action>>,
+    /// What would be done, were the route not in monitor.
+    pub(crate) verdict: Option<Located<Action>>,
+    pub(crate) reasons: Vec<Located<SignalId>>,
+    pub(crate) route: Option<Located<String>>,
+    pub(crate) rule: Option<Located<String>>,
+    pub(crate) code: Option<Located<String>>,
+    pub(crate) score_min: Option<Located<Score>>,
+    pub(crate) score_max: Option<Located<Score>>,
+}
+
+impl TestTable {
+    pub(super) fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let span = section.span;
+        let name = section.require("name", "\"a browser is allowed\"", reader).and_then(|item| reader.name(&item));
+        let request = section
+            .require("request", "{ host = \"shop.example\", path = \"/\" }", reader)
+            .and_then(|item| reader.section(&item, "a test's `request`"))
+            .and_then(|section| TestRequest::read(section, reader));
+        let counters = section
+            .take("counters")
+            .and_then(|item| reader.section(&item, "`counters`"))
+            .map_or_else(Counters::quiet, |section| Counters::read(section, reader));
+        let expect = section
+            .require("expect", "{ action = \"allow\" }", reader)
+            .and_then(|item| reader.section(&item, "`expect`"))
+            .map(|section| Expect::read(section, reader));
+        section.finish(reader);
+        Some(Self { span, name: name?, request: request?, counters, expect: expect? })
+    }
+}
+
+impl TestRequest {
+    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let host = section.require("host", "\"shop.example\"", reader).and_then(|item| header_value(&item, reader));
+        let path = section.require("path", "\"/\"", reader).and_then(|item| path(&item, reader));
+        let mut headers = HeaderMap::new();
+        headers.extend(host.clone().map(|host| (header::HOST, host)));
+        if let Some(table) = section.take("headers").and_then(|item| reader.section(&item, "`headers`")) {
+            table.items().for_each(|item| read_header(&item, &mut headers, reader));
+        }
+        let text = |item: Item<'_>, reader: &mut Reader<'_>| reader.text(&item).map(|text| text.value.to_owned());
+        let request = Self {
+            method: section
+                .take("method")
+                .and_then(|item| method(reader, &item))
+                .map_or(Method::GET, |method| method.value),
+            path: path.clone().unwrap_or_default(),
+            query: section.take("query").and_then(|item| text(item, reader)),
+            headers,
+            ip: section
+                .take("ip")
+                .and_then(|item| reader.parsed(&item, "write an address, such as \"192.0.2.7\""))
+                .unwrap_or(DEFAULT_IP),
+            asn: section
+                .take("asn")
+                .and_then(|item| reader.integer(&item, 0..=u64::from(u32::MAX)))
+                .map(|asn| Asn(asn.value)),
+            country: section
+                .take("country")
+                .and_then(|item| reader.parsed(&item, "a country is its two letters, such as \"DE\"")),
+            classes: section.list("class", reader, class),
+            ja3: section.take("ja3").and_then(|item| reader.ja3(&item)),
+            ja4: section.take("ja4").and_then(|item| reader.ja4(&item)),
+            hello: section.take("client_hello").and_then(|item| client_hello(&item, reader)),
+            clearance: section
+                .take("clearance")
+                .and_then(|item| reader.choice(&item, &CLEARANCES))
+                .map(|rung| rung.value),
+            user: section.take("user").and_then(|item| text(item, reader)),
+            api_key: section.take("api_key").and_then(|item| text(item, reader)),
+            session: section.take("session").and_then(|item| text(item, reader)),
+            at: section.take("at").and_then(|item| until(&item, reader)).unwrap_or(0),
+        };
+        section.finish(reader);
+        host.and(path).map(|_| request)
+    }
+}
+
+impl Counters {
+    /// The first request of a stranger; it is counted itself.
+    fn quiet() -> Self {
+        Self { address_per_minute: 1, prefix_per_minute: 1, ..Self::default() }
+    }
+
+    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let mut number = |key, least: u32| {
+            let item = section.take(key);
+            item.and_then(|item| reader.integer(&item, 0..=u64::from(u32::MAX))).map_or(least, |number| number.value)
+        };
+        let mut counters = Self {
+            address_per_minute: number("address_per_minute", 1),
+            prefix_per_minute: number("prefix_per_minute", 1),
+            attempts: number("attempts", 0),
+            failures: number("failures", 0),
+            ..Self::default()
+        };
+        counters.banned = section.take("banned").and_then(|item| reader.flag(&item)).unwrap_or(false);
+        if let Some(table) = section.take("limits").and_then(|item| reader.section(&item, "`limits`")) {
+            counters.limits = table.items().filter_map(|item| LimitCount::read(&item, reader)).collect();
+        }
+        section.finish(reader);
+        counters
+    }
+}
+
+impl LimitCount {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut section = reader.section(item, "a limit's counter")?;
+        let count = section.take("count").and_then(|item| reader.integer(&item, 0..=u64::from(u32::MAX)));
+        let over = section.take("over").and_then(|item| reader.flag(&item));
+        section.finish(reader);
+        Some(Self {
+            name: Located::new(item.key.to_owned(), item.key_span),
+            count: count.map_or(0, |count| count.value),
+            over,
+        })
+    }
+}
+
+impl Expect {
+    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let span = section.span;
+        let text = |item: Item<'_>, reader: &mut Reader<'_>| reader.text(&item).map(|text| text.map(str::to_owned));
+        let expect = Self {
+            action: section.take("action").and_then(|item| reader.choice(&item, &ACTIONS)),
+            verdict: section.take("verdict").and_then(|item| reader.choice(&item, &ACTIONS)),
+            reasons: section.list("reasons", reader, signal),
+            route: section.take("route").and_then(|item| text(item, reader)),
+            rule: section.take("rule").and_then(|item| text(item, reader)),
+            code: section.take("code").and_then(|item| text(item, reader)),
+            score_min: section.take("score_min").and_then(|item| reader.score(&item)),
+            score_max: section.take("score_max").and_then(|item| reader.score(&item)),
+        };
+        if section.items().next().is_none() {
+            reader.out.push(
+                Diagnostic::error("a test that expects nothing")
+                    .at(span, "always passes")
+                    .help("write `expect = { action = \"allow\" }`"),
+            );
+        }
+        section.finish(reader);
+        expect
+    }
+}
+
+fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>> {
+    let text = reader.text(item)?;
+    if let Ok(signal) = text.value.parse() {
+        return Some(Located::new(signal, item.span));
+    }
+    let names: Vec<_> = SignalId::ALL.iter().map(|signal| signal.name()).collect();
+    reader.unknown_word(item.span, "signal", text.value, &names);
+    None
+}
+
+fn path(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let text = reader.text(item)?.value;
+    if !text.starts_with('/') || text.contains('?') {
+        let help = "write the path with its `/`; what stands behind `?` belongs in `query`";
+        reader.wrong(item, format!("{} is no path", quote(text)), "not the path of a request", help);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn header_value(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<HeaderValue> {
+    let text = reader.text(item)?.value;
+    let value = HeaderValue::from_str(text).ok();
+    if value.is_none() {
+        let title = format!("{} cannot stand in a header", quote(text));
+        reader.wrong(item, title, "holds a control character", "write one line of visible characters");
+    }
+    value
+}
+
+fn read_header(item: &Item<'_>, headers: &mut HeaderMap, reader: &mut Reader<'_>) {
+    let Ok(name) = item.key.parse::<HeaderName>() else {
+        let title = format!("{} is no header", quote(item.key));
+        reader
+            .out
+            .push(Diagnostic::error(title).at(item.key_span, "no name of a header").help("write it as it is sent"));
+        return;
+    };
+    if name == header::HOST {
+        let fault = Diagnostic::error("the host of a test stands among its headers").at(item.key_span, "not here");
+        reader.out.push(fault.help("write it as `host` of the request"));
+        return;
+    }
+    headers.extend(header_value(item, reader).map(|value| (name, value)));
+}
+
+/// The bytes of a ClientHello in hex: a handshake message, or the records around it.
+fn client_hello(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<ClientHello> {
+    let text = reader.text(item)?.value;
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .filter_map(|letter| letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let clean = text.chars().all(|letter| letter.is_whitespace() || letter.is_ascii_hexdigit());
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+    let read = if bytes.first() == Some(&HANDSHAKE_RECORD) {
+        ClientHello::from_records(&bytes)
+    } else {
+        ClientHello::parse(&bytes)
+    };
+    match read {
+        Ok(hello) if clean && rest.is_empty() => Some(hello),
+        Ok(_) => {
+            reader.wrong(
+                item,
+                "`client_hello` is not in hex",
+                "holds something else",
+                "write two hex digits for each byte",
+            );
+            None
+        }
+        Err(fault) => {
+            let help = "write its bytes in hex; `portcullis fingerprint` takes the same";
+            reader.wrong(item, "`client_hello` is no ClientHello", fault, help);
+            None
+        }
+    }
+}
+
+/// The content type of a TLS record that holds a handshake message (RFC 8446 §5.1).
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// Who asks where a test does not say: an address of documentation (RFC 5737).
+const DEFAULT_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
+
+const CLEARANCES: [(&str, Clearance); 3] =
+    [("proof_of_work", Clearance::ProofOfWork), ("memory_hard", Clearance::MemoryHard), ("step_up", Clearance::StepUp)];
+
+/// The actions, as tests and rules name them.
+pub(crate) const ACTIONS: [(&str, Action); 6] = [
+    ("allow", Action::Allow),
+    ("throttle", Action::Throttle),
+    ("challenge", Action::Challenge),
+    ("step_up", Action::StepUp),
+    ("block", Action::Block),
+    ("ban", Action::Ban),
+];

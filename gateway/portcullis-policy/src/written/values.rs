@@ -1,0 +1,251 @@
+//! The keys that `[defaults]` and a `[[route]]` share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_intel::NetworkClass;
+use portcullis_signals::{Group, SignalId};
+
+use super::Located;
+use super::reader::{Item, Reader, Section};
+use crate::diagnostics::{Diagnostic, quote};
+use crate::model::{Action, AmbiguousPaths, Clients, Mode, Place, Sensitivity};
+use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset};
+use crate::score::Score;
+
+/// What a route says of itself, or `[defaults]` of all routes; what is absent is said by the layer below.
+#[derive(Debug, Default)]
+pub(crate) struct RouteValues {
+    pub(crate) origin: Option<Located<Arc<str>>>,
+    pub(crate) preset: Option<Located<Preset>>,
+    pub(crate) sensitivity: Option<Located<Sensitivity>>,
+    pub(crate) mode: Option<Located<Mode>>,
+    pub(crate) clients: Option<Located<Clients>>,
+    /// `throttle`, `challenge`, `block`, `ban`; none inside is `"off"`.
+    pub(crate) thresholds: [Option<Located<Option<Score>>>; 4],
+    pub(crate) throttle_per_minute: Option<Located<u32>>,
+    pub(crate) difficulty_bits: Option<Located<u8>>,
+    pub(crate) puzzle_count: Option<Located<u16>>,
+    pub(crate) usual_per_address: Option<Located<u32>>,
+    pub(crate) usual_per_prefix: Option<Located<u32>>,
+    pub(crate) weighing: Weighing,
+    pub(crate) filters: Vec<FilterEntry>,
+    pub(crate) failure: Option<Located<Vec<u16>>>,
+    pub(crate) user: Option<Located<Place>>,
+    pub(crate) api_key: Option<Located<Place>>,
+    pub(crate) session: Option<Located<Place>>,
+    pub(crate) max_body_bytes: Option<Located<u64>>,
+    pub(crate) clearance_ttl: Option<Located<Duration>>,
+    pub(crate) ban_ttl: Option<Located<Duration>>,
+    pub(crate) ambiguous_paths: Option<Located<AmbiguousPaths>>,
+}
+
+/// What one class of network gets.
+#[derive(Debug)]
+pub(crate) struct FilterEntry {
+    pub(crate) class: NetworkClass,
+    /// None is `"off"`.
+    pub(crate) action: Located<Option<Action>>,
+    pub(crate) mode: Mode,
+}
+
+/// Weights, caps and credit.
+#[derive(Debug, Default)]
+pub(crate) struct Weighing {
+    pub(crate) signals: Vec<(SignalId, Located<Score>)>,
+    pub(crate) caps: Vec<(Group, Located<Score>)>,
+    pub(crate) clearance: Option<Located<Score>>,
+}
+
+/// The names of the thresholds, in the order in which they rise.
+pub(crate) const THRESHOLDS: [&str; 4] = ["throttle", "challenge", "block", "ban"];
+
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
+
+impl RouteValues {
+    /// Reads the shared keys of a table.
+    pub(super) fn read(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let mut values = Self {
+            origin: section.take("origin").and_then(|item| reader.name(&item)),
+            preset: section.take("preset").and_then(|item| reader.choice(&item, &Preset::NAMED)),
+            sensitivity: section.take("sensitivity").and_then(|item| reader.choice(&item, &SENSITIVITIES)),
+            mode: section.take("mode").and_then(|item| reader.choice(&item, &MODES)),
+            clients: section.take("clients").and_then(|item| reader.choice(&item, &CLIENTS)),
+            throttle_per_minute: section.take("throttle_rate").and_then(|item| reader.per_minute(&item)),
+            max_body_bytes: section.take("max_body_bytes").and_then(|item| reader.integer(&item, 0..=MAX_BODY)),
+            clearance_ttl: section.take("clearance_ttl").and_then(|item| reader.duration(&item, MAX_CLEARANCE_TTL)),
+            ban_ttl: section.take("ban_ttl").and_then(|item| reader.duration(&item, MAX_BAN_TTL)),
+            ambiguous_paths: section.take("ambiguous_paths").and_then(|item| reader.choice(&item, &AMBIGUOUS)),
+            ..Self::default()
+        };
+        values.weighing.read(section, reader);
+        values.read_tables(section, reader);
+        values
+    }
+
+    fn read_tables(&mut self, section: &mut Section<'_>, reader: &mut Reader<'_>) {
+        if let Some(mut table) = sub(section, reader, "thresholds", "`thresholds`") {
+            for (name, threshold) in THRESHOLDS.iter().zip(&mut self.thresholds) {
+                *threshold = table.take(name).and_then(|item| score_or_off(&item, reader));
+            }
+            table.finish(reader);
+        }
+        if let Some(mut table) = sub(section, reader, "puzzle", "`puzzle`") {
+            let (bits, count) = (u64::from(MAX_DIFFICULTY_BITS), u64::from(MAX_PUZZLE_COUNT));
+            self.difficulty_bits = table.take("difficulty_bits").and_then(|item| reader.integer(&item, 1..=bits));
+            self.puzzle_count = table.take("count").and_then(|item| reader.integer(&item, 1..=count));
+            table.finish(reader);
+        }
+        if let Some(mut table) = sub(section, reader, "usual", "`usual`") {
+            self.usual_per_address = table.take("per_address").and_then(|item| reader.per_minute(&item));
+            self.usual_per_prefix = table.take("per_prefix").and_then(|item| reader.per_minute(&item));
+            table.finish(reader);
+        }
+        if let Some(table) = sub(section, reader, "filters", "`filters`") {
+            self.filters = table.items().filter_map(|item| filter(&item, reader)).collect();
+        }
+        if let Some(mut table) = sub(section, reader, "failure", "`failure`") {
+            if let Some(item) = table.require("status", "[401, 403]", reader) {
+                let status = reader.list(&item, |reader, item| Some(reader.integer(item, 100..=599)?.value));
+                self.failure = Some(Located::new(status, item.span));
+            }
+            table.finish(reader);
+        }
+        if let Some(mut table) = sub(section, reader, "identify", "`identify`") {
+            self.user = table.take("user").and_then(|item| place(&item, reader));
+            self.api_key = table.take("api_key").and_then(|item| place(&item, reader));
+            self.session = table.take("session").and_then(|item| place(&item, reader));
+            table.finish(reader);
+        }
+    }
+}
+
+impl Weighing {
+    /// Reads the tables `weights`, `caps` and `credit` of `section`.
+    pub(super) fn read(&mut self, section: &mut Section<'_>, reader: &mut Reader<'_>) {
+        if let Some(table) = sub(section, reader, "weights", "`weights`") {
+            let names: Vec<_> = SignalId::ALL.iter().map(|signal| signal.name()).collect();
+            for item in table.items() {
+                match item.key.parse::<SignalId>() {
+                    Ok(signal) => self.signals.extend(reader.score(&item).map(|weight| (signal, weight))),
+                    Err(_) => reader.unknown_word(item.key_span, "signal", item.key, &names),
+                }
+            }
+        }
+        if let Some(table) = sub(section, reader, "caps", "`caps`") {
+            let names = Group::ALL.map(Group::name);
+            for item in table.items() {
+                match Group::ALL.into_iter().find(|group| group.name() == item.key) {
+                    Some(group) => self.caps.extend(reader.score(&item).map(|cap| (group, cap))),
+                    None => reader.unknown_word(item.key_span, "group", item.key, &names),
+                }
+            }
+        }
+        if let Some(mut table) = sub(section, reader, "credit", "`credit`") {
+            self.clearance = table.take("clearance").and_then(|item| reader.score(&item));
+            table.finish(reader);
+        }
+    }
+
+    /// Puts `other` over this.
+    pub(super) fn append(&mut self, other: Self) {
+        self.signals.extend(other.signals);
+        self.caps.extend(other.caps);
+        self.clearance = other.clearance.or(self.clearance);
+    }
+}
+
+fn sub<'a>(
+    section: &mut Section<'a>,
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    what: &'static str,
+) -> Option<Section<'a>> {
+    section.take(key).and_then(|item| reader.section(&item, what))
+}
+
+fn score_or_off(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Located<Option<Score>>> {
+    if item.value.as_str() == Some("off") {
+        return Some(Located::new(None, item.span));
+    }
+    if let Some(text) = item.value.as_str() {
+        let title = format!("expected a number from 0 to 1 for {}, but found a text", quote(item.key));
+        let help = if text.parse::<f64>().is_ok() { "leave out the quotes" } else { "write a number, or \"off\"" };
+        reader.wrong(item, title, "neither a number nor `off`", help);
+        return None;
+    }
+    Some(reader.score(item)?.map(Some))
+}
+
+/// `tor = "block"`, or `tor = { action = "block", mode = "monitor" }`.
+fn filter(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<FilterEntry> {
+    let class = NetworkClass::ALL.into_iter().find(|class| class.name() == item.key);
+    let Some(class) = class.filter(|class| *class != NetworkClass::Relay) else {
+        let names = NetworkClass::ALL.map(NetworkClass::name);
+        let filtered: Vec<_> = names.into_iter().filter(|name| *name != NetworkClass::Relay.name()).collect();
+        reader.unknown_word(item.key_span, "class of network", item.key, &filtered);
+        return None;
+    };
+    if item.value.is_str() {
+        let action = reader.choice(item, &FILTER_ACTIONS)?;
+        return Some(FilterEntry { class, action, mode: Mode::Enforce });
+    }
+    let mut table = reader.section(item, "a filter")?;
+    let action = table.require("action", "\"block\"", reader).and_then(|item| reader.choice(&item, &FILTER_ACTIONS));
+    let mode = table.take("mode").and_then(|item| reader.choice(&item, &MODES));
+    table.finish(reader);
+    Some(FilterEntry { class, action: action?, mode: mode.map_or(Mode::Enforce, |mode| mode.value) })
+}
+
+/// `header:x-api-key`, `cookie:sid` or `query:key`.
+fn place(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Located<Place>> {
+    let text = reader.text(item)?;
+    let (kind, name) = text.value.split_once(':').unwrap_or((text.value, ""));
+    let name = name.trim();
+    let place = match kind {
+        "json" => {
+            reader.out.push(
+                Diagnostic::error("a place in a JSON body is not read yet")
+                    .at(item.span, "the body is not looked at")
+                    .help("name a header, a cookie or a query parameter: \"header:x-user\""),
+            );
+            return None;
+        }
+        "header" => name.parse().ok().map(Place::Header),
+        "cookie" if is_token(name) => Some(Place::Cookie(name.into())),
+        "query" if !name.is_empty() && !name.contains(['&', '=', '#', ' ']) => Some(Place::Query(name.into())),
+        _ => None,
+    };
+    if place.is_none() {
+        let help = "write \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"";
+        reader.wrong(item, format!("{} is no place in a request", quote(text.value)), "names no place", help);
+    }
+    Some(Located::new(place?, item.span))
+}
+
+/// Whether `text` is a token (RFC 9110 §5.6.2), as names of cookies are.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+const SENSITIVITIES: [(&str, Sensitivity); 4] = [
+    ("low", Sensitivity::Low),
+    ("normal", Sensitivity::Normal),
+    ("high", Sensitivity::High),
+    ("critical", Sensitivity::Critical),
+];
+
+const CLIENTS: [(&str, Clients); 4] = [
+    ("browser", Clients::Browser),
+    ("api", Clients::Api),
+    ("mixed", Clients::Mixed),
+    ("unattended", Clients::Unattended),
+];
+
+const AMBIGUOUS: [(&str, AmbiguousPaths); 2] = [("refuse", AmbiguousPaths::Refuse), ("allow", AmbiguousPaths::Allow)];
+
+const FILTER_ACTIONS: [(&str, Option<Action>); 3] =
+    [("off", None), ("challenge", Some(Action::Challenge)), ("block", Some(Action::Block))];
+
+/// The largest body limit that may be written: 1 TiB, past which it is a slip.
+const MAX_BODY: u64 = 1 << 40;

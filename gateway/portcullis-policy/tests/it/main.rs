@@ -1,0 +1,17 @@
+//! Rules text, compiled: what is shipped, what is wrong, and what comes from nowhere.
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+mod faults;
+mod meaning;
+mod shipped;
+mod strange;
+
+use portcullis_policy::{Compiled, RuleSet, SourceFile};
+
+/// Compiles one text that has no error.
+fn compiled(text: &str) -> Compiled {
+    match RuleSet::compile(&[SourceFile::new("rules/one.toml", text)]) {
+        Ok(compiled) => compiled,
+        Err(diagnostics) => panic!("does not compile:\n{diagnostics}"),
+    }
+}

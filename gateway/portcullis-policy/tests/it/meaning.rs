@@ -1,0 +1,173 @@
+//! What rules files mean: layers, versions, and what a test says when it fails.
+
+use std::time::Duration;
+
+use portcullis_policy::model::{Action, Mode, Sensitivity};
+use portcullis_policy::{Origins, RuleSet, SourceFile, run_tests};
+
+use crate::compiled;
+
+#[test]
+fn a_route_lies_over_the_defaults_and_those_over_the_preset() {
+    let compiled = compiled(
+        r#"
+        [defaults]
+        origin = "app"
+        preset = "strict"
+        thresholds = { block = 0.5 }
+        ban_ttl = "2h"
+        filters = { tor = "block", abuser = "off" }
+        [[route]]
+        name = "as the defaults"
+        paths = ["/a"]
+        [[route]]
+        name = "one threshold moved"
+        paths = ["/b"]
+        thresholds = { challenge = 0.3, ban = "off" }
+        filters = { tor = { action = "challenge", mode = "monitor" } }
+        [[route]]
+        name = "a preset of its own"
+        paths = ["/c"]
+        preset = "relaxed"
+        sensitivity = "critical"
+        usual = { per_address = "5/1m" }
+        "#,
+    );
+    let shown: Vec<_> = compiled
+        .rules
+        .routes()
+        .iter()
+        .map(|route| {
+            let all =
+                [route.thresholds.throttle, route.thresholds.challenge, route.thresholds.block, route.thresholds.ban];
+            (&*route.name, all.map(|score| score.map(|score| score.as_thousandths())))
+        })
+        .collect();
+    let strict = [Some(150), Some(200), Some(500), Some(950)];
+    assert_eq!(
+        shown,
+        [
+            ("unrouted", strict),
+            ("as the defaults", strict),
+            ("one threshold moved", [Some(150), Some(300), Some(500), None]),
+            ("a preset of its own", [None, Some(500), Some(800), Some(990)]),
+        ]
+    );
+    let [_, plain, moved, own] = compiled.rules.routes() else { panic!("four routes") };
+    assert!(plain.filters.iter().all(|filter| filter.action == Action::Block && filter.mode == Mode::Enforce));
+    assert_eq!(plain.filters.len(), 1);
+    assert!(moved.filters.iter().all(|filter| filter.action == Action::Challenge && filter.mode == Mode::Monitor));
+    assert_eq!(own.sensitivity, Sensitivity::Critical);
+    assert_eq!(own.expectation.address_per_minute, 5);
+    assert_eq!(own.expectation.prefix_per_minute, 200);
+    assert_eq!(own.ban_ttl, Duration::from_secs(7_200));
+    assert_eq!(own.puzzle.difficulty_bits, 12);
+}
+
+#[test]
+fn a_version_is_of_the_meaning() {
+    let version = |text: &str| compiled(text).rules.version().to_string();
+    let plain = version("[[route]]\nname = \"a\"\norigin = \"app\"\n");
+    assert_eq!(plain.len(), 16);
+    assert_eq!(plain, version("# a comment\n[[route]]\norigin   = 'app'\n\nname=\"a\""));
+    assert_eq!(plain, version("[defaults]\npreset = \"balanced\"\n[[route]]\nname = \"a\"\norigin = \"app\"\n"));
+    assert_ne!(plain, version("[[route]]\nname = \"a\"\norigin = \"app\"\nban_ttl = \"2h\"\n"));
+    assert_ne!(plain, version("[[route]]\nname = \"b\"\norigin = \"app\"\n"));
+}
+
+#[test]
+fn a_limit_keeps_its_counter_while_its_rate_and_action_are_edited() {
+    let counter = |limit: &str| {
+        let text = format!(
+            "[[route]]\nname = \"a\"\norigin = \"app\"\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\n{limit}"
+        );
+        compiled(&text).rules.routes().get(1).unwrap().limits.first().unwrap().counter
+    };
+    let first = counter("rate = \"10/1m\"");
+    assert_eq!(first, counter("rate = \"20/1m\"\nover = \"block\"\nmode = \"monitor\""));
+    assert_ne!(first, counter("rate = \"10/2m\""));
+    assert_ne!(first, counter("rate = \"10/1m\"\ncount = \"failures\""));
+}
+
+#[test]
+fn a_day_ends_with_its_last_second_and_a_time_at_once() {
+    let until = |text: &str| {
+        let text = format!("[[rule]]\nname = \"r\"\nwhen = {{ asn = [64500] }}\naction = \"block\"\nuntil = {text}\n");
+        compiled(&text).rules.rules().first().unwrap().until
+    };
+    let new_year = Some(1_798_761_600);
+    for text in ["2026-12-31", "\"2026-12-31\"", "2027-01-01T00:00:00Z", "2027-01-01T01:00:00+01:00"] {
+        assert_eq!(until(text), new_year, "{text}");
+    }
+}
+
+#[test]
+fn origins_are_listed_and_a_strange_one_is_reported() {
+    let file = [SourceFile::new(
+        "rules/one.toml",
+        "[defaults]\norigin = \"shop\"\n[[route]]\nname = \"a\"\norigin = \"app\"\n",
+    )];
+    let named: Vec<_> = RuleSet::compile(&file).unwrap().origins.into_iter().map(|origin| origin.name).collect();
+    assert_eq!(named.iter().map(|name| &**name).collect::<Vec<_>>(), ["shop", "app"]);
+    let faults = RuleSet::compile_for(&file, Origins::Known(&["shop", "apps"])).unwrap_err();
+    insta::assert_snapshot!(faults, @r#"
+    error: unknown origin `app`
+     --> rules/one.toml:5:10
+      |
+    5 | origin = "app"
+      |          ^^^^^ not among the origins of the settings
+      |
+      = help: did you mean `apps`?
+    "#);
+}
+
+#[test]
+fn a_test_that_fails_points_at_what_was_expected_and_says_what_was_found() {
+    let compiled = compiled(
+        r#"[[route]]
+name = "login"
+origin = "app"
+
+[[test]]
+name    = "a tool is blocked"
+request = { host = "shop.example", path = "/", headers = { user-agent = "curl/8.5.0" }, class = ["datacenter"] }
+expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4, route = "unrouted" }
+"#,
+    );
+    let outcomes = run_tests(&compiled.rules, &compiled.tests);
+    let [outcome] = outcomes.as_slice() else { panic!("one test") };
+    assert!(!outcome.passed());
+    insta::assert_snapshot!(outcome.faults, @r#"
+    error: test `a tool is blocked` fails
+     --> rules/one.toml:8:22
+      |
+    8 | expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4, route = "unrouted" }
+      |                      ^^^^^^^ found `challenge`
+      |
+      = help: route `login`, decided by threshold, score 0.475: ua-tool 0.259, asn-hosting 0.216
+
+    error: test `a tool is blocked` fails
+     --> rules/one.toml:8:53
+      |
+    8 | expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4, route = "unrouted" }
+      |                                                     ^^^^^^^^^ not among the reasons
+      |
+      = help: route `login`, decided by threshold, score 0.475: ua-tool 0.259, asn-hosting 0.216
+
+    error: test `a tool is blocked` fails
+     --> rules/one.toml:8:90
+      |
+    8 | expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4, route = "unrouted" }
+      |                                                                                          ^^^^^^^^^^ found `login`
+      |
+      = help: route `login`, decided by threshold, score 0.475: ua-tool 0.259, asn-hosting 0.216
+
+    error: test `a tool is blocked` fails
+     --> rules/one.toml:8:77
+      |
+    8 | expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4, route = "unrouted" }
+      |                                                                             ^^^ found 0.475
+      |
+      = help: route `login`, decided by threshold, score 0.475: ua-tool 0.259, asn-hosting 0.216
+    "#);
+}

@@ -1,0 +1,144 @@
+//! Facts to signals.
+
+use portcullis_intel::NetworkClass;
+
+use crate::coherence;
+use crate::signal::{SignalId, Signals, Strength};
+use crate::{Facts, Kind};
+
+/// What is usual on a route, against which behaviour is judged.
+///
+/// A policy derives it from the route's sensitivity.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Expectation {
+    /// Requests a minute from one address that are still usual.
+    pub address_per_minute: u32,
+    /// Requests a minute from one prefix that are still usual.
+    pub prefix_per_minute: u32,
+    /// How many answers of an address must be seen before its failures weigh as much as the route's
+    /// baseline: the strength of the prior, in answers.
+    pub prior_answers: u32,
+}
+
+/// The failure ratio that is taken as usual before an address has shown its own, in thousandths.
+const BASELINE_FAILURE: u64 = 100;
+
+/// The smoothed failure ratio below which nothing is said, and the one at which all is said, in thousandths.
+const FAILURE_RANGE: (u64, u64) = (300, 800);
+
+/// How many failures it takes before the ratio counts in full.
+const FULL_FAILURES: u64 = 8;
+
+impl Facts<'_> {
+    /// Judges the facts, each signal by itself.
+    pub fn signals(&self, expectation: &Expectation) -> Signals {
+        let mut signals = Signals::default();
+        self.judge_claim(&mut signals);
+        self.judge_coherence(&mut signals);
+        self.judge_network(&mut signals);
+        self.judge_behaviour(expectation, &mut signals);
+        if self.request.claims_a_verdict() {
+            signals.raise(SignalId::VerdictForged, Strength::FULL);
+        }
+        signals
+    }
+
+    fn judge_claim(&self, signals: &mut Signals) {
+        let verified_crawler = self.classes().contains(NetworkClass::Crawler);
+        let signal = match self.claim.kind {
+            Kind::Absent => SignalId::UaEmpty,
+            Kind::Tool => SignalId::UaTool,
+            Kind::Scanner => SignalId::UaScanner,
+            Kind::AutomatedBrowser => SignalId::UaAutomated,
+            Kind::Crawler if !verified_crawler => SignalId::UaCrawler,
+            Kind::Crawler | Kind::Browser | Kind::Unknown => return,
+        };
+        signals.raise(signal, Strength::FULL);
+    }
+
+    fn judge_coherence(&self, signals: &mut Signals) {
+        signals.raise(SignalId::HeaderMissing, coherence::missing_headers(&self.claim, self.request, self.tls.is_some()));
+        signals.raise(SignalId::HeaderContradiction, coherence::contradicting_headers(&self.claim, self.request));
+        if let Some(tls) = &self.tls {
+            signals.raise(SignalId::TlsUaMismatch, coherence::tls_mismatch(&self.claim, tls, self.http));
+            signals.raise(SignalId::TlsOutdated, coherence::tls_outdated(&self.claim, tls));
+        }
+    }
+
+    /// A privacy relay and a proven crawler run in data centres; neither is held against them.
+    fn judge_network(&self, signals: &mut Signals) {
+        let classes = self.classes();
+        if classes.is_empty() {
+            return;
+        }
+        let excused = classes.contains(NetworkClass::Relay) || classes.contains(NetworkClass::Crawler);
+        for (class, signal, excusable) in [
+            (NetworkClass::Datacenter, SignalId::AsnHosting, true),
+            (NetworkClass::Vpn, SignalId::NetVpn, true),
+            (NetworkClass::Tor, SignalId::NetTor, false),
+            (NetworkClass::Proxy, SignalId::NetProxy, false),
+            (NetworkClass::Abuser, SignalId::NetAbuser, false),
+        ] {
+            if classes.contains(class) && !(excusable && excused) {
+                signals.raise(signal, Strength::FULL);
+            }
+        }
+    }
+
+    fn judge_behaviour(&self, expectation: &Expectation, signals: &mut Signals) {
+        // Many people share an address there, so the address says less about each of them.
+        let shared = [NetworkClass::Mobile, NetworkClass::Satellite, NetworkClass::Relay]
+            .iter()
+            .any(|class| self.classes().contains(*class));
+        let relax = if shared { 8 } else { 1 };
+        let behaviour = self.behaviour;
+        signals.raise(
+            SignalId::VelocityIp,
+            excess(behaviour.address_per_minute, expectation.address_per_minute.saturating_mul(relax)),
+        );
+        signals.raise(
+            SignalId::VelocityPrefix,
+            excess(behaviour.prefix_per_minute, expectation.prefix_per_minute.saturating_mul(relax)),
+        );
+        signals.raise(SignalId::OutcomeFailures, failing(self, expectation));
+    }
+}
+
+/// How far a count is above what is usual: nothing up to it, everything at four times as much.
+fn excess(count: u32, usual: u32) -> Strength {
+    let above = u64::from(count.saturating_sub(usual));
+    let span = u64::from(usual.max(1)) * 3;
+    Strength::thousandths(u32::try_from(above * 1000 / span).unwrap_or(u32::MAX))
+}
+
+/// How far the client's failure ratio is above the usual one, with shrinkage towards it.
+///
+/// The ratio is `(failures + prior × baseline) / (answers + prior)`, the mean of a beta posterior, so that
+/// one failure of one visitor means little and forty of fifty mean much.
+fn failing(facts: &Facts<'_>, expectation: &Expectation) -> Strength {
+    let failures = u64::from(facts.outcomes.failures);
+    let attempts = u64::from(facts.outcomes.attempts).max(failures);
+    if failures < 2 {
+        return Strength::NONE;
+    }
+    let prior = u64::from(expectation.prior_answers);
+    let ratio = (failures * 1000 + prior * BASELINE_FAILURE) / (attempts + prior).max(1);
+    let (none, full) = FAILURE_RANGE;
+    let above = ratio.saturating_sub(none).min(full - none) * 1000 / (full - none);
+    let certain = failures.min(FULL_FAILURES);
+    Strength::thousandths(u32::try_from(above * certain / FULL_FAILURES).unwrap_or(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excess_grows_from_the_usual_to_four_times_as_much() {
+        for (count, usual, thousandths) in
+            [(0, 60, 0), (60, 60, 0), (61, 60, 5), (150, 60, 500), (240, 60, 1000), (10_000, 60, 1000), (5, 0, 1000), (u32::MAX, u32::MAX, 0)]
+        {
+            assert_eq!(excess(count, usual), Strength::thousandths(thousandths), "{count} of {usual}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Everything that a decision may depend on.
+
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_intel::{AddressFacts, ClassSet};
+
+use crate::{CanonicalRequest, Claim, ClientAddr};
+
+/// Seconds since 1970-01-01T00:00:00Z, as a wall clock gives them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct UnixSeconds(pub u64);
+
+/// Plain data about one request: what the connection, the address, the request, the caller and the past say.
+///
+/// Whatever could change a decision is in here, so the same facts give the same decision through every door.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// When the request was gathered.
+    pub at: UnixSeconds,
+    /// The request.
+    pub request: &'a CanonicalRequest<'a>,
+    /// How the connection speaks HTTP.
+    pub http: Http,
+    /// What the TLS handshake showed; absent over plaintext.
+    pub tls: Option<Tls<'a>>,
+    /// Who asks.
+    pub client: ClientAddr,
+    /// What is known of that address.
+    pub network: &'a AddressFacts,
+    /// What the client says it is.
+    pub claim: Claim,
+    /// Whose request it is, where it says so.
+    pub caller: Caller<'a>,
+    /// A ban on the client that is in force.
+    pub ban: Option<Ban>,
+    /// How busy the client has been on this route.
+    pub behaviour: Behaviour,
+    /// What the origin answered to the client on this route.
+    pub outcomes: Outcomes,
+    /// One reading for each limit of the route, in the route's order; a missing one reads as empty.
+    pub limits: &'a [LimitReading],
+}
+
+impl Facts<'_> {
+    /// The classes of the network that the request comes from.
+    pub fn classes(&self) -> ClassSet {
+        self.network.classes
+    }
+}
+
+/// The HTTP version of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Http {
+    /// HTTP/1.0 or HTTP/1.1.
+    One,
+    /// HTTP/2.
+    Two,
+}
+
+/// A TLS version that the gateway speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// What a TLS handshake showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Tls<'a> {
+    /// The version that was agreed.
+    pub version: TlsVersion,
+    /// The ClientHello.
+    pub hello: &'a ClientHello,
+    /// The MD5 of the JA3 string.
+    pub ja3: Ja3Hash,
+    /// The JA4 of the TLS client.
+    pub ja4: Ja4,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// Whose request it is. Each identity is what the request carries; none of them is verified yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Caller<'a> {
+    /// The user that the route's `identify.user` names.
+    pub user: Option<&'a str>,
+    /// The API key that the route's `identify.api_key` names.
+    pub api_key: Option<&'a str>,
+    /// The session that the route's `identify.session` names.
+    pub session: Option<&'a str>,
+    /// The clearance that the client holds, verified.
+    pub clearance: Option<Clearance>,
+}
+
+/// How far a client climbed the challenge ladder; the gateway signed it and it has not expired.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Clearance {
+    /// It solved a proof of work.
+    ProofOfWork,
+    /// It solved a memory-hard proof of work.
+    MemoryHard,
+    /// An identity provider vouched for it.
+    StepUp,
+}
+
+/// A ban in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ban {
+    /// How much longer it lasts.
+    pub remaining_secs: u32,
+}
+
+/// Requests in the last minute, this one counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Behaviour {
+    /// From the client's address on this route.
+    pub address_per_minute: u32,
+    /// From the client's prefix (IPv4 /24, IPv6 /56) on this route.
+    pub prefix_per_minute: u32,
+}
+
+/// The origin's own answers to the client's address on this route in the last fifteen minutes.
+///
+/// Refusals by the gateway are not among them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Outcomes {
+    /// How many answers there were.
+    pub attempts: u32,
+    /// How many of them the route counts as failed.
+    pub failures: u32,
+}
+
+/// What one limit of the route read for this request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LimitReading {
+    /// The count in the window; this request is in it where it was admitted.
+    pub count: u32,
+    /// Whether the request is over the limit, and was therefore not added to it.
+    pub over: bool,
+    /// When one more request would be admitted, in milliseconds; 0 where it would be now.
+    pub retry_after_ms: u32,
+}

@@ -1,0 +1,230 @@
+//! Whether a request's framing means the same to every reader.
+
+use http::{HeaderMap, HeaderName, Method, Version, header};
+
+/// The head of a request, as the wire gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path of the request target, before `?`.
+    pub path: &'a str,
+    /// The query of the request target, after `?`.
+    pub query: Option<&'a str>,
+    /// The `:authority` of HTTP/2, or the authority of an absolute-form target.
+    pub authority: Option<&'a str>,
+    /// The protocol version.
+    pub version: Version,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The bytes of the header section as sent, where the protocol has such (HTTP/1).
+    pub raw: Option<&'a [u8]>,
+}
+
+/// A fault of framing: two readers could see two different requests (RFC 9112 §6.3, §11.2).
+///
+/// Every one of them is answered with 400 and a closed connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FramingFault {
+    /// Content-Length beside Transfer-Encoding.
+    LengthAndEncoding,
+    /// More than one Content-Length, even when they are equal.
+    DuplicateLength,
+    /// A Content-Length that is not a plain decimal number.
+    InvalidLength,
+    /// A Transfer-Encoding other than a lone `chunked`, or one in HTTP/1.0.
+    UnknownEncoding,
+    /// More than one Host header, or a Host that differs from the target's authority.
+    AmbiguousHost,
+    /// A carriage return, line feed or NUL that does not belong to a line's end.
+    BareControl,
+    /// A header line that is continued on the next one (obs-fold).
+    FoldedHeader,
+}
+
+impl FramingFault {
+    /// The stable name that reasons and audit records use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LengthAndEncoding => "length-and-encoding",
+            Self::DuplicateLength => "duplicate-length",
+            Self::InvalidLength => "invalid-length",
+            Self::UnknownEncoding => "unknown-encoding",
+            Self::AmbiguousHost => "ambiguous-host",
+            Self::BareControl => "bare-control",
+            Self::FoldedHeader => "folded-header",
+        }
+    }
+}
+
+/// Looks for the first fault of framing in a request's head.
+///
+/// Where there are raw bytes, the fields are counted in them: a server that repairs a message before it shows
+/// its fields would hide what another server sees.
+pub(crate) fn check(head: &RequestHead<'_>) -> Option<FramingFault> {
+    let lines = match head.raw {
+        Some(raw) => match read_lines(raw) {
+            Ok(lines) => lines,
+            Err(fault) => return Some(fault),
+        },
+        None => FramingLines {
+            lengths: FieldValues::of(head.headers, &header::CONTENT_LENGTH),
+            encodings: FieldValues::of(head.headers, &header::TRANSFER_ENCODING),
+        },
+    };
+    length_fault(&lines).or_else(|| encoding_fault(&lines, head.version)).or_else(|| host_fault(head))
+}
+
+/// The fields that frame a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct FramingLines<'a> {
+    lengths: FieldValues<'a>,
+    encodings: FieldValues<'a>,
+}
+
+/// How often a field occurs, and its first value.
+#[derive(Clone, Copy, Debug, Default)]
+struct FieldValues<'a> {
+    first: Option<&'a [u8]>,
+    more: bool,
+}
+
+impl<'a> FieldValues<'a> {
+    fn of(headers: &'a HeaderMap, name: &HeaderName) -> Self {
+        let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+        Self { first: values.next(), more: values.next().is_some() }
+    }
+
+    fn note(&mut self, value: &'a [u8]) {
+        self.more |= self.first.is_some();
+        self.first = self.first.or(Some(value));
+    }
+}
+
+fn length_fault(lines: &FramingLines<'_>) -> Option<FramingFault> {
+    let digits = lines.lengths.first?;
+    if lines.lengths.more {
+        return Some(FramingFault::DuplicateLength);
+    }
+    // 15 digits hold a petabyte; a longer number is an attempt at an overflow.
+    let plain = !digits.is_empty() && digits.len() <= 15 && digits.iter().all(u8::is_ascii_digit);
+    if !plain {
+        return Some(FramingFault::InvalidLength);
+    }
+    lines.encodings.first.map(|_| FramingFault::LengthAndEncoding)
+}
+
+fn encoding_fault(lines: &FramingLines<'_>, version: Version) -> Option<FramingFault> {
+    let encoding = lines.encodings.first?;
+    let lone_chunked = !lines.encodings.more && encoding.eq_ignore_ascii_case(b"chunked");
+    (!lone_chunked || version != Version::HTTP_11).then_some(FramingFault::UnknownEncoding)
+}
+
+fn host_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    let differs = head.authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+    (hosts.next().is_some() || differs).then_some(FramingFault::AmbiguousHost)
+}
+
+/// Reads the framing fields out of an HTTP/1 header section, and finds what a lenient parser lets through.
+fn read_lines(raw: &[u8]) -> Result<FramingLines<'_>, FramingFault> {
+    let mut lines = FramingLines::default();
+    let mut start = 0;
+    let mut controls = memchr::memchr3_iter(b'\r', b'\n', 0, raw);
+    while let Some(at) = controls.next() {
+        let ends_line = raw.get(at) == Some(&b'\r') && controls.next() == Some(at + 1) && raw.get(at + 1) == Some(&b'\n');
+        if !ends_line {
+            return Err(FramingFault::BareControl);
+        }
+        let line = raw.get(start..at).unwrap_or_default();
+        if start > 0 && matches!(line.first(), Some(b' ' | b'\t')) {
+            return Err(FramingFault::FoldedHeader);
+        }
+        note_line(&mut lines, line);
+        start = at + 2;
+    }
+    Ok(lines)
+}
+
+fn note_line<'a>(lines: &mut FramingLines<'a>, line: &'a [u8]) {
+    // Nearly every line is told apart by its first letter.
+    let values = match line.first() {
+        Some(b'c' | b'C') => &mut lines.lengths,
+        Some(b't' | b'T') => &mut lines.encodings,
+        _ => return,
+    };
+    let name: &[u8] = if matches!(line.first(), Some(b'c' | b'C')) { b"content-length" } else { b"transfer-encoding" };
+    let Some((found, rest)) = line.split_at_checked(name.len()) else { return };
+    if found.eq_ignore_ascii_case(name)
+        && let Some((b':', value)) = rest.trim_ascii_start().split_first()
+    {
+        values.note(value.trim_ascii());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn check_head(version: Version, fields: &[(&str, &str)], raw: Option<&[u8]>) -> Option<FramingFault> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let head = RequestHead { method: &Method::POST, path: "/", query: None, authority: None, version, headers: &headers, raw };
+        check(&head)
+    }
+
+    #[test]
+    fn each_fault_of_the_header_fields_is_named() {
+        use FramingFault::*;
+        for (version, fields, fault) in [
+            (Version::HTTP_11, &[("content-length", "3")][..], None),
+            (Version::HTTP_11, &[("transfer-encoding", "chunked")], None),
+            (Version::HTTP_11, &[("transfer-encoding", "Chunked")], None),
+            (Version::HTTP_11, &[("content-length", "3"), ("transfer-encoding", "chunked")], Some(LengthAndEncoding)),
+            (Version::HTTP_11, &[("content-length", "3"), ("content-length", "3")], Some(DuplicateLength)),
+            (Version::HTTP_11, &[("content-length", "3"), ("content-length", "4")], Some(DuplicateLength)),
+            (Version::HTTP_11, &[("content-length", "3, 3")], Some(InvalidLength)),
+            (Version::HTTP_11, &[("content-length", "+3")], Some(InvalidLength)),
+            (Version::HTTP_11, &[("content-length", "0x3")], Some(InvalidLength)),
+            (Version::HTTP_11, &[("content-length", "")], Some(InvalidLength)),
+            (Version::HTTP_11, &[("content-length", "99999999999999999999")], Some(InvalidLength)),
+            (Version::HTTP_11, &[("transfer-encoding", "gzip, chunked")], Some(UnknownEncoding)),
+            (Version::HTTP_11, &[("transfer-encoding", "xchunked")], Some(UnknownEncoding)),
+            (Version::HTTP_11, &[("transfer-encoding", "identity")], Some(UnknownEncoding)),
+            (Version::HTTP_11, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Some(UnknownEncoding)),
+            (Version::HTTP_10, &[("transfer-encoding", "chunked")], Some(UnknownEncoding)),
+            (Version::HTTP_11, &[("host", "a.example"), ("host", "b.example")], Some(AmbiguousHost)),
+        ] {
+            assert_eq!(check_head(version, fields, None), fault, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn each_fault_of_the_raw_bytes_is_named() {
+        use FramingFault::*;
+        for (raw, fault) in [
+            (&b"Host: a\r\nX: y\r\n\r\n"[..], None),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+            (b"Host: a\nX: y\r\n\r\n", Some(BareControl)),
+            (b"\nHost: a\r\n", Some(BareControl)),
+            (b"Host: a\rX: y\r\n\r\n", Some(BareControl)),
+            (b"Host: a\0b\r\n\r\n", Some(BareControl)),
+            (b"Host: a\r\n folded\r\n\r\n", Some(FoldedHeader)),
+            (b"Host: a\r\n\tfolded\r\n\r\n", Some(FoldedHeader)),
+            (b"Host: a\r\ncontent-length: 5\r\n\r\n", None),
+            (b"Host: a\r\nCONTENT-LENGTH:5\r\nTransfer-encoding: chunked\r\n\r\n", Some(LengthAndEncoding)),
+            (b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", Some(DuplicateLength)),
+            (b"Content-Length : 5\r\nContent-Length: 5\r\n\r\n", Some(DuplicateLength)),
+            (b"Content-Length: 5 5\r\n\r\n", Some(InvalidLength)),
+            (b"Transfer-Encoding: chunked\r\n\r\n", None),
+            (b"Transfer-Encoding: xchunked\r\n\r\n", Some(UnknownEncoding)),
+            (b"Content-Lengthy: 5\r\nTransfer-Encodings: x\r\nTE: trailers\r\nCookie: a\r\n\r\n", None),
+        ] {
+            assert_eq!(check_head(Version::HTTP_11, &[], Some(raw)), fault, "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Facts about one request, and the signals that they give.
+//!
+//! This crate holds the boundary types of a request: [`CanonicalRequest`], which is the only form of a
+//! request that anything later reads; [`Facts`], which is everything a decision may depend on; and
+//! [`Signals`], one judgement each from a closed list. It is pure: the same facts give the same signals,
+//! on every machine.
+
+mod address;
+mod claim;
+mod coherence;
+mod detect;
+mod facts;
+mod framing;
+mod host;
+mod path;
+mod request;
+mod signal;
+
+pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
+pub use claim::{Claim, Family, Kind};
+pub use detect::Expectation;
+pub use facts::{
+    Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds,
+};
+pub use framing::{FramingFault, RequestHead};
+pub use host::{Host, HostFault};
+pub use path::{Ambiguity, CanonicalPath};
+pub use request::{CanonicalRequest, Fault, is_portcullis_header};
+pub use signal::{Group, SignalId, Signals, Strength, UnknownSignal};

@@ -1,0 +1,47 @@
+//! Bounded memory of behaviour: sliding windows, bans.
+//!
+//! ```
+//! use std::time::Duration;
+//! use portcullis_velocity::{Counters, Millis, Secret, Verdict, Window};
+//!
+//! let counters = Counters::new(8 << 20, Secret([7; 16]));
+//! let per_address = 1; // the identity of one limit of one route
+//! let key = counters.hasher().key(per_address, &[&[192, 0, 2, 1]]);
+//! let minute = Window::new(Duration::from_secs(60));
+//!
+//! for second in 0..3 {
+//!     let limited = counters.observe_limited(key, minute, 3, 1, Millis(second * 1000));
+//!     assert_eq!(limited.verdict, Verdict::Admit);
+//! }
+//! let limited = counters.observe_limited(key, minute, 3, 1, Millis(3000));
+//! assert_eq!(limited.verdict, Verdict::Refuse);
+//! assert!(limited.retry_after_ms <= 57_000);
+//! ```
+//!
+//! What holds here, each with a test:
+//!
+//! - **Memory is bounded.** [`Counters`] takes its budget once and never grows, moves or pauses to
+//!   resize. Pages are touched as they are used. [`Bans`] has a fixed capacity.
+//! - **A full table neither refuses strangers nor forgets offenders.** Of sixteen candidates the
+//!   quietest gives way, so a flood of keys seen once displaces keys seen once. The newcomer starts
+//!   from nothing: it never inherits what the displaced key had counted.
+//! - **No raw identifiers.** Keys are keyed hashes (SipHash-1-3, 128 bits).
+//! - **Own refusals never re-arm.** [`Counters::observe_limited`] counts only what it admits, and
+//!   [`Bans::check`] extends nothing.
+//! - **Cores do not wait for each other.** Eight counters share a lock, and it is held for some tens
+//!   of nanoseconds, never across two calls. Bans are sharded.
+//! - **Time is an argument.** A step back neither panics nor resets; a step forward only ages.
+
+mod bans;
+mod cell;
+mod counters;
+mod key;
+mod table;
+mod time;
+mod window;
+
+pub use bans::{Ban, BanStats, Bans};
+pub use counters::{Counters, Limited, Reading, Stats, Verdict};
+pub use key::{Key, KeyHasher, ParseKeyError, Secret};
+pub use time::Millis;
+pub use window::Window;

@@ -1,0 +1,357 @@
+//! The table of counters: sets of eight slots, each set behind a lock of its own.
+//!
+//! A set is 512 bytes: its lock and eight tags in the first cache line, then eight cells of seven
+//! words, so 64 bytes a slot. The lock lies beside what it guards because a lock apart from it would
+//! be a cache line that all cores write: with 256 shards of many sets, two cores together did little
+//! more than one.
+//!
+//! A key may lie in either of two sets. Where its first set is more than half full the emptier of the
+//! two is taken, so a table fills to three quarters before anything is displaced (2 keys of 10,000 at
+//! four fifths, 7 of 1,000 at nine tenths).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::cell::{CELL_WORDS, Cell};
+use crate::key::Key;
+use crate::time::Millis;
+use crate::window::Window;
+
+pub(crate) struct Table {
+    /// Made when first written to, so that memory is used as keys come.
+    chunks: Box<[OnceLock<Box<[Padded]>>]>,
+    sets: usize,
+    tallies: Box<[Tally]>,
+}
+
+/// The two sets a key may lie in, never the same one twice, and the tag that tells it apart there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    first: usize,
+    second: usize,
+    tag: Tag,
+}
+
+/// A slot, and the lock on its set.
+pub(crate) struct Held<'a> {
+    set: MutexGuard<'a, Set>,
+    way: usize,
+}
+
+impl Table {
+    /// A table of at most `budget_bytes`, and of two sets at least.
+    pub(crate) fn new(budget_bytes: usize) -> Table {
+        let tallies: Box<[Tally]> = (0..TALLIES).map(|_| Tally::default()).collect();
+        let room = budget_bytes.saturating_sub(size_of_val(&*tallies));
+        let chunk_bytes = CHUNK_SETS * SET_BYTES + CHUNK_OVERHEAD_BYTES;
+        let rest = (room % chunk_bytes).saturating_sub(CHUNK_OVERHEAD_BYTES) / SET_BYTES;
+        let sets = (room / chunk_bytes * CHUNK_SETS + rest).max(2);
+        let chunks = (0..sets.div_ceil(CHUNK_SETS)).map(|_| OnceLock::new()).collect();
+        Table { chunks, sets, tallies }
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        (self.sets * WAYS) as u64
+    }
+
+    /// Slots in use, and live keys that were displaced.
+    pub(crate) fn tally(&self) -> (u64, u64) {
+        self.tallies.iter().fold((0, 0), |(occupied, evictions), tally| {
+            (occupied + tally.occupied.load(Ordering::Relaxed), evictions + tally.evictions.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Where `key` may lie with its counter over `window`.
+    #[inline]
+    pub(crate) fn address(&self, key: Key, window: Window) -> Address {
+        // Disjoint halves of `place`, scaled to the number of sets. The windows of one key have the
+        // first set in common, so that one cache line serves them all, and not the second, so that
+        // they do not crowd each other out.
+        let salt = window.salt();
+        let set_of = |bits: u64| (((bits & 0xffff_ffff) * self.sets as u64) >> 32) as usize;
+        let first = set_of(key.place);
+        let mut second = set_of((key.place >> 32).wrapping_add(salt >> 32));
+        if first == second {
+            second = if second == 0 { 1 } else { second - 1 };
+        }
+        Address { first, second, tag: Tag::new(key.tag ^ salt) }
+    }
+
+    /// The slot of a key, if it has one.
+    #[inline]
+    pub(crate) fn find(&self, address: Address) -> Option<Held<'_>> {
+        [address.first, address.second].into_iter().find_map(|set| {
+            let set = self.existing_set(set)?.lock();
+            let way = set.find(address.tag)?;
+            Some(Held { set, way })
+        })
+    }
+
+    /// The slot of a key. One that has none is given one: a free one, else that of the lowest-ranking
+    /// of sixteen.
+    #[inline]
+    pub(crate) fn hold(&self, address: Address, now: Millis) -> Held<'_> {
+        self.find(address).unwrap_or_else(|| self.claim(address, now))
+    }
+
+    #[inline(never)]
+    fn claim(&self, address: Address, now: Millis) -> Held<'_> {
+        // INVARIANT: where two sets are locked, the one with the lower number is locked first, and a
+        // key is only put into a set while both of its sets are locked. So there is no deadlock, and
+        // no key has two slots.
+        let low = self.set(address.first.min(address.second)).lock();
+        let high = self.set(address.first.max(address.second)).lock();
+        let (first, second) = if address.first < address.second { (low, high) } else { (high, low) };
+
+        if let Some(way) = first.find(address.tag) {
+            return Held { set: first, way };
+        }
+        if let Some(way) = second.find(address.tag) {
+            return Held { set: second, way };
+        }
+        let tally = self.tallies.get(address.first % TALLIES);
+        let (here, there) = (first.marked(FREE).count_ones(), second.marked(FREE).count_ones());
+        let (mut set, way) = if here + there == 0 {
+            let (choice, way, loss) = lowest(&first, &second, address.tag, now);
+            if let (Loss::Live, Some(tally)) = (loss, tally) {
+                tally.evictions.fetch_add(1, Ordering::Relaxed);
+            }
+            (if choice == Choice::First { first } else { second }, way)
+        } else {
+            if let Some(tally) = tally {
+                tally.occupied.fetch_add(1, Ordering::Relaxed);
+            }
+            // The first set is the one looked at first, so it is kept to while it has room to spare.
+            let set = if here >= ROOM_TO_SPARE || here >= there { first } else { second };
+            let way = first_of(set.marked(FREE)) % WAYS;
+            (set, way)
+        };
+        set.give(way, address.tag);
+        Held { set, way }
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
+    fn existing_set(&self, set: usize) -> Option<&Mutex<Set>> {
+        let chunk = self.chunks[set / CHUNK_SETS].get()?;
+        Some(&chunk[set % CHUNK_SETS].0)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
+    fn set(&self, set: usize) -> &Mutex<Set> {
+        let chunk = self.chunks[set / CHUNK_SETS].get_or_init(|| {
+            let len = (self.sets - set / CHUNK_SETS * CHUNK_SETS).min(CHUNK_SETS);
+            (0..len).map(|_| Padded::default()).collect()
+        });
+        &chunk[set % CHUNK_SETS].0
+    }
+}
+
+impl Held<'_> {
+    /// What the slot counts, unless it is fresh and was not written yet.
+    #[inline]
+    pub(crate) fn load(&self) -> Option<Cell> {
+        self.set.cells.get(self.way).and_then(Cell::unpack)
+    }
+
+    #[inline]
+    pub(crate) fn store(&mut self, cell: &Cell) {
+        if let Some(words) = self.set.cells.get_mut(self.way) {
+            *words = cell.pack();
+        }
+    }
+}
+
+/// The lowest-ranking of the slots of two full sets, of equals the one longest untouched.
+///
+/// The tag of the newcomer decides where to begin, so that among equals a flood does not spend itself
+/// on one slot over and over.
+fn lowest(first: &Set, second: &Set, tag: Tag, now: Millis) -> (Choice, usize, Loss) {
+    let mut lowest = (u32::MAX, u64::MAX);
+    let mut found = (Choice::First, 0, Loss::Live);
+    for turn in 0..2 * WAYS {
+        let at = (tag.low() as usize).wrapping_add(turn) % (2 * WAYS);
+        let (choice, set) = if at < WAYS { (Choice::First, first) } else { (Choice::Second, second) };
+        let Some(cell) = set.cells.get(at % WAYS).and_then(Cell::unpack) else {
+            continue;
+        };
+        let rank = cell.rank(cell.window().moment(now));
+        if rank == 0 {
+            return (choice, at % WAYS, Loss::Nothing);
+        }
+        if rank <= lowest.0 && (rank, cell.touched_ms()) < lowest {
+            lowest = (rank, cell.touched_ms());
+            found = (choice, at % WAYS, Loss::Live);
+        }
+    }
+    found
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Choice {
+    First,
+    Second,
+}
+
+/// What is lost with a slot: a count, or one of which nothing was left in its window.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Loss {
+    Live,
+    Nothing,
+}
+
+/// 56 bits of a key's hash. Eight of them, the print, are what all slots of a set are asked for at
+/// once; the others then decide. (One word, because parts of one written apart are slow to read.)
+#[derive(Clone, Copy, Debug)]
+struct Tag(u64);
+
+impl Tag {
+    /// A tag whose print is not that of a free slot.
+    const fn new(bits: u64) -> Tag {
+        Tag(if (bits >> 56) as u8 == FREE { bits | 1 << 56 } else { bits })
+    }
+
+    const fn print(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    const fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    const fn high(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+}
+
+/// Laid out as written, so that lock and tags come first and share a cache line.
+#[derive(Default)]
+#[repr(C)]
+struct Set {
+    /// A byte for each slot, the first slot's lowest.
+    prints: u64,
+    lows: [u32; WAYS],
+    highs: [u16; WAYS],
+    cells: [[u64; CELL_WORDS]; WAYS],
+}
+
+impl Set {
+    #[inline]
+    fn find(&self, tag: Tag) -> Option<usize> {
+        let mut hits = self.marked(tag.print());
+        while hits != 0 {
+            let way = first_of(hits);
+            if self.lows.get(way) == Some(&tag.low()) && self.highs.get(way) == Some(&tag.high()) {
+                return Some(way);
+            }
+            hits &= hits - 1;
+        }
+        None
+    }
+
+    /// The slots with this print, as the top bits of their bytes.
+    #[inline]
+    fn marked(&self, print: u8) -> u64 {
+        const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        // A byte is zero if neither its top bit nor, by a carry into it, any other is set. No carry
+        // leaves a byte.
+        let differs = self.prints ^ u64::from_ne_bytes([print; WAYS]);
+        !(((differs & LOW_BITS) + LOW_BITS) | differs | LOW_BITS)
+    }
+
+    /// Gives a slot to a tag, empty.
+    fn give(&mut self, way: usize, tag: Tag) {
+        let shift = way * 8;
+        self.prints = self.prints & !(0xff << shift) | u64::from(tag.print()) << shift;
+        if let (Some(low), Some(high), Some(cell)) =
+            (self.lows.get_mut(way), self.highs.get_mut(way), self.cells.get_mut(way))
+        {
+            *low = tag.low();
+            *high = tag.high();
+            *cell = [0; CELL_WORDS];
+        }
+    }
+}
+
+/// The first of the slots that are marked by the top bits of their bytes.
+#[inline]
+const fn first_of(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// A set that begins with a cache line.
+#[derive(Default)]
+#[repr(align(64))]
+struct Padded(Mutex<Set>);
+
+/// Counts of one part of the table, on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Tally {
+    occupied: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// Slots in a set: as many as tags fit into a cache line beside the lock.
+const WAYS: usize = 8;
+const SET_BYTES: usize = size_of::<Padded>();
+/// Sets made at once: 64 KiB, some microseconds.
+const CHUNK_SETS: usize = 128;
+/// The entry of a chunk among the chunks, and what an allocator may add to align it.
+const CHUNK_OVERHEAD_BYTES: usize = size_of::<OnceLock<Box<[Padded]>>>() + 128;
+const TALLIES: usize = 16;
+/// Free slots from which the first set is taken without comparing.
+const ROOM_TO_SPARE: u32 = 5;
+/// The print of a slot that holds nothing.
+const FREE: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::{KeyHasher, Secret};
+
+    #[test]
+    fn a_slot_takes_64_bytes_and_a_lock_lies_beside_its_tags() {
+        assert_eq!(SET_BYTES, WAYS * 64);
+        let set = Padded::default();
+        let start = (&raw const set).addr();
+        let highs = (&raw const set.0.lock().highs).addr();
+        assert!(highs + size_of::<[u16; WAYS]>() <= start + 64, "the tags end within the first line");
+    }
+
+    #[test]
+    fn a_table_fills_to_three_quarters_before_anything_is_displaced() {
+        let hasher = KeyHasher::new(Secret([3; 16]));
+        let window = Window::new(Duration::from_secs(60));
+        let table = Table::new(4 << 20);
+        for i in 0..table.capacity() * 3 / 4 {
+            let address = table.address(hasher.key(0, &[&i.to_le_bytes()]), window);
+            assert!(table.find(address).is_none(), "key {i} is new");
+            let mut cell = Cell::new(window, window.moment(Millis(0)));
+            cell.add(1);
+            cell.touch();
+            table.hold(address, Millis(0)).store(&cell);
+        }
+        let (occupied, evictions) = table.tally();
+        assert_eq!(occupied + evictions, table.capacity() * 3 / 4);
+        assert!(evictions * 2_000 < occupied, "{evictions} of {occupied} were displaced");
+    }
+
+    #[test]
+    fn the_two_sets_of_a_key_are_never_the_same() {
+        let hasher = KeyHasher::new(Secret([3; 16]));
+        let table = Table::new(0);
+        for i in 0..1_000_u64 {
+            for secs in [1, 60] {
+                let window = Window::new(Duration::from_secs(secs));
+                let address = table.address(hasher.key(i, &[]), window);
+                assert_ne!(address.first, address.second);
+                assert!(address.first.max(address.second) < table.sets);
+            }
+        }
+    }
+}

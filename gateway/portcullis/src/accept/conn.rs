@@ -1,0 +1,260 @@
+//! What is known of one connection, and travels on it.
+
+use std::{
+    any::Any,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime},
+};
+
+use pingora::proxy::Session;
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use rustls::{NamedGroup, ServerConnection};
+
+/// The address that holds the other end of the socket: a client, or a load balancer in front of it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Everything that accepting a connection taught about it; one for each connection.
+pub struct ConnInfo {
+    /// The name of the listener that took it up.
+    pub listener: Arc<str>,
+    /// Who holds the other end of the socket.
+    pub peer: PeerAddr,
+    /// Who asks: the peer, or whom a PROXY header of a listed peer named. IPv4-mapped addresses are
+    /// written as IPv4.
+    pub client: SocketAddr,
+    /// When it was accepted, by the wall clock.
+    pub accepted_at: SystemTime,
+    /// The same by the steady clock, for durations.
+    pub opened: Instant,
+    /// What TLS taught; absent on a plaintext listener.
+    pub tls: Option<Box<TlsInfo>>,
+    /// A place for what the gateway looks up once a connection, such as the facts about its address.
+    pub cache: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// Twice the number of requests begun, less one while one is under way. Only the task that serves
+    /// an HTTP/1 connection writes it; on HTTP/2 it only counts.
+    turn: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+}
+
+/// What the TLS handshake of a connection taught.
+#[derive(Clone, Debug)]
+pub struct TlsInfo {
+    /// The version agreed on.
+    pub version: TlsVersion,
+    /// The first ClientHello, as sent.
+    pub hello: ClientHello,
+    /// The JA3 hash of it.
+    pub ja3: Ja3Hash,
+    /// The JA4 of it.
+    pub ja4: Ja4,
+    /// The JA4 without what comes and goes with resumption; the one to keep a reputation by.
+    pub ja4_stable: Ja4,
+    /// The application protocol agreed on; absent when the client offered none, which means HTTP/1.1.
+    pub alpn: Option<Alpn>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// The group in which the keys were agreed; absent for a TLS 1.2 resumption.
+    pub group: Option<NamedGroup>,
+    /// The host name that the client asked for, in lower case and checked to be one.
+    pub server_name: Option<Box<str>>,
+}
+
+/// A TLS version that is spoken here.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+impl From<TlsVersion> for portcullis_signals::TlsVersion {
+    fn from(version: TlsVersion) -> Self {
+        match version {
+            TlsVersion::Tls12 => Self::Tls12,
+            TlsVersion::Tls13 => Self::Tls13,
+        }
+    }
+}
+
+/// An application protocol that is spoken here (RFC 7301).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Alpn {
+    /// `http/1.1`
+    Http1,
+    /// `h2`
+    Http2,
+}
+
+impl ConnInfo {
+    /// The connection on which `session` came, in any callback and for HTTP/1 and HTTP/2 alike.
+    ///
+    /// Absent only for sessions that no listener of this gateway accepted.
+    pub fn of(session: &Session) -> Option<&Arc<Self>> {
+        session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// Notes that a request's header is whole; the header clock stands still from here.
+    ///
+    /// To be called first thing in `early_request_filter`: a connection that never says so is cut
+    /// when its header time is over.
+    pub fn begin_request(&self) {
+        if self.is_http2() {
+            self.turn.fetch_add(2, Relaxed);
+        } else {
+            // A single task writes, so load and store are enough.
+            self.turn.store(self.turn() | 1, Relaxed);
+        }
+    }
+
+    /// Notes that a request is over; the time until the next one counts from here.
+    ///
+    /// To be called in `logging`, which runs for every request that was begun.
+    pub fn end_request(&self) {
+        let turn = self.turn();
+        if turn & 1 == 1 {
+            self.turn.store(turn + 1, Relaxed);
+        }
+    }
+
+    /// How many requests were begun on this connection, the present one included.
+    pub fn requests(&self) -> u64 {
+        self.turn().div_ceil(2)
+    }
+
+    /// Bytes read from the client so far, after decryption.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Relaxed)
+    }
+
+    /// Bytes written to the client so far, before encryption.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Relaxed)
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::Http2))
+    }
+
+    pub(super) fn new(
+        listener: Arc<str>,
+        peer: PeerAddr,
+        client: SocketAddr,
+        accepted_at: SystemTime,
+        opened: Instant,
+        tls: Option<Box<TlsInfo>>,
+    ) -> Self {
+        Self {
+            listener,
+            peer,
+            client,
+            accepted_at,
+            opened,
+            tls,
+            cache: OnceLock::new(),
+            turn: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+        }
+    }
+
+    /// Odd while a request is under way, even between two; it changes with each of them.
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Relaxed)
+    }
+
+    // Only the stream writes these two, so load and store are enough.
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.bytes_read.store(self.bytes_read().wrapping_add(bytes as u64), Relaxed);
+    }
+
+    pub(super) fn count_written(&self, bytes: usize) {
+        self.bytes_written.store(self.bytes_written().wrapping_add(bytes as u64), Relaxed);
+    }
+}
+
+impl fmt::Debug for ConnInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnInfo")
+            .field("listener", &self.listener)
+            .field("peer", &self.peer.0)
+            .field("client", &self.client)
+            .field("ja4", &self.tls.as_ref().map(|tls| tls.ja4))
+            .field("requests", &self.requests())
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsInfo {
+    /// What the finished handshake of `connection` adds to the hello that began it.
+    pub(super) fn of(hello: ClientHello, connection: &ServerConnection) -> Self {
+        Self {
+            version: match connection.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+                _ => TlsVersion::Tls13,
+            },
+            ja3: Ja3Hash::of(&hello),
+            ja4: Ja4::of(&hello),
+            ja4_stable: Ja4::stable(&hello),
+            hello,
+            alpn: connection.alpn_protocol().and_then(Alpn::from_wire),
+            resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            server_name: connection.server_name().map(Box::from),
+        }
+    }
+}
+
+impl TlsVersion {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tls12 => "TLSv1.2",
+            Self::Tls13 => "TLSv1.3",
+        }
+    }
+}
+
+impl Alpn {
+    /// Its registered name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http/1.1",
+            Self::Http2 => "h2",
+        }
+    }
+
+    fn from_wire(name: &[u8]) -> Option<Self> {
+        [Self::Http1, Self::Http2].into_iter().find(|alpn| alpn.name().as_bytes() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_tell_waiting_from_working_and_count_requests() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 443));
+        let info =
+            ConnInfo::new("https".into(), PeerAddr(address), address, SystemTime::UNIX_EPOCH, Instant::now(), None);
+        assert_eq!((info.requests(), info.turn() & 1), (0, 0));
+        info.end_request();
+        assert_eq!(info.requests(), 0, "an end without a beginning is no request");
+        info.begin_request();
+        info.begin_request();
+        assert_eq!((info.requests(), info.turn() & 1), (1, 1));
+        info.end_request();
+        assert_eq!((info.requests(), info.turn() & 1), (1, 0));
+        info.begin_request();
+        assert_eq!(info.requests(), 2);
+    }
+}

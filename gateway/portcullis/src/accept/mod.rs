@@ -1,0 +1,162 @@
+//! The accept path: from a socket to HTTP, with everything learned on the way kept on the connection.
+//!
+//! ```text
+//! accept ─► peer admitted? ─► PROXY header ─► ClientHello ─► TLS ─► GateStream ─► Pingora's HttpProxy
+//!                │ filter        │ proxy_protocol  │ read, put back  │ header clock
+//!                └── refused     └── client        └── JA3, JA4      └── ConnInfo
+//! ```
+//!
+//! Listening, buffers, socket options, hand-over on upgrade and HTTP itself are Pingora's. Everything
+//! before the first HTTP byte stands under one deadline, and every wait and number has its bound in
+//! [`AcceptLimits`].
+
+mod app;
+mod certificates;
+mod clock;
+mod conn;
+mod filter;
+pub mod proxy_protocol;
+mod stats;
+mod stream;
+mod tls;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ipnetwork::IpNetwork;
+use pingora::{
+    apps::HttpServerOptions,
+    listeners::{L4BufferSettings, ListenerConfig},
+    protocols::http::v2::server::default_h2_options,
+    proxy::{HttpProxy, ProxyHttp},
+    server::configuration::ServerConf,
+    services::listening::Service,
+};
+
+pub use self::{
+    app::GateApp,
+    certificates::{Certificate, CertificateError, CertificateFault, CertificateFiles},
+    conn::{Alpn, ConnInfo, PeerAddr, TlsInfo, TlsVersion},
+    filter::Admission,
+    stats::{
+        AcceptStats, Counter, Cut, Gauge, Handshake, HandshakeFailure, HelloFault, Histogram, HistogramReading, Label,
+        Refusal, Tally,
+    },
+    tls::{TlsError, TlsStore, install_crypto_provider},
+};
+use self::{app::ProxyHeader, filter::PeerFilter};
+
+/// Makes the listening services of one proxy.
+pub struct Acceptor<P> {
+    http: Arc<HttpProxy<P>>,
+    stats: Arc<AcceptStats>,
+}
+
+/// One address to listen on, and how.
+#[derive(Clone, Debug)]
+pub struct ListenerSpec {
+    /// Its name, in [`ConnInfo::listener`] and in logs.
+    pub name: Arc<str>,
+    /// The address to bind. One address belongs to one listener.
+    pub addr: SocketAddr,
+    /// What to speak TLS with; absent for plaintext HTTP/1.
+    pub tls: Option<Arc<TlsStore>>,
+    /// Who may, and then must, begin each connection with a PROXY header; absent for no such header.
+    /// Anyone else is closed, so an empty list closes everyone.
+    pub proxy_from: Option<Vec<IpNetwork>>,
+    /// Who is let in at all: asked about the client, once for each connection.
+    pub admission: Option<Arc<dyn Admission>>,
+    /// The bounds.
+    pub limits: AcceptLimits,
+}
+
+/// The bounds of a listener. Past each of them the connection is closed and counted in [`AcceptStats`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AcceptLimits {
+    /// Connections open in all, those of the other listeners of this [`Acceptor`] included.
+    ///
+    /// Default 16,384: an idle connection costs some 50 KiB, so that is 800 MiB.
+    pub max_connections: usize,
+    /// Connections before their first HTTP byte in all; one that says nothing counts for
+    /// `handshake_timeout`. Default 4,096.
+    pub max_handshakes: usize,
+    /// From accept to the end of the handshake, the PROXY header and ClientHello included. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// For a whole HTTP/1 request header: from the end of the handshake, and for the later ones from
+    /// their first byte; for an HTTP/2 preface. Default 10 s.
+    pub header_timeout: Duration,
+    /// From the end of an HTTP/1 request to the first byte of the next. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Length of the ClientHello message, records not counted. Default 16 KiB; those of browsers with
+    /// post-quantum keys have 2.
+    pub max_hello_bytes: usize,
+    /// How long clients may go on with open connections once the service no longer listens, each next
+    /// response telling them to close. Default 2 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for AcceptLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_handshakes: 4_096,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            max_hello_bytes: 16 * 1024,
+            drain_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl<P> Acceptor<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// An acceptor for `app`, whose listeners count into `stats`.
+    ///
+    /// An HTTP/2 connection without an open stream is closed after `http2_idle_timeout`. Pingora takes
+    /// its process-wide cryptography here: see [`install_crypto_provider`].
+    pub fn new(app: P, server: &Arc<ServerConf>, http2_idle_timeout: Duration, stats: Arc<AcceptStats>) -> Self {
+        install_crypto_provider();
+        let mut http = HttpProxy::new(app, Arc::clone(server));
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = Some(http2_idle_timeout);
+        http.server_options = Some(options);
+        http.h2_options = Some(default_h2_options());
+        http.handle_init_modules();
+        Self { http: Arc::new(http), stats }
+    }
+
+    /// The service that listens as `spec` says; to be added to a Pingora server.
+    pub fn service(&self, spec: ListenerSpec) -> Service<GateApp<P>> {
+        let filter = PeerFilter {
+            proxy_from: spec.proxy_from,
+            admission: spec.admission.clone(),
+            stats: Arc::clone(&self.stats),
+        };
+        let app = GateApp {
+            listener: Arc::clone(&spec.name),
+            tls: spec.tls,
+            proxy_header: match filter.proxy_from {
+                Some(_) => ProxyHeader::Required,
+                None => ProxyHeader::Absent,
+            },
+            admission: spec.admission,
+            limits: spec.limits,
+            stats: Arc::clone(&self.stats),
+            http: Arc::clone(&self.http),
+        };
+        let buffer = L4BufferSettings::default().read(READ_BUFFER_BYTES);
+        let mut service = Service::new(spec.name.to_string(), app);
+        service.add_listener(ListenerConfig::tcp(spec.addr.to_string()).l4_buffer(buffer));
+        if filter.proxy_from.is_some() || filter.admission.is_some() {
+            service.set_connection_filter(Arc::new(filter));
+        }
+        service
+    }
+}
+
+/// Bytes read from a socket at once. Pingora's 64 KiB would be most of an idle connection's memory, and
+/// brings nothing for requests of usual size.
+const READ_BUFFER_BYTES: usize = 8 * 1024;

@@ -1,0 +1,210 @@
+//! The connection as Pingora sees it from the first HTTP byte on.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType, l4::stream::Stream as L4Stream, raw_connect::ProxyDigest, tls::SslDigest,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    clock::HeaderClock,
+    conn::{Alpn, ConnInfo},
+    stats::{AcceptStats, Cut, Label},
+};
+
+/// What a gate stream runs over: the socket itself, or TLS over it.
+///
+/// A type parameter rather than an enum, so that a read is not decided anew each time.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
+    fn socket(&self) -> &L4Stream;
+}
+
+impl Transport for Box<L4Stream> {
+    fn socket(&self) -> &L4Stream {
+        self
+    }
+}
+
+impl Transport for TlsStream<Box<L4Stream>> {
+    fn socket(&self) -> &L4Stream {
+        self.get_ref().0
+    }
+}
+
+/// An accepted connection with what is known of it, its byte counts and its header clock.
+pub(super) struct GateStream<T> {
+    transport: T,
+    info: Arc<ConnInfo>,
+    /// Holds `info` for every [`pingora::proxy::Session`] of the connection.
+    proxy_digest: Arc<ProxyDigest>,
+    /// Present on TLS; Pingora takes a stream without for plaintext.
+    ssl_digest: Option<Arc<SslDigest>>,
+    /// Absent on HTTP/2 once the preface has come: Pingora's idle time takes over there.
+    clock: Option<HeaderClock>,
+    stats: Arc<AcceptStats>,
+}
+
+impl<T: Transport> GateStream<T> {
+    pub(super) fn new(
+        transport: T,
+        info: Arc<ConnInfo>,
+        ssl_digest: Option<Arc<SslDigest>>,
+        clock: HeaderClock,
+        stats: Arc<AcceptStats>,
+    ) -> pingora::Result<Self> {
+        // The response belongs to the slot's first use, proxying by CONNECT; nobody reads it here.
+        let unused = Box::new(pingora::http::ResponseHeader::build_no_case(200, Some(0))?);
+        let proxy_digest = ProxyDigest::new(unused, Some(Box::new(Arc::clone(&info))));
+        let proxy_digest = Arc::new(proxy_digest);
+        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), stats })
+    }
+
+    /// Takes note of plaintext that has just been read: `bytes` of it, at the end of `buf`.
+    ///
+    /// A recorder of the HTTP/2 preface, settings and first header block belongs here: it sees all
+    /// bytes in order, and before the request that they make up is handed on.
+    fn note_read(&mut self, bytes: usize) {
+        self.info.count_read(bytes);
+        let Some(clock) = &mut self.clock else { return };
+        if !self.info.is_http2() {
+            clock.note_read(self.info.turn());
+        } else if self.info.bytes_read() >= HTTP2_PREFACE_BYTES {
+            self.clock = None;
+        }
+    }
+
+    /// Ready, with an error, when the client has let its time pass.
+    #[cold]
+    fn cut(&self, cut: Cut) -> io::Error {
+        self.stats.cut.add(cut);
+        io::Error::new(io::ErrorKind::TimedOut, cut.name())
+    }
+}
+
+impl<T: Transport> AsyncRead for GateStream<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.transport).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                this.note_read(buf.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                let Some(clock) = &mut this.clock else { return Poll::Pending };
+                let cut = ready!(clock.poll_over(this.info.turn(), cx));
+                Poll::Ready(Err(this.cut(cut)))
+            }
+            failed => failed,
+        }
+    }
+}
+
+impl<T: Transport> AsyncWrite for GateStream<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.transport).poll_write(cx, buf))?;
+        this.info.count_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.transport).poll_write_vectored(cx, bufs))?;
+        this.info.count_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<T: Transport> Shutdown for GateStream<T> {
+    async fn shutdown(&mut self) {
+        // A client that is gone already cannot be told, and nothing depends on it.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl<T: Transport> UniqueID for GateStream<T> {
+    fn id(&self) -> UniqueIDType {
+        self.transport.socket().id()
+    }
+}
+
+impl<T: Transport> Ssl for GateStream<T> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.ssl_digest.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.info.tls.as_ref()?.alpn.map(|alpn| match alpn {
+            Alpn::Http1 => ALPN::H1,
+            Alpn::Http2 => ALPN::H2,
+        })
+    }
+}
+
+impl<T: Transport> GetTimingDigest for GateStream<T> {
+    /// Nothing: Pingora asks for it with each request, nobody reads it, and it would be an allocation.
+    /// The times are in [`ConnInfo`].
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.transport.socket().get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.transport.socket().get_write_pending_time()
+    }
+}
+
+impl<T: Transport> GetProxyDigest for GateStream<T> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.proxy_digest))
+    }
+}
+
+impl<T: Transport> GetSocketDigest for GateStream<T> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.transport.socket().get_socket_digest()
+    }
+}
+
+/// Looking ahead is not offered: only cleartext HTTP/2 would need it, and that is not spoken.
+impl<T: Transport> Peek for GateStream<T> {}
+
+impl<T> fmt::Debug for GateStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GateStream").field(&self.info).finish()
+    }
+}
+
+/// `PRI * HTTP/2.0`, two line ends, `SM`, two line ends (RFC 9113 §3.4).
+const HTTP2_PREFACE_BYTES: u64 = 24;

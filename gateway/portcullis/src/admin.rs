@@ -1,0 +1,65 @@
+//! The admin listener: metrics and health, on an address of its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+
+use crate::accept::AcceptStats;
+use crate::gateway::Gateway;
+
+/// What answers on the admin listener. Paths are matched exactly; there are no cookies and no state.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    gateway: Arc<Gateway>,
+    accept: Arc<AcceptStats>,
+}
+
+impl Admin {
+    /// The admin pages of a gateway.
+    pub const fn new(gateway: Arc<Gateway>, accept: Arc<AcceptStats>) -> Self {
+        Self { gateway, accept }
+    }
+
+    fn metrics(&self) -> Response<Vec<u8>> {
+        match self.gateway.metrics.render(&self.gateway, &self.accept) {
+            Ok(text) => answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+            Err(error) => {
+                tracing::error!(%error, "the metrics could not be written");
+                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the metrics could not be written; see the log\n".to_owned())
+            }
+        }
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
+        }
+        match request.uri.path() {
+            "/metrics" => self.metrics(),
+            "/live" => answer(StatusCode::OK, TEXT, "live\n".to_owned()),
+            "/ready" if self.gateway.metrics.is_ready() => answer(StatusCode::OK, TEXT, "ready\n".to_owned()),
+            "/ready" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n".to_owned()),
+            _ => answer(StatusCode::NOT_FOUND, TEXT, "try /metrics, /live or /ready\n".to_owned()),
+        }
+    }
+}
+
+fn answer(status: StatusCode, kind: &'static str, text: String) -> Response<Vec<u8>> {
+    let length = text.len();
+    let mut response = Response::new(text.into_bytes());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,217 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+/// A risk-based access gateway for APIs.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    #[command(after_help = RUN_HELP)]
+    Run(RunArgs),
+    /// Check settings and rules, and run the tests in the rules.
+    Check(CheckArgs),
+    /// Run the tests in a folder of rules.
+    Test(TestArgs),
+    /// Say how one request would be decided, step by step.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(Box<ExplainArgs>),
+    /// Read ClientHellos in hex, one a line, and write their JA3 and JA4 as JSON, one a line.
+    Fingerprint,
+    /// Say what is known of addresses.
+    Lookup(LookupArgs),
+    /// Run an origin, the gateway in front of it and example rules, all in one.
+    Demo(DemoArgs),
+}
+
+const RUN_HELP: &str = "SIGHUP reloads rules, certificates and databases; a change in the rules folder reloads the rules. \
+SIGTERM lets requests end; SIGINT does not. PORTCULLIS_LOG sets what is logged, as in `debug` or `portcullis=debug`.";
+
+const EXPLAIN_HELP: &str = "Example:\n  portcullis explain --rules rules --method POST --host shop.example --path /login \
+-H 'user-agent: curl/8.5.0' --ip 192.0.2.7 --asn 64500 --class datacenter";
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The settings file.
+    #[arg(long, short, value_name = "FILE", default_value = "portcullis.toml")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The settings file, whose rules are checked too.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "rules")]
+    pub config: Option<PathBuf>,
+    /// A folder of rules, or one file; without it and `--config`, the settings in `portcullis.toml`.
+    #[arg(value_name = "RULES_DIR")]
+    pub rules: Option<PathBuf>,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// A folder of rules, or one file.
+    #[arg(value_name = "RULES_DIR", default_value = "rules")]
+    pub rules: PathBuf,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The settings file, for the rules and databases that it names.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "rules")]
+    pub config: Option<PathBuf>,
+    /// A folder of rules, or one file.
+    #[arg(long, value_name = "RULES_DIR")]
+    pub rules: Option<PathBuf>,
+    /// The method.
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// The host.
+    #[arg(long, default_value = "shop.example")]
+    pub host: String,
+    /// The path, with its query if it has one.
+    #[arg(long, default_value = "/")]
+    pub path: String,
+    /// A header field; once for each.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// The client's address.
+    #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.1")]
+    pub ip: IpAddr,
+    /// The client's autonomous system, instead of what the databases say.
+    #[arg(long)]
+    pub asn: Option<String>,
+    /// The client's country, by its two letters, instead of what the databases say.
+    #[arg(long)]
+    pub country: Option<String>,
+    /// A class of the client's network, beside what the databases say; once for each.
+    #[arg(long = "class", value_name = "CLASS")]
+    pub classes: Vec<String>,
+    /// The ClientHello in hex, with or without its TLS records.
+    #[arg(long, value_name = "HEX")]
+    pub client_hello: Option<String>,
+    /// The client's JA3 hash, instead of that of the ClientHello.
+    #[arg(long)]
+    pub ja3: Option<String>,
+    /// The client's JA4, instead of that of the ClientHello.
+    #[arg(long)]
+    pub ja4: Option<String>,
+    /// Requests of the address in the last minute, this one counted.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub address_per_minute: u32,
+    /// Requests of the address's prefix in the last minute; without it, those of the address.
+    #[arg(long, value_name = "COUNT")]
+    pub prefix_per_minute: Option<u32>,
+    /// Answers of the origin to the address in the last quarter of an hour.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub answers: u32,
+    /// How many of them the route calls failed.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub failures: u32,
+    /// A limit of the route that the request is over, by its name; once for each.
+    #[arg(long = "over", value_name = "LIMIT")]
+    pub over: Vec<String>,
+    /// The client is banned.
+    #[arg(long)]
+    pub banned: bool,
+    /// The client holds the clearance of a solved proof of work.
+    #[arg(long)]
+    pub cleared: bool,
+    /// The databases of addresses, where there are no settings.
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
+}
+
+/// Arguments that name databases of addresses.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DatabaseArgs {
+    /// A database from address to autonomous system (MMDB).
+    #[arg(long, value_name = "FILE")]
+    pub asn_db: Option<PathBuf>,
+    /// A database from address to country (MMDB).
+    #[arg(long, value_name = "FILE")]
+    pub country_db: Option<PathBuf>,
+}
+
+/// Arguments of `lookup`.
+#[derive(Debug, Args)]
+pub struct LookupArgs {
+    /// The addresses.
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<IpAddr>,
+    /// The settings file, for the databases that it names.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Databases that take the place of those in the settings.
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// What an output looks like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The port for HTTP.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub http_port: u16,
+    /// The port for HTTPS.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    pub https_port: u16,
+    /// The port for metrics and health.
+    #[arg(long, value_name = "PORT", default_value_t = 9090)]
+    pub admin_port: u16,
+    /// Count all three ports up from this one instead.
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["http_port", "https_port", "admin_port"])]
+    pub port_base: Option<u16>,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(args) => commands::run::run(&args),
+            Command::Check(args) => commands::check::run(&args),
+            Command::Test(args) => commands::check::test(&args),
+            Command::Explain(args) => commands::explain::run(&args),
+            Command::Fingerprint => commands::fingerprint::run(),
+            Command::Lookup(args) => commands::lookup::run(&args),
+            Command::Demo(args) => commands::demo::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,232 @@
+//! `portcullis explain`: how one request would be decided, step by step.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
+use portcullis_policy::{RouteId, RuleSet};
+use portcullis_signals::{
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Http, LimitReading, Outcomes, RequestHead, Tls,
+    TlsVersion, UnixSeconds,
+};
+
+use super::{error_style, intel, settings, tell, tell_error};
+use crate::cli::{DatabaseArgs, ExplainArgs};
+use crate::rules;
+use crate::settings::{from_hex, quote};
+
+/// A request written by hand, every part of it read.
+struct Written {
+    method: Method,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    network: AddressFacts,
+    hello: Option<ClientHello>,
+    ja3: Option<Ja3Hash>,
+    ja4: Option<Ja4>,
+}
+
+/// Explains one request. Fails where the rules or the request cannot be read, not where it is refused.
+pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
+    match explain(args) {
+        Ok(text) if io::stdout().lock().write_all(text.as_bytes()).is_ok() => ExitCode::SUCCESS,
+        Ok(_) | Err(Told) => ExitCode::FAILURE,
+    }
+}
+
+/// Something is wrong, and has been said.
+struct Told;
+
+fn explain(args: &ExplainArgs) -> Result<String, Told> {
+    let (rules, intel) = sources(args)?;
+    let loaded = rules::load(&rules, None).map_err(|error| {
+        tell(error.render(error_style()));
+        Told
+    })?;
+    let rules = loaded.compiled.rules;
+    let written = Written::read(args, &intel)?;
+    let request = CanonicalRequest::of(&RequestHead {
+        method: &written.method,
+        path: &written.path,
+        query: written.query.as_deref(),
+        authority: None,
+        version: Version::HTTP_11,
+        headers: &written.headers,
+        raw: None,
+    });
+    let route = rules.plan(&request);
+    let limits = readings(&rules, route, &args.over)?;
+    let claim = Claim::of(written.headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
+    let facts = Facts {
+        at: now(),
+        request: &request,
+        http: written.http(),
+        tls: written.tls(),
+        client: ClientAddr(canonical(args.ip)),
+        network: &written.network,
+        claim,
+        caller: Caller { clearance: args.cleared.then_some(Clearance::ProofOfWork), ..caller(&rules, route, &request) },
+        ban: args.banned.then_some(Ban { remaining_secs: 60 }),
+        behaviour: Behaviour {
+            address_per_minute: args.address_per_minute,
+            prefix_per_minute: args.prefix_per_minute.unwrap_or(args.address_per_minute),
+        },
+        outcomes: Outcomes { attempts: args.answers.max(args.failures), failures: args.failures },
+        limits: &limits,
+    };
+    Ok(rules.explain(&facts).to_string())
+}
+
+/// The folder of the rules, and what is known of addresses.
+fn sources(args: &ExplainArgs) -> Result<(PathBuf, Intel), Told> {
+    let usual = Path::new("portcullis.toml");
+    let config = match (&args.config, &args.rules) {
+        (Some(config), _) => Some(config.as_path()),
+        (None, None) if usual.is_file() => Some(usual),
+        _ => None,
+    };
+    let Some(config) = config else {
+        let rules = args.rules.clone().unwrap_or_else(|| PathBuf::from("rules"));
+        return Ok((rules, intel(None, &args.databases).ok_or(Told)?));
+    };
+    let settings = settings(config).ok_or(Told)?;
+    let databases = DatabaseArgs {
+        asn_db: args.databases.asn_db.clone().or(settings.intel.asn),
+        country_db: args.databases.country_db.clone().or(settings.intel.country),
+    };
+    Ok((settings.rules, intel(None, &databases).ok_or(Told)?))
+}
+
+impl Written {
+    fn read(args: &ExplainArgs, intel: &Intel) -> Result<Self, Told> {
+        let method = parsed("--method", "a method such as `POST`", &args.method)?;
+        let (path, query) = match args.path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (args.path.as_str(), None),
+        };
+        if !path.starts_with('/') {
+            return Err(wrong("--path", "a path that begins with `/`", path));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, parsed("--host", "a host such as `shop.example`", &args.host)?);
+        for field in &args.headers {
+            let (name, value) = field.split_once(':').ok_or_else(|| wrong("--header", "`name: value`", field))?;
+            let name: HeaderName = parsed("--header", "a header's name before `:`", name.trim())?;
+            headers.append(name, parsed("--header", "a header's value behind `:`", value.trim())?);
+        }
+        let hello = args.client_hello.as_deref().map(client_hello).transpose()?;
+        Ok(Self {
+            method,
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            headers,
+            network: network(args, intel)?,
+            hello,
+            ja3: optional("--ja3", "a JA3 hash of 32 hex digits", args.ja3.as_deref())?,
+            ja4: optional("--ja4", "a JA4 such as `t13d1516h2_8daaf6152771_02713d6af862`", args.ja4.as_deref())?,
+        })
+    }
+
+    fn http(&self) -> Http {
+        let two = self.hello.as_ref().is_some_and(|hello| hello.alpn.contains(b"h2"));
+        if two { Http::Two } else { Http::One }
+    }
+
+    /// The handshake. A fingerprint alone stands for a hello of which nothing else is known.
+    fn tls(&self) -> Option<Tls<'_>> {
+        /// A hello with nothing in it, for fingerprints that are given by themselves.
+        static UNKNOWN: std::sync::LazyLock<ClientHello> = std::sync::LazyLock::new(ClientHello::default);
+        if self.hello.is_none() && self.ja3.is_none() && self.ja4.is_none() {
+            return None;
+        }
+        let hello = self.hello.as_ref().unwrap_or(&UNKNOWN);
+        let old = self.hello.as_ref().is_some_and(|hello| !hello.supported_versions.contains(&TLS13));
+        Some(Tls {
+            version: if old { TlsVersion::Tls12 } else { TlsVersion::Tls13 },
+            hello,
+            ja3: self.ja3.unwrap_or_else(|| Ja3Hash::of(hello)),
+            ja4: self.ja4.unwrap_or_else(|| Ja4::of(hello)),
+            resumed: false,
+        })
+    }
+}
+
+/// TLS 1.3 as `supported_versions` names it (RFC 8446 §4.2.1).
+const TLS13: u16 = 0x0304;
+
+fn client_hello(text: &str) -> Result<ClientHello, Told> {
+    let bytes = from_hex(text.trim()).ok_or_else(|| wrong("--client-hello", "a ClientHello in hex", text))?;
+    // A handshake message begins with its type, 1; a record with its own, 22 (RFC 8446 §4 and §5.1).
+    let read = if bytes.first() == Some(&1) { ClientHello::parse(&bytes) } else { ClientHello::from_records(&bytes) };
+    read.map_err(|error| {
+        tell_error(format_args!("`--client-hello` is no ClientHello: {error}"));
+        Told
+    })
+}
+
+/// What is known of the client's address; what is given by hand goes before what the databases say.
+fn network(args: &ExplainArgs, intel: &Intel) -> Result<AddressFacts, Told> {
+    let mut facts = intel.lookup(args.ip);
+    if args.asn.is_some() || args.country.is_some() || !args.classes.is_empty() {
+        // Addresses of documentation stand for whatever is said of them.
+        facts.special_use = None;
+    }
+    if let Some(asn) = optional::<Asn>("--asn", "the number of an autonomous system such as `64500`", args.asn.as_deref())? {
+        facts.classes = facts.classes.union(intel.asn_classes().classes(asn));
+        facts.asn = Some(asn);
+    }
+    if let Some(country) = optional::<Country>("--country", "two letters such as `DE`", args.country.as_deref())? {
+        facts.country = Some(country);
+    }
+    let classes: Vec<_> = NetworkClass::ALL.iter().map(|class| class.name()).collect();
+    for class in &args.classes {
+        facts.classes.insert(parsed("--class", &format!("one of {}", classes.join(", ")), class)?);
+    }
+    Ok(facts)
+}
+
+/// What the limits of the route read: nothing, but those that were named are passed.
+fn readings(rules: &RuleSet, route: RouteId, over: &[String]) -> Result<Vec<LimitReading>, Told> {
+    let route = rules.route(route);
+    for name in over {
+        if route.limits.iter().all(|limit| *limit.name != **name) {
+            let known: Vec<_> = route.limits.iter().map(|limit| quote(&limit.name)).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            tell_error(format_args!("route {} has no limit {}; it has {known}", quote(&route.name), quote(name)));
+            return Err(Told);
+        }
+    }
+    let reading = |limit: &portcullis_policy::model::Limit| {
+        let is_over = over.iter().any(|name| **name == *limit.name);
+        LimitReading { count: if is_over { limit.limit } else { 1 }, over: is_over, retry_after_ms: if is_over { 1000 } else { 0 } }
+    };
+    Ok(route.limits.iter().map(reading).collect())
+}
+
+fn caller<'a>(rules: &RuleSet, route: RouteId, request: &CanonicalRequest<'a>) -> Caller<'a> {
+    crate::gateway::caller(&rules.route(route).identify, request)
+}
+
+fn now() -> UnixSeconds {
+    UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+fn optional<T: FromStr>(option: &str, what: &str, text: Option<&str>) -> Result<Option<T>, Told> {
+    text.map(|text| parsed(option, what, text)).transpose()
+}
+
+fn parsed<T: FromStr>(option: &str, what: &str, text: &str) -> Result<T, Told> {
+    text.parse().map_err(|_| wrong(option, what, text))
+}
+
+fn wrong(option: impl Display, what: &str, text: &str) -> Told {
+    tell_error(format_args!("expected {what} in `{option}`, but found {}", quote(text)));
+    Told
+}

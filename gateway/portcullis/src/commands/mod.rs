@@ -1,0 +1,68 @@
+//! The commands of the program, one a file.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod fingerprint;
+pub(crate) mod lookup;
+pub(crate) mod run;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+
+use portcullis_intel::Intel;
+use portcullis_policy::Style;
+
+use crate::cli::DatabaseArgs;
+use crate::databases;
+use crate::settings::{IntelFiles, Settings};
+use crate::style::style_for;
+
+/// How messages on standard error are decorated.
+fn error_style() -> Style {
+    style_for(&io::stderr())
+}
+
+/// Writes to standard error; nobody is left to be told where that fails.
+fn tell(text: impl Display) {
+    let _ = write!(io::stderr().lock(), "{text}");
+}
+
+/// Says what is wrong, in the form of every other message.
+fn tell_error(what: impl Display) {
+    tell(format_args!("error: {what}\n"));
+}
+
+/// What is known of addresses by the settings, if there are any, and by the arguments; faults are told.
+///
+/// None where something that was asked for cannot be read.
+fn intel(config: Option<&Path>, databases: &DatabaseArgs) -> Option<Intel> {
+    let mut files = match config {
+        Some(path) => settings(path)?.intel,
+        None => IntelFiles::default(),
+    };
+    if databases.asn_db.is_some() {
+        files.asn.clone_from(&databases.asn_db);
+    }
+    if databases.country_db.is_some() {
+        files.country.clone_from(&databases.country_db);
+    }
+    let (intel, faults) = databases::load(&files, Intel::embedded());
+    faults.iter().for_each(tell_error);
+    faults.is_empty().then_some(intel)
+}
+
+/// The settings in a file; faults and warnings are told.
+fn settings(path: &Path) -> Option<Settings> {
+    match Settings::load(path) {
+        Ok(loaded) => {
+            tell(loaded.warnings.render(error_style()));
+            Some(loaded.settings)
+        }
+        Err(error) => {
+            tell(error.render(error_style()));
+            None
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The challenge desk: it gives out puzzles, takes in solutions, and knows clearances.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use portcullis_challenge::{
+    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle,
+    Refusal, SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target,
+    set_cookie,
+};
+use portcullis_policy::model;
+use portcullis_signals::{self as signals, Claim, Facts};
+use smallvec::SmallVec;
+
+use super::keys::prefix_bytes;
+use super::reply::Reply;
+use crate::clock::Now;
+use crate::random;
+
+/// Where solutions are posted.
+pub const REDEEM_PATH: &str = "/.well-known/portcullis/redeem";
+
+/// Where the solver's script is.
+pub const SOLVER_PATH: &str = "/.well-known/portcullis/solver.js";
+
+/// How long a puzzle may be worked on.
+const PUZZLE_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// Gives out puzzles, takes in solutions, and knows clearances.
+#[derive(Debug)]
+pub struct ChallengeDesk {
+    ring: KeyRing,
+    spent: SpentSet,
+    contact: Option<String>,
+}
+
+/// Whom a puzzle or a clearance is for, as this request shows it.
+#[derive(Debug)]
+pub struct Holder {
+    site: String,
+    network: SmallVec<[u8; 16]>,
+    family: &'static str,
+    scheme: Scheme,
+}
+
+impl Holder {
+    /// The holder that a request shows.
+    pub fn of(site: &str, client: signals::ClientAddr, claim: &Claim, scheme: Scheme) -> Self {
+        Self { site: site.to_owned(), network: prefix_bytes(client.0), family: family(claim), scheme }
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        Binding { site: &self.site, route: "", network: &self.network, family: self.family.as_bytes() }
+    }
+}
+
+/// What of the User-Agent stays the same while a clearance lasts: the tool's name or the browser family.
+fn family(claim: &Claim) -> &'static str {
+    claim.name.unwrap_or_else(|| claim.family.name())
+}
+
+impl ChallengeDesk {
+    /// A desk that signs with `ring` and remembers `capacity` spent puzzles.
+    pub fn new(ring: KeyRing, capacity: usize, contact: Option<String>) -> Self {
+        Self { ring, spent: SpentSet::new(capacity), contact }
+    }
+
+    /// The puzzles that were redeemed and not yet forgotten.
+    pub const fn spent(&self) -> &SpentSet {
+        &self.spent
+    }
+
+    /// The clearance that a request carries, if it is good for this client.
+    pub(crate) fn clearance(&self, facts: &Facts<'_>, now: Now) -> Option<signals::Clearance> {
+        let scheme = if facts.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let value = facts.request.cookie(cookie_name(scheme))?;
+        let network = prefix_bytes(facts.client.0);
+        let binding = Binding {
+            site: facts.request.host(),
+            route: "",
+            network: &network,
+            family: family(&facts.claim).as_bytes(),
+        };
+        match Clearance::verify(&self.ring, value, &binding, now.unix_millis()).ok()?.level {
+            Level::ProofOfWork => Some(signals::Clearance::ProofOfWork),
+            Level::MemoryHard => Some(signals::Clearance::MemoryHard),
+            Level::StepUp => Some(signals::Clearance::StepUp),
+            _ => None,
+        }
+    }
+
+    fn puzzle(&self, route: &model::Route, holder: &Holder, now: Now) -> Result<Puzzle, random::Unavailable> {
+        let strength = Strength::new(route.puzzle.difficulty_bits, route.puzzle.count).unwrap_or(Strength::BALANCED);
+        let id = random::bytes()?;
+        Ok(Puzzle::issue(&self.ring, id, strength, &holder.binding(), now.unix_millis(), PUZZLE_TTL))
+    }
+
+    /// The page for a person: 403, with a puzzle that the page's script solves.
+    pub(crate) fn page(
+        &self,
+        route: &model::Route,
+        holder: &Holder,
+        target: &str,
+        reference_id: &str,
+        now: Now,
+    ) -> Result<Reply, random::Unavailable> {
+        let nonce = CspNonce::new(random::bytes()?);
+        let puzzle = self.puzzle(route, holder, now)?;
+        let mut body = String::new();
+        page::render(
+            &page::PageInputs {
+                nonce: &nonce,
+                puzzle: &puzzle,
+                redeem_path: REDEEM_PATH,
+                solver_path: SOLVER_PATH,
+                return_to: return_target(target),
+                reference_id,
+                contact: self.contact.as_deref(),
+                texts: &ENGLISH,
+            },
+            &mut body,
+        );
+        Ok(Reply::new(StatusCode::FORBIDDEN).with_all(&PAGE_HEADERS).with("content-security-policy", page::csp(&nonce)).body(body))
+    }
+
+    /// The same for a program: 403 with problem+json.
+    pub(crate) fn problem(
+        &self,
+        route: &model::Route,
+        holder: &Holder,
+        reference_id: &str,
+        now: Now,
+    ) -> Result<Reply, random::Unavailable> {
+        let puzzle = self.puzzle(route, holder, now)?;
+        let mut body = String::new();
+        problem::render(&problem::Problem::challenge(&puzzle, REDEEM_PATH, reference_id), &mut body);
+        Ok(Reply::new(StatusCode::FORBIDDEN).with_all(&PROBLEM_HEADERS).body(body))
+    }
+
+    /// Takes in a solution: 204 with the clearance as a cookie, or problem+json that says why not.
+    pub(crate) fn redeem(&self, body: &[u8], holder: &Holder, ttl: Duration, reference_id: &str, now: Now) -> (Reply, Redeem) {
+        let solved = Solution::from_body(body)
+            .and_then(|solution| solution.verify(&self.ring, &holder.binding(), now.unix_millis(), &self.spent));
+        match (solved, random::bytes()) {
+            (Ok(solved), Ok(id)) => {
+                let clearance =
+                    Clearance::issue(&self.ring, id, solved.level, &holder.binding(), now.unix_millis(), ttl);
+                let reply = Reply::new(StatusCode::NO_CONTENT)
+                    .with("cache-control", "no-store")
+                    .with("set-cookie", set_cookie(holder.scheme, &clearance, ttl));
+                (reply, Redeem::Solved(solved.took()))
+            }
+            (Ok(_), Err(_)) => (refused(Refusal::Busy, reference_id), Redeem::Refused(Refusal::Busy)),
+            (Err(refusal), _) => (refused(refusal, reference_id), Redeem::Refused(refusal)),
+        }
+    }
+
+    /// The script of the page and its workers.
+    pub(crate) fn solver() -> Reply {
+        Reply::new(StatusCode::OK).with_all(&SCRIPT_HEADERS).body(page::solver())
+    }
+}
+
+/// How a redeem ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Redeem {
+    /// With a clearance; this is how long the client took.
+    Solved(Duration),
+    /// Without one.
+    Refused(Refusal),
+}
+
+fn refused(refusal: Refusal, reference_id: &str) -> Reply {
+    let detail = refusal.to_string();
+    let problem = problem::Problem::redeem(refusal, &detail, reference_id);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut body = String::new();
+    problem::render(&problem, &mut body);
+    Reply::new(status).with_all(&PROBLEM_HEADERS).body(body)
+}

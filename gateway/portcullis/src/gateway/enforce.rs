@@ -1,0 +1,134 @@
+//! From a decision to an answer: every status code of the gateway stands here.
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, StatusCode, header};
+use portcullis_challenge::problem::{self, Problem};
+use portcullis_challenge::PROBLEM_HEADERS;
+use portcullis_policy::model::{Action, Clients, Limit, Route};
+use portcullis_policy::{Cause, Decision};
+use portcullis_signals::LimitReading;
+
+use super::reply::Reply;
+
+/// What form a refusal takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// A page for a person.
+    Page,
+    /// problem+json for a program.
+    Problem,
+}
+
+impl Form {
+    /// The form that a route's clients and a request's `Accept` ask for.
+    pub fn of(clients: Clients, headers: &HeaderMap) -> Self {
+        let accepts_html = || {
+            let accept = headers.get(header::ACCEPT).map_or(&b""[..], |value| value.as_bytes());
+            accept.windows(9).any(|window| window.eq_ignore_ascii_case(b"text/html"))
+        };
+        match clients {
+            Clients::Browser => Self::Page,
+            Clients::Api | Clients::Unattended => Self::Problem,
+            Clients::Mixed if accepts_html() => Self::Page,
+            Clients::Mixed => Self::Problem,
+        }
+    }
+}
+
+/// A refusal that needs no puzzle.
+pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form: Form, reference_id: &str) -> Reply {
+    let reply = match (decision.action, decision.cause) {
+        (_, Cause::Malformed(fault)) => {
+            let detail = format!("the request can be read in more than one way: {}", fault.name());
+            return told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, reference_id)
+                .closing();
+        }
+        (Action::Throttle, _) => throttled(decision, route, limits, form, reference_id),
+        (Action::StepUp, _) => told(
+            StatusCode::UNAUTHORIZED,
+            "Stronger authentication required",
+            "sign in again with a stronger method, and repeat the request",
+            decision.code,
+            form,
+            reference_id,
+        )
+        .with("www-authenticate", "Bearer error=\"insufficient_user_authentication\""),
+        _ => told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, form, reference_id),
+    };
+    reply
+}
+
+/// 429, with the time to wait (RFC 9110 §10.2.3) and the limit's state (draft-ietf-httpapi-ratelimit-headers).
+fn throttled(decision: &Decision, route: &Route, limits: &[LimitReading], form: Form, reference_id: &str) -> Reply {
+    let wait_secs = u64::from(decision.retry_after_ms).div_ceil(1000).max(1);
+    let detail = format!("too many requests; try again in {wait_secs} s");
+    let reply = told(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail, decision.code, form, reference_id)
+        .with("retry-after", wait_secs.to_string());
+    let Some((limit, reading)) = decision.limit.map(usize::from).and_then(|at| route.limits.get(at).zip(limits.get(at)))
+    else {
+        return reply;
+    };
+    reply
+        .with("ratelimit-policy", format!("{};q={};w={}", quoted(&limit.name), limit.limit, limit.window.as_secs()))
+        .with("ratelimit", format!("{};r={};t={wait_secs}", quoted(&limit.name), remaining(limit, reading)))
+}
+
+fn remaining(limit: &Limit, reading: &LimitReading) -> u32 {
+    if reading.over { 0 } else { limit.limit.saturating_sub(reading.count) }
+}
+
+/// A name as a string of RFC 9651 §3.3.3: other characters than visible ASCII are left out.
+fn quoted(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 2);
+    text.push('"');
+    for character in name.chars().filter(|c| matches!(c, ' '..='~')) {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+    text
+}
+
+/// A refusal in words, in the form asked for.
+pub fn told(status: StatusCode, title: &str, detail: &str, code: &str, form: Form, reference_id: &str) -> Reply {
+    match form {
+        Form::Problem => {
+            let mut body = String::with_capacity(256);
+            problem::render(
+                &Problem { kind: "about:blank", title, status: status.as_u16(), detail, code, reference_id, challenge: None },
+                &mut body,
+            );
+            Reply::new(status).with_all(&PROBLEM_HEADERS).body(body)
+        }
+        Form::Page => {
+            let mut body = String::with_capacity(768);
+            // Everything put in here is ours: fixed texts, a code of a closed list, hex digits.
+            let _ = write!(body, include_str!("../../assets/refusal.html"), title = title, detail = detail, code = code, reference = reference_id);
+            Reply::new(status)
+                .with("content-type", "text/html; charset=utf-8")
+                .with("cache-control", "no-store")
+                .with("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+                .with("x-content-type-options", "nosniff")
+                .body(body)
+        }
+    }
+}
+
+/// The answer where no origin could be reached or none answered in time.
+pub fn origin_failed(status: StatusCode, form: Form, reference_id: &str) -> Reply {
+    let (title, detail) = match status {
+        StatusCode::GATEWAY_TIMEOUT => ("Origin timed out", "the origin did not answer in time"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("Request body too large", "the request body is larger than this route takes"),
+        _ => ("Origin unreachable", "no origin server could be reached"),
+    };
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "API.BODY_TOO_LARGE" } else { "API.ORIGIN_FAILED" };
+    told(status, title, detail, code, form, reference_id)
+}
+
+/// The answer where no route matches.
+pub fn unrouted(form: Form, reference_id: &str) -> Reply {
+    told(StatusCode::NOT_FOUND, "Not found", "nothing is served here", "API.NO_ROUTE", form, reference_id)
+}

@@ -1,0 +1,220 @@
+//! From a session to facts, and from facts to a verdict.
+
+use std::sync::Arc;
+
+use portcullis_intel::{AddressFacts, Intel};
+use portcullis_policy::{Decision, RouteId, model};
+use portcullis_signals::{
+    Ban, Behaviour, CanonicalRequest, Caller, Claim, ClientAddr, Facts, Http, LimitReading, Outcomes, PeerAddr, RequestHead,
+    Tls,
+};
+use portcullis_velocity::{Key, Window};
+use smallvec::SmallVec;
+
+use super::Gateway;
+use super::keys::{ban_key, client_bytes, limit_key, prefix_bytes};
+use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
+use crate::accept::ConnInfo;
+use crate::clock::Now;
+
+/// What was found about a request, and what was decided.
+#[derive(Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub decision: Decision,
+    /// Who asks.
+    pub client: ClientAddr,
+    /// What is known of the client's network.
+    pub network: AddressFacts,
+    /// What the client says it is.
+    pub claim: Claim,
+    /// How busy it has been.
+    pub behaviour: Behaviour,
+    /// What the origin answered before.
+    pub outcomes: Outcomes,
+    /// One reading for each limit of the route.
+    pub limits: SmallVec<[LimitReading; 4]>,
+    /// What the origin's answer is counted under.
+    pub charges: Charges,
+    /// The canonical path, where it differs from what was sent.
+    pub rewritten: Option<String>,
+    /// Whether the client holds a clearance.
+    pub cleared: bool,
+}
+
+/// Whether a request counts towards the velocity of its client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Counting {
+    On,
+    Off,
+}
+
+/// What was known of a connection's address, and by which snapshot.
+struct KnownNetwork {
+    facts: AddressFacts,
+    by: Arc<Intel>,
+}
+
+/// The counters that the origin's answer goes to.
+#[derive(Debug)]
+pub struct Charges {
+    /// Every answer.
+    pub answers: Key,
+    /// Failed ones.
+    pub failures: Key,
+    /// Failed ones, under the route's limits on failures.
+    pub limits: SmallVec<[(Key, Window); 2]>,
+}
+
+impl Gateway {
+    /// Gathers the facts of a request and decides.
+    pub(crate) fn judge(&self, policy: &Policy, head: &RequestHead<'_>, conn: &ConnInfo, http: Http, now: Now) -> Judged {
+        let request = CanonicalRequest::of(head);
+        let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
+        let network = self.network(conn, client);
+        let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
+        let claim = Claim::of(user_agent);
+        let route = policy.rules().plan(&request);
+        let tls = conn.tls.as_deref().map(|tls| Tls {
+            version: tls.version.into(),
+            hello: &tls.hello,
+            ja3: tls.ja3,
+            ja4: tls.ja4,
+            resumed: tls.resumed,
+        });
+        let mut facts = Facts {
+            at: now.unix(),
+            request: &request,
+            http,
+            tls,
+            client,
+            network: &network,
+            claim,
+            caller: caller(&policy.rules().route(route).identify, &request),
+            ban: self.ban_of(client, now),
+            behaviour: Behaviour::default(),
+            outcomes: Outcomes::default(),
+            limits: &[],
+        };
+        facts.caller.clearance = self.challenge.clearance(&facts, now);
+        let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
+        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), client, counting, now);
+        let limits = self.read_limits(policy, route, &facts, now, &mut charges);
+        facts.behaviour = behaviour;
+        facts.outcomes = outcomes;
+        facts.limits = &limits;
+        let decision = policy.rules().decide_on(route, &facts);
+        let cleared = facts.caller.clearance.is_some();
+        let rewritten = request.path().is_rewritten().then(|| request.path().as_str().to_owned());
+        Judged { decision, client, claim, behaviour, outcomes, charges, rewritten, cleared, limits, network }
+    }
+
+    /// What is known of the client's network: looked up once a connection where the connection is the client's own.
+    fn network(&self, conn: &ConnInfo, client: ClientAddr) -> AddressFacts {
+        let intel = self.intel.load();
+        if client.0 != conn.client.ip() {
+            return intel.lookup(client.0);
+        }
+        let fresh = || Arc::new(KnownNetwork { facts: intel.lookup(client.0), by: Arc::clone(&intel) });
+        match conn.cache.get_or_init(|| fresh()).downcast_ref::<KnownNetwork>() {
+            Some(known) if Arc::ptr_eq(&known.by, &intel) => known.facts.clone(),
+            _ => intel.lookup(client.0),
+        }
+    }
+
+    fn ban_of(&self, client: ClientAddr, now: Now) -> Option<Ban> {
+        let ban = self.bans.check(ban_key(self.counters.hasher(), client.0), now.millis)?;
+        let remaining_ms = ban.until.0.saturating_sub(now.millis.0);
+        Some(Ban { remaining_secs: u32::try_from(remaining_ms.div_ceil(1000)).unwrap_or(u32::MAX) })
+    }
+
+    /// Counts the request, and reads how busy its client has been and how it fared.
+    fn read_behaviour(
+        &self,
+        plan: Option<&RoutePlan>,
+        client: ClientAddr,
+        counting: Counting,
+        now: Now,
+    ) -> (Behaviour, Outcomes, Charges) {
+        let hasher = self.counters.hasher();
+        let address = client_bytes(client.0);
+        let prefix = prefix_bytes(client.0);
+        let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
+        let velocity = Window::new(VELOCITY_WINDOW);
+        // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
+        let read = |key| match counting {
+            Counting::On => self.counters.observe(key, velocity, 1, now.millis).count,
+            Counting::Off => self.counters.peek(key, velocity, now.millis).count,
+        };
+        let behaviour = Behaviour {
+            address_per_minute: read(hasher.key(scope(|plan| plan.address), &[&address])),
+            prefix_per_minute: read(hasher.key(scope(|plan| plan.prefix), &[&prefix])),
+        };
+        let outcome = Window::new(OUTCOME_WINDOW);
+        let answers = hasher.key(scope(|plan| plan.answers), &[&address]);
+        let failures = hasher.key(scope(|plan| plan.failures), &[&address]);
+        let outcomes = Outcomes {
+            attempts: self.counters.peek(answers, outcome, now.millis).count,
+            failures: self.counters.peek(failures, outcome, now.millis).count,
+        };
+        (behaviour, outcomes, Charges { answers, failures, limits: SmallVec::new() })
+    }
+
+    fn read_limits(
+        &self,
+        policy: &Policy,
+        route: RouteId,
+        facts: &Facts<'_>,
+        now: Now,
+        charges: &mut Charges,
+    ) -> SmallVec<[LimitReading; 4]> {
+        let Some(plan) = policy.plan(route) else { return SmallVec::new() };
+        let limits = policy.rules().route(route).limits.iter().zip(&plan.limits);
+        limits
+            .map(|(limit, window)| {
+                let key = limit_key(self.counters.hasher(), limit, facts);
+                let read = match limit.count {
+                    model::Count::Requests => self.counters.observe_limited(key, *window, limit.limit, 1, now.millis),
+                    model::Count::Failures => {
+                        charges.limits.push((key, *window));
+                        self.counters.peek_limited(key, *window, limit.limit, 1, now.millis)
+                    }
+                };
+                LimitReading {
+                    count: read.count,
+                    over: !read.is_admitted(),
+                    retry_after_ms: u32::try_from(read.retry_after_ms).unwrap_or(u32::MAX),
+                }
+            })
+            .collect()
+    }
+
+    /// Counts an answer of the origin, and whether the route calls it failed.
+    pub(crate) fn charge(&self, route: &model::Route, charges: &Charges, status: u16, now: Now) {
+        let outcome = Window::new(OUTCOME_WINDOW);
+        self.counters.observe(charges.answers, outcome, 1, now.millis);
+        if route.failure.status.contains(&status) {
+            self.counters.observe(charges.failures, outcome, 1, now.millis);
+            for (key, window) in &charges.limits {
+                self.counters.observe(*key, *window, 1, now.millis);
+            }
+        }
+    }
+}
+
+pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<'a>) -> Caller<'a> {
+    let read = |place: &Option<model::Place>| {
+        let value = match place.as_ref()? {
+            model::Place::Header(name) => request.header_str(name),
+            model::Place::Cookie(name) => request.cookie(name),
+            model::Place::Query(name) => request.query_value(name),
+        };
+        value.filter(|value| !value.is_empty())
+    };
+    Caller {
+        user: read(&identify.user),
+        api_key: read(&identify.api_key),
+        session: read(&identify.session),
+        clearance: None,
+    }
+}

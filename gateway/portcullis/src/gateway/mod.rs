@@ -1,0 +1,100 @@
+//! The gateway: what it knows, and how it serves a request.
+//!
+//! A request passes through here as the drawing in the design: [`gather`] makes facts and asks the policy,
+//! [`enforce`] makes an answer of a refusal, [`upstream`] tells the origin what was found, [`proxy`] joins
+//! them to Pingora, and [`record`] says what happened, once, to metrics and audit alike.
+
+pub mod challenge;
+mod enforce;
+mod gather;
+mod keys;
+mod policy;
+mod proxy;
+mod record;
+mod reply;
+mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use portcullis_challenge::VerdictSigner;
+use portcullis_intel::Intel;
+use portcullis_signals::TrustedProxies;
+use portcullis_velocity::{Bans, Counters};
+
+use crate::accept::Admission;
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::origins::Origins;
+use crate::request_id::RequestIds;
+use challenge::ChallengeDesk;
+
+pub use gather::Judged;
+pub(crate) use gather::caller;
+pub use policy::Policy;
+pub use proxy::Door;
+pub use record::{Outcome, Record};
+
+/// Everything that serving a request reads or counts.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The policy in force; swapped whole by a reload.
+    pub policy: ArcSwap<Policy>,
+    /// What is known of addresses; swapped whole.
+    pub intel: ArcSwap<Intel>,
+    /// Whose word is taken for a client's address.
+    pub trusted: TrustedProxies,
+    /// Counts over sliding windows.
+    pub counters: Counters,
+    /// Bans in force.
+    pub bans: Bans,
+    /// Puzzles and clearances.
+    pub challenge: ChallengeDesk,
+    /// Signs verdicts for origins; none where the settings say so.
+    pub verdicts: Option<VerdictSigner>,
+    /// The pools of origin servers.
+    pub origins: Origins,
+    /// Audit records.
+    pub audit: Audit,
+    /// What Prometheus sees.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Clock,
+    /// Names of requests.
+    pub request_ids: RequestIds,
+    /// Bounds on one request.
+    pub bounds: RequestBounds,
+}
+
+/// Bounds on one request, from the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestBounds {
+    /// How long an idle connection is kept for the next request, in seconds.
+    pub keepalive_secs: u64,
+    /// How long a client may pause within a body.
+    pub body_timeout: std::time::Duration,
+    /// The largest header section, in bytes.
+    pub max_header_bytes: usize,
+    /// What becomes of a request whose judgement failed by a fault of ours.
+    pub on_fault: OnFault,
+}
+
+/// What becomes of a request whose judgement failed by a fault of ours.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnFault {
+    /// It goes to the origin unjudged.
+    Open,
+    /// It is refused with 500.
+    #[default]
+    Closed,
+}
+
+impl Admission for Gateway {
+    /// A banned client is refused before it has sent a byte.
+    fn admits(&self, address: IpAddr) -> bool {
+        let now = self.clock.now();
+        self.bans.check(keys::ban_key(self.counters.hasher(), address), now.millis).is_none()
+    }
+}

@@ -1,0 +1,77 @@
+//! A rule set in force, with what the gateway derives from it once a load rather than once a request.
+
+use portcullis_policy::{RouteId, RuleSet, model};
+use portcullis_velocity::Window;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+use crate::metrics::RouteMeters;
+
+/// A rule set and, route by route, the counters that it needs.
+#[derive(Debug)]
+pub struct Policy {
+    rules: RuleSet,
+    plans: Vec<RoutePlan>,
+    meters: Vec<RouteMeters>,
+}
+
+/// The counters of one route. Each scope is the same over a reload, so no count is lost by one.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// Requests of an address.
+    pub address: u64,
+    /// Requests of a prefix.
+    pub prefix: u64,
+    /// Answers of the origin to an address.
+    pub answers: u64,
+    /// Failed answers of the origin to an address.
+    pub failures: u64,
+    /// The window of each limit, in the route's order.
+    pub limits: Vec<Window>,
+}
+
+/// Over how long requests are counted for the velocity signals.
+pub const VELOCITY_WINDOW: Duration = Duration::from_secs(60);
+
+/// Over how long answers are counted for the outcome signals.
+pub const OUTCOME_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+impl Policy {
+    /// Derives the counters of a rule set.
+    pub fn new(rules: RuleSet) -> Self {
+        let plans = rules.routes().iter().map(RoutePlan::of).collect();
+        let meters = rules.routes().iter().map(|_| RouteMeters::default()).collect();
+        Self { rules, plans, meters }
+    }
+
+    /// The rule set.
+    pub const fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// The counters of one route.
+    pub fn plan(&self, route: RouteId) -> Option<&RoutePlan> {
+        self.plans.get(usize::try_from(route.0).ok()?)
+    }
+
+    /// The counters of one route that Prometheus sees.
+    pub fn meters(&self, route: RouteId) -> Option<&RouteMeters> {
+        self.meters.get(usize::try_from(route.0).ok()?)
+    }
+}
+
+impl RoutePlan {
+    fn of(route: &model::Route) -> Self {
+        let scope = |what: &str| {
+            let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(route.name.as_bytes()).finalize();
+            digest.iter().take(8).fold(0_u64, |scope, byte| scope << 8 | u64::from(*byte))
+        };
+        Self {
+            address: scope("address"),
+            prefix: scope("prefix"),
+            answers: scope("answers"),
+            failures: scope("failures"),
+            limits: route.limits.iter().map(|limit| Window::new(limit.window)).collect(),
+        }
+    }
+}

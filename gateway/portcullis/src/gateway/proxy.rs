@@ -1,0 +1,392 @@
+//! The gateway as Pingora's proxy: the order in which a request is served.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
+use pingora::proxy::FailToProxy;
+use portcullis_challenge::{MAX_SOLUTION_BYTES, Scheme};
+use portcullis_policy::{Cause, RouteId};
+use portcullis_policy::model::{Action, Route};
+use portcullis_signals::{Http, RequestHead};
+
+use super::challenge::{ChallengeDesk, Holder, REDEEM_PATH, Redeem, SOLVER_PATH};
+use super::enforce::{self, Form};
+use super::gather::Judged;
+use super::keys::ban_key;
+use super::policy::Policy;
+use super::record::{Outcome, Record};
+use super::reply::Reply;
+use super::{Gateway, OnFault};
+use crate::accept::ConnInfo;
+use crate::clock::Now;
+use crate::origins::PeerKind;
+use crate::random;
+use crate::request_id::RequestId;
+
+/// The door through which proxied requests come.
+#[derive(Clone, Debug)]
+pub struct Door(Arc<Gateway>);
+
+/// What one request carries through its phases.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// Its name.
+    pub id: RequestId,
+    /// When it began.
+    pub began: Now,
+    /// The policy that it is judged by, to its end.
+    pub policy: Arc<Policy>,
+    /// What was found and decided; none before, and none for the gateway's own paths.
+    pub judged: Option<Judged>,
+    /// How long gathering and deciding took.
+    pub decided_in: Duration,
+    /// What the origin answered; none where it was not asked or did not answer.
+    pub origin_status: Option<u16>,
+    /// How a solution fared that this request brought.
+    pub redeem: Option<Redeem>,
+    body_bytes: u64,
+}
+
+impl Door {
+    /// A door of this gateway.
+    pub const fn new(gateway: Arc<Gateway>) -> Self {
+        Self(gateway)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Door {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext {
+            id: self.0.request_ids.next(),
+            began: self.0.clock.now(),
+            policy: self.0.policy.load_full(),
+            judged: None,
+            decided_in: Duration::ZERO,
+            origin_status: None,
+            redeem: None,
+            body_bytes: 0,
+        }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+        if let Some(conn) = ConnInfo::of(session) {
+            conn.begin_request();
+        }
+        // On a kept connection the context is made when the connection begins to wait.
+        ctx.began = self.0.clock.now();
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let Some(conn) = ConnInfo::of(session).cloned() else {
+            return Error::e_explain(ErrorType::InternalError, "a session that no listener accepted");
+        };
+        self.bound(session);
+        if let Err(reply) = self.0.judge_guarded(session, &conn, ctx) {
+            return reply.send(session).await.map(|()| true);
+        }
+        match self.0.answer(session, &conn, ctx).await? {
+            Some(reply) => {
+                let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
+                reply.send(session).await.map(|()| true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        ctx.body_bytes = ctx.body_bytes.saturating_add(body.as_ref().map_or(0, |chunk| chunk.len() as u64));
+        if ctx.route().is_some_and(|route| ctx.body_bytes > route.max_body_bytes) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is larger than the route takes");
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        let pool = ctx.route().and_then(|route| route.origin.as_deref()).unwrap_or_default();
+        let kind = if session.is_upgrade_req() { PeerKind::Upgrade } else { PeerKind::Request };
+        self.0.origins.peer(pool, kind).ok_or_else(|| {
+            Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`"))
+        })
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        match (&ctx.judged, ConnInfo::of(session)) {
+            (Some(judged), Some(conn)) => self.0.prepare(request, judged, ctx, conn),
+            _ => Ok(()),
+        }
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if !response.status.is_informational() {
+            ctx.origin_status = Some(response.status.as_u16());
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        let status = failure_status(error);
+        if let Some(status) = status
+            && session.response_written().is_none()
+        {
+            let clients = ctx.route().map(|route| route.clients).unwrap_or_default();
+            let form = Form::of(clients, &session.req_header().headers);
+            let reply = enforce::origin_failed(status, form, ctx.id.as_str())
+                .with("portcullis-request-id", ctx.id.as_str().to_owned())
+                .closing();
+            if let Err(unsent) = reply.send(session).await {
+                tracing::debug!(%unsent, "an error answer could not be written");
+            }
+        }
+        FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        let Some(conn) = ConnInfo::of(session) else { return };
+        conn.end_request();
+        self.0.settle(ctx);
+        let record = Record::of(session.req_header(), conn, ctx, &self.0, Outcome {
+            status: session.response_written().map(|response| response.status.as_u16()),
+            sent_bytes: session.body_bytes_sent() as u64,
+            error: error.map(|error| error.etype().as_str()),
+        });
+        self.0.metrics.record(&record);
+        self.0.audit.record(&record);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        // The record of the request says it, once.
+        true
+    }
+}
+
+impl Door {
+    /// Sets the connection's bounds, and undoes no decision of Pingora's to close it.
+    fn bound(&self, session: &mut Session) {
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.0.bounds.keepalive_secs));
+        }
+        let upgrades = session.is_upgrade_req();
+        session.set_read_timeout((!upgrades).then_some(self.0.bounds.body_timeout));
+    }
+}
+
+impl RequestContext {
+    /// The route that the request was judged on.
+    pub fn route(&self) -> Option<&Route> {
+        self.judged.as_ref().map(|judged| self.policy.rules().route(judged.decision.route))
+    }
+}
+
+impl Gateway {
+    /// Judges a request; a fault of ours in that ends as the settings say, and the process goes on.
+    fn judge_guarded(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) -> Result<(), Reply> {
+        let header = session.req_header();
+        let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
+        if raw.as_ref().is_some_and(|raw| raw.len() > self.bounds.max_header_bytes) {
+            return Err(enforce::told(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Header section too large",
+                "the header section of the request is larger than this gateway takes",
+                "API.HEADERS_TOO_LARGE",
+                Form::Problem,
+                ctx.id.as_str(),
+            )
+            .closing());
+        }
+        let head = RequestHead {
+            method: &header.method,
+            path: header.uri.path(),
+            query: header.uri.query(),
+            authority: header.uri.authority().map(http::uri::Authority::as_str),
+            version: header.version,
+            headers: &header.headers,
+            raw: raw.as_deref(),
+        };
+        let http = if session.is_http2() { Http::Two } else { Http::One };
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(&ctx.policy, &head, conn, http, ctx.began)));
+        ctx.decided_in = ctx.began.instant.elapsed();
+        match judged {
+            Ok(judged) => {
+                ctx.judged = Some(judged);
+                Ok(())
+            }
+            Err(_) => {
+                self.metrics.judgement_fault();
+                tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
+                match self.bounds.on_fault {
+                    OnFault::Open => Ok(()),
+                    OnFault::Closed => {
+                        Err(enforce::origin_failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str()).closing())
+                    }
+                }
+            }
+        }
+    }
+
+    /// The answer that the gateway gives itself; none where the request goes to the origin.
+    async fn answer(&self, session: &mut Session, conn: &ConnInfo, ctx: &mut RequestContext) -> Result<Option<Reply>> {
+        let policy = Arc::clone(&ctx.policy);
+        let Some(judged) = &ctx.judged else { return Ok(None) };
+        let route = policy.rules().route(judged.decision.route);
+        let refusable = matches!(judged.decision.cause, Cause::Ban | Cause::Malformed(_));
+        if !refusable && let Some(reply) = self.own_path(session, conn, ctx, route).await? {
+            return Ok(Some(reply));
+        }
+        let Some(judged) = &ctx.judged else { return Ok(None) };
+        let header = session.req_header();
+        let form = Form::of(route.clients, &header.headers);
+        let decision = &judged.decision;
+        if decision.action == Action::Challenge {
+            return Ok(Some(self.challenged(header, conn, judged, route, form, ctx)));
+        }
+        // A trusted proxy that names no client stands for many; it is refused now and never banned.
+        if decision.action == Action::Ban && decision.cause != Cause::Ban && !self.trusted.trusts(judged.client.0) {
+            let until = ctx.began.millis.0.saturating_add(u64::try_from(route.ban_ttl.as_millis()).unwrap_or(u64::MAX));
+            let key = ban_key(self.counters.hasher(), judged.client.0);
+            self.bans.ban(key, portcullis_velocity::Millis(until), decision.route.0, ctx.began.millis);
+        }
+        if decision.action != Action::Allow {
+            return Ok(Some(enforce::refuse(decision, route, &judged.limits, form, ctx.id.as_str())));
+        }
+        if decision.route == RouteId(0) && route.origin.is_none() {
+            return Ok(Some(enforce::unrouted(form, ctx.id.as_str())));
+        }
+        let length = header.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > route.max_body_bytes) {
+            return Ok(Some(enforce::origin_failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()));
+        }
+        Ok(None)
+    }
+
+    fn challenged(
+        &self,
+        header: &RequestHeader,
+        conn: &ConnInfo,
+        judged: &Judged,
+        route: &Route,
+        form: Form,
+        ctx: &RequestContext,
+    ) -> Reply {
+        let holder = holder(header, conn, judged);
+        let target = header.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let reply = match form {
+            Form::Page => self.challenge.page(route, &holder, target, ctx.id.as_str(), ctx.began),
+            Form::Problem => self.challenge.problem(route, &holder, ctx.id.as_str(), ctx.began),
+        };
+        match reply {
+            Ok(reply) => reply.with("portcullis-action", "challenge"),
+            Err(random::Unavailable) => enforce::origin_failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()),
+        }
+    }
+
+    /// Serves the paths that belong to the gateway on every host.
+    async fn own_path(
+        &self,
+        session: &mut Session,
+        conn: &ConnInfo,
+        ctx: &mut RequestContext,
+        route: &Route,
+    ) -> Result<Option<Reply>> {
+        let header = session.req_header();
+        match (&header.method, header.uri.path()) {
+            (&http::Method::GET, SOLVER_PATH) => Ok(Some(ChallengeDesk::solver())),
+            (&http::Method::POST, REDEEM_PATH) => {
+                let Some(judged) = &ctx.judged else { return Ok(None) };
+                let holder = holder(header, conn, judged);
+                let body = read_body(session, MAX_SOLUTION_BYTES + 64, self.bounds.body_timeout).await?;
+                let (reply, redeem) =
+                    self.challenge.redeem(&body, &holder, route.clearance_ttl, ctx.id.as_str(), self.clock.now());
+                ctx.redeem = Some(redeem);
+                Ok(Some(reply))
+            }
+            (_, REDEEM_PATH | SOLVER_PATH) => {
+                let allow = if header.uri.path() == REDEEM_PATH { "POST" } else { "GET" };
+                Ok(Some(Reply::new(StatusCode::METHOD_NOT_ALLOWED).with("allow", allow).with("cache-control", "no-store")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts what the origin answered.
+    fn settle(&self, ctx: &RequestContext) {
+        if let (Some(judged), Some(route), Some(status)) = (&ctx.judged, ctx.route(), ctx.origin_status) {
+            self.charge(route, &judged.charges, status, self.clock.now());
+        }
+    }
+}
+
+fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
+    let authority = header.uri.authority().map(http::uri::Authority::as_str);
+    let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
+    let scheme = if conn.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    Holder::of(site.as_ref().map_or("", portcullis_signals::Host::as_str), judged.client, &judged.claim, scheme)
+}
+
+/// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.
+async fn read_body(session: &mut Session, most: usize, within: Duration) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let read = async {
+        while let Some(chunk) = session.read_request_body().await? {
+            let room = (most + 1).saturating_sub(body.len());
+            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+            if body.len() > most {
+                break;
+            }
+        }
+        Ok(())
+    };
+    match pingora_timeout::timeout(within, read).await {
+        Ok(read) => read.map(|()| body),
+        Err(_) => Error::e_explain(ErrorType::HTTPStatus(408), "the body did not come in time"),
+    }
+}
+
+/// The status that tells a client of a failure; none where the client is gone.
+fn failure_status(error: &Error) -> Option<StatusCode> {
+    use pingora::ErrorSource;
+    match error.etype() {
+        ErrorType::HTTPStatus(code) => StatusCode::from_u16(*code).ok(),
+        ErrorType::ReadTimedout | ErrorType::ConnectTimedout | ErrorType::WriteTimedout
+            if error.esource() == &ErrorSource::Upstream =>
+        {
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        }
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed
+            if error.esource() == &ErrorSource::Downstream =>
+        {
+            None
+        }
+        _ => match error.esource() {
+            ErrorSource::Upstream => Some(StatusCode::BAD_GATEWAY),
+            ErrorSource::Downstream => Some(StatusCode::BAD_REQUEST),
+            ErrorSource::Internal | ErrorSource::Unset => Some(StatusCode::BAD_GATEWAY),
+        },
+    }
+}

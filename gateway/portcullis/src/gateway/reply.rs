@@ -1,0 +1,112 @@
+//! Answers that the gateway gives itself.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Result, Session};
+use std::time::Duration;
+
+/// One answer: status, header fields in order, body.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
+    body: Bytes,
+    connection: AfterReply,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AfterReply {
+    /// It serves the next request.
+    Keep,
+    /// It is closed, since what follows on it cannot be told apart.
+    Close,
+}
+
+/// How much of a request's body is read and thrown away before an answer, so that a client which only
+/// reads after it has written sees the answer. Past it the connection is closed.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+
+/// How long a client may take to send what is thrown away.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Reply {
+    /// An answer without header fields or body; no cache may keep it.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, fields: Vec::with_capacity(8), body: Bytes::new(), connection: AfterReply::Keep }
+    }
+
+    /// Adds a header field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Adds header fields that never change.
+    #[must_use]
+    pub fn with_all(mut self, fields: &[(&'static str, &'static str)]) -> Self {
+        self.fields.extend(fields.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Closes the connection behind the answer.
+    #[must_use]
+    pub const fn closing(mut self) -> Self {
+        self.connection = AfterReply::Close;
+        self
+    }
+
+    /// Writes the answer.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        if self.connection == AfterReply::Close {
+            session.set_keepalive(None);
+        } else {
+            drain(session).await;
+        }
+        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 2))?;
+        for (name, value) in self.fields {
+            match value {
+                Cow::Borrowed(value) => header.insert_header(name, value)?,
+                Cow::Owned(value) => header.insert_header(name, value)?,
+            }
+        }
+        let head_only = session.req_header().method == http::Method::HEAD;
+        let bodiless = self.body.is_empty() || head_only;
+        if self.status != StatusCode::NO_CONTENT {
+            header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+        }
+        session.write_response_header(Box::new(header), bodiless).await?;
+        if !bodiless {
+            session.write_response_body(Some(self.body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what is left of a small request body.
+async fn drain(session: &mut Session) {
+    if session.is_body_empty() {
+        return;
+    }
+    let mut left = MAX_DRAINED_BYTES;
+    let read = async {
+        while let Ok(Some(chunk)) = session.read_request_body().await {
+            match left.checked_sub(chunk.len()) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    let _ = pingora_timeout::timeout(DRAIN_TIMEOUT, read).await;
+}

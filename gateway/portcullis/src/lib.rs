@@ -1,0 +1,26 @@
+//! The gateway: sockets, files, the clock, and the pure crates put to work.
+//!
+//! ```text
+//! accept ──► gateway::gather ──► policy ──► gateway::enforce ──► origins
+//!                                   └──► gateway::record ──► metrics, audit ──► admin
+//! ```
+
+pub mod accept;
+pub mod admin;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+mod commands;
+mod databases;
+mod exposition;
+pub mod gateway;
+pub mod logging;
+pub mod metrics;
+pub mod origins;
+mod random;
+mod reload;
+pub mod request_id;
+pub mod rules;
+pub mod serve;
+pub mod settings;
+mod style;

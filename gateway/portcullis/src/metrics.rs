@@ -1,0 +1,283 @@
+//! What Prometheus sees. Every name of a metric stands here; labels come from closed sets.
+
+use std::sync::OnceLock;
+
+use portcullis_policy::model::{Action, Mode};
+use portcullis_signals::SignalId;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::accept::{AcceptStats, Label, Tally};
+use crate::exposition::Exposition;
+use crate::gateway::challenge::Redeem;
+use crate::gateway::{Gateway, Record};
+
+/// The metrics that are counted where things happen.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    responses: [IntCounter; 6],
+    decision_seconds: Histogram,
+    request_seconds: Histogram,
+    score: Histogram,
+    signals: Vec<IntCounter>,
+    shadow: IntCounterVec,
+    challenges: IntCounterVec,
+    solve_seconds: Histogram,
+    faults: IntCounter,
+    reloads: IntCounterVec,
+    reloaded: IntGaugeVec,
+    policy: IntGaugeVec,
+    ready: IntGauge,
+}
+
+/// The counters of one route, found without a look-up. Each is made when it is first needed, so that ten
+/// thousand routes do not show a hundred thousand zeros.
+#[derive(Debug, Default)]
+pub struct RouteMeters {
+    requests: [OnceLock<IntCounter>; ACTIONS.len() * 2],
+}
+
+const ACTIONS: [Action; 6] =
+    [Action::Allow, Action::Throttle, Action::Challenge, Action::StepUp, Action::Block, Action::Ban];
+
+/// Upper bounds for decisions, in seconds: a decision takes a microsecond or so.
+const DECISION_BUCKETS: [f64; 9] = [5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2];
+
+/// Upper bounds for requests, in seconds.
+const REQUEST_BUCKETS: [f64; 12] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Upper bounds for the time a client takes to solve a puzzle, in seconds.
+const SOLVE_BUCKETS: [f64; 8] = [0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0, 120.0];
+
+/// Upper bounds for scores: tenths.
+const SCORE_BUCKETS: [f64; 10] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Errors
+    ///
+    /// Where two metrics have one name, which a test would show.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let responses = counters("portcullis_responses_total", "Responses sent, by class of status.", &["class"])?;
+        let signals = counters("portcullis_signals_total", "Requests on which a signal was present.", &["signal"])?;
+        let faults = IntCounter::new("portcullis_judgement_faults_total", "Requests whose judgement failed by a fault of the gateway.")?;
+        registry.register(Box::new(faults.clone()))?;
+        let ready = IntGauge::new("portcullis_ready", "Whether requests are served.")?;
+        registry.register(Box::new(ready.clone()))?;
+        Ok(Self {
+            requests: counters("portcullis_requests_total", "Requests, by route, verdict and whether it was enforced.", &["route", "action", "mode"])?,
+            responses: STATUS_CLASSES.map(|class| responses.with_label_values(&[class])),
+            decision_seconds: histogram("portcullis_decision_seconds", "Time to gather the facts of a request and to decide.", &DECISION_BUCKETS)?,
+            request_seconds: histogram("portcullis_request_seconds", "Time from the header of a request to the end of its response.", &REQUEST_BUCKETS)?,
+            score: histogram("portcullis_score", "Risk scores.", &SCORE_BUCKETS)?,
+            signals: SignalId::ALL.iter().map(|signal| signals.with_label_values(&[signal.name()])).collect(),
+            shadow: counters("portcullis_shadow_total", "Requests that a rule, limit or filter in monitor mode would have acted on.", &["route", "action"])?,
+            challenges: counters("portcullis_challenges_total", "Challenges, by what became of them.", &["outcome"])?,
+            solve_seconds: histogram("portcullis_challenge_solve_seconds", "Time from a puzzle to its solution.", &SOLVE_BUCKETS)?,
+            faults,
+            reloads: counters("portcullis_config_reloads_total", "Reloads, by what was reloaded and how it went.", &["what", "result"])?,
+            reloaded: gauges("portcullis_config_last_reload_successful", "Whether the last reload went well.", &["what"])?,
+            policy: gauges("portcullis_policy_info", "The policy in force.", &["version"])?,
+            ready,
+            registry,
+        })
+    }
+
+    /// Counts a request that is over.
+    pub fn record(&self, record: &Record<'_>) {
+        let class = record.outcome.status.map_or(0, |status| usize::from(status / 100).min(5));
+        if let Some(responses) = self.responses.get(class) {
+            responses.inc();
+        }
+        self.decision_seconds.observe(record.decided_in.as_secs_f64());
+        self.request_seconds.observe(record.took.as_secs_f64());
+        if let Some(redeem) = record.redeem {
+            self.redeemed(redeem);
+        }
+        let Some(decision) = record.decision() else { return };
+        self.score.observe(f64::from(decision.score.as_thousandths()) / 1000.0);
+        for reason in &decision.reasons {
+            if let Some(counter) = self.signals.get(usize::from(reason.signal.ordinal())) {
+                counter.inc();
+            }
+        }
+        if let Some(meters) = record.policy.meters(decision.route) {
+            meters.count(self, record.route(), decision.verdict, decision.mode);
+        }
+        for shadow in &decision.shadow {
+            self.shadow.with_label_values(&[record.route(), shadow.action.name()]).inc();
+        }
+        if decision.action == Action::Challenge && record.redeem.is_none() {
+            self.challenges.with_label_values(&["issued"]).inc();
+        }
+    }
+
+    fn redeemed(&self, redeem: Redeem) {
+        match redeem {
+            Redeem::Solved(took) => {
+                self.challenges.with_label_values(&["solved"]).inc();
+                self.solve_seconds.observe(took.as_secs_f64());
+            }
+            Redeem::Refused(refusal) => self.challenges.with_label_values(&[refusal.reason()]).inc(),
+        }
+    }
+
+    /// Counts a judgement that failed by a fault of the gateway.
+    pub fn judgement_fault(&self) {
+        self.faults.inc();
+    }
+
+    /// Counts a reload of `what`.
+    pub fn reloaded(&self, what: &'static str, result: Reload) {
+        let (name, good) = match result {
+            Reload::Applied => ("applied", 1),
+            Reload::Unchanged => ("unchanged", 1),
+            Reload::Refused => ("refused", 0),
+        };
+        self.reloads.with_label_values(&[what, name]).inc();
+        self.reloaded.with_label_values(&[what]).set(good);
+    }
+
+    /// Says which policy is in force.
+    pub fn policy_version(&self, version: &str) {
+        self.policy.reset();
+        self.policy.with_label_values(&[version]).set(1);
+    }
+
+    /// Says whether requests are served.
+    pub fn set_ready(&self, ready: Readiness) {
+        self.ready.set(i64::from(ready == Readiness::Ready));
+    }
+
+    /// Whether requests are served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.get() == 1
+    }
+
+    /// All metrics in the text format of Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// Where a family of the registry cannot be written.
+    pub fn render(&self, gateway: &Gateway, accept: &AcceptStats) -> prometheus::Result<String> {
+        let mut text = Exposition::behind(TextEncoder::new().encode_to_string(&self.registry.gather())?);
+        write_accept(&mut text, accept);
+        write_memory(&mut text, gateway);
+        write_dependencies(&mut text, gateway);
+        text.gauges("portcullis_build_info", "The version of the gateway.")
+            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        Ok(text.finish())
+    }
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reload {
+    /// What is new is in force.
+    Applied,
+    /// Nothing differs.
+    Unchanged,
+    /// What is new is wrong; the last good one stays.
+    Refused,
+}
+
+/// Whether requests are served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readiness {
+    /// They are.
+    Ready,
+    /// Not yet, or no longer.
+    Unready,
+}
+
+const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl RouteMeters {
+    fn count(&self, metrics: &Metrics, route: &str, action: Action, mode: Mode) {
+        let at = ACTIONS.iter().position(|known| *known == action).unwrap_or(0) * 2 + usize::from(mode == Mode::Monitor);
+        if let Some(cell) = self.requests.get(at) {
+            let mode = if mode == Mode::Monitor { "monitor" } else { "enforce" };
+            cell.get_or_init(|| metrics.requests.with_label_values(&[route, action.name(), mode])).inc();
+        }
+    }
+}
+
+fn write_accept(text: &mut Exposition, accept: &AcceptStats) {
+    text.counters("portcullis_connections_total", "Connections accepted.").sample(&[], accept.accepted.value());
+    text.gauges("portcullis_connections", "Connections open now.").sample(&[], accept.open.value());
+    text.gauges("portcullis_handshakes_in_progress", "Connections before their first HTTP byte now.")
+        .sample(&[], accept.handshaking.value());
+    tally(text, "portcullis_connections_refused_total", "Connections closed before their handshake.", "reason", &accept.refused);
+    tally(text, "portcullis_handshakes_total", "TLS handshakes that succeeded.", "kind", &accept.handshakes);
+    tally(text, "portcullis_handshake_failures_total", "TLS handshakes that failed.", "reason", &accept.handshake_failures);
+    tally(text, "portcullis_hello_faults_total", "ClientHellos that could not be read.", "fault", &accept.hello_faults);
+    tally(text, "portcullis_connections_cut_total", "Connections cut while they waited for a request.", "reason", &accept.cut);
+    let times = accept.handshake_time.read();
+    text.histogram(
+        "portcullis_handshake_seconds",
+        "Time from accept to the end of a TLS handshake that succeeded.",
+        &times.cumulative,
+        times.count,
+        times.sum_seconds,
+    );
+}
+
+fn tally<L: Label>(text: &mut Exposition, name: &'static str, help: &str, label: &str, tally: &Tally<L>) {
+    text.counters(name, help);
+    for (value, count) in tally.iter() {
+        text.sample(&[(label, value.name())], count);
+    }
+}
+
+fn write_memory(text: &mut Exposition, gateway: &Gateway) {
+    let counters = gateway.counters.stats();
+    let bans = gateway.bans.stats();
+    let spent = gateway.challenge.spent();
+    text.gauges("portcullis_table_entries", "Entries in a table.")
+        .sample(&[("table", "counters")], counters.occupied)
+        .sample(&[("table", "bans")], bans.held)
+        .sample(&[("table", "spent_puzzles")], spent.len());
+    text.gauges("portcullis_table_capacity", "Entries that a table holds at most.")
+        .sample(&[("table", "counters")], counters.capacity)
+        .sample(&[("table", "bans")], bans.capacity)
+        .sample(&[("table", "spent_puzzles")], spent.capacity());
+    text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.")
+        .sample(&[("table", "counters")], counters.evictions_total)
+        .sample(&[("table", "bans")], bans.replaced_total);
+    text.gauges("portcullis_counters_budget_bytes", "The bound of the counters' memory.").sample(&[], counters.budget_bytes);
+    text.counters("portcullis_audit_records_total", "Audit records written.").sample(&[], gateway.audit.written());
+    text.counters("portcullis_audit_dropped_total", "Audit records dropped since the queue was full or the file could not be written.")
+        .sample(&[], gateway.audit.dropped());
+}
+
+fn write_dependencies(text: &mut Exposition, gateway: &Gateway) {
+    text.gauges("portcullis_dependency_up", "Whether something that the gateway leans on is well.");
+    for (origin, server, healthy) in gateway.origins.health() {
+        text.sample(&[("dependency", "origin"), ("name", &origin), ("server", &server)], u8::from(healthy));
+    }
+    text.sample(&[("dependency", "audit"), ("name", "sink"), ("server", "")], u8::from(gateway.audit.is_up()));
+    text.counters("portcullis_origin_unavailable_total", "Requests for which no server of an origin was healthy.");
+    for (origin, count) in gateway.origins.unavailable() {
+        text.sample(&[("origin", &origin)], count);
+    }
+}

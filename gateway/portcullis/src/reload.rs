@@ -1,0 +1,267 @@
+//! Reloading: rules when their folder changes; rules, certificates and databases of addresses on SIGHUP.
+//!
+//! INVARIANT: what is new is put in force whole or not at all. What does not load changes nothing: the last good
+//! one stays, the faults are logged, and the metrics say so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use portcullis_policy::Style;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::accept::TlsStore;
+use crate::gateway::{Gateway, Policy};
+use crate::metrics::Reload;
+use crate::origins::OriginSettings;
+use crate::settings::{IntelFiles, Settings};
+use crate::{databases, rules};
+
+/// Loads anew what can be changed while the gateway runs.
+pub struct Reloader {
+    gateway: Arc<Gateway>,
+    tls: Option<Arc<TlsStore>>,
+    rules: PathBuf,
+    origins: Vec<OriginSettings>,
+    intel: IntelFiles,
+}
+
+/// How long a folder must be left alone before it is read. An editor or `git` writes several files at once.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// After how many disturbances the folder is read all the same.
+const MAX_DISTURBANCES: usize = 10;
+
+impl Reloader {
+    /// A reloader of `gateway` for the files that `settings` name.
+    pub fn new(gateway: Arc<Gateway>, tls: Option<Arc<TlsStore>>, settings: &Settings) -> Self {
+        Self { gateway, tls, rules: settings.rules.clone(), origins: settings.origins.clone(), intel: settings.intel.clone() }
+    }
+
+    /// Loads everything anew.
+    pub fn reload_all(&self) {
+        self.guarded("rules", || self.reload_rules());
+        if let Some(tls) = &self.tls {
+            self.guarded("certificates", || reload_certificates(tls));
+        }
+        if self.intel != IntelFiles::default() {
+            self.guarded("intel", || self.reload_intel());
+        }
+    }
+
+    /// Loads one thing anew and says how it went. A panic in loading is a fault like any other.
+    fn guarded(&self, what: &'static str, reload: impl FnOnce() -> Reload) {
+        let result = catch_unwind(AssertUnwindSafe(reload)).unwrap_or_else(|_| {
+            tracing::error!(what, "reloading failed by a fault of the gateway; the last good state stays");
+            Reload::Refused
+        });
+        self.gateway.metrics.reloaded(what, result);
+    }
+
+    /// Loads what changed between the first load and the watch, which was told to nobody.
+    fn catch_up(&self) {
+        let running = self.gateway.policy.load();
+        let same = |loaded: rules::LoadedRules| loaded.compiled.rules.version() == running.rules().version();
+        if !rules::load(&self.rules, Some(&self.origins)).is_ok_and(same) {
+            self.guarded("rules", || self.reload_rules());
+        }
+    }
+
+    fn reload_rules(&self) -> Reload {
+        let loaded = match rules::load(&self.rules, Some(&self.origins)) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let faults = error.count();
+                tracing::error!(faults, "the rules were not reloaded; those in force stay\n{}", error.render(Style::Plain));
+                return Reload::Refused;
+            }
+        };
+        let running = self.gateway.policy.load();
+        let (old, new) = (running.rules(), loaded.compiled.rules);
+        if old.version() == new.version() {
+            tracing::info!(version = %old.version(), "the rules mean what they meant");
+            return Reload::Unchanged;
+        }
+        if !loaded.compiled.warnings.is_empty() {
+            tracing::warn!("the rules have warnings\n{}", loaded.compiled.warnings);
+        }
+        tracing::info!(
+            old = %old.version(),
+            new = %new.version(),
+            files = loaded.files,
+            routes = new.routes().len(),
+            difference = %rules::difference(old, &new),
+            "the rules were reloaded"
+        );
+        self.gateway.metrics.policy_version(new.version());
+        self.gateway.policy.store(Arc::new(Policy::new(new)));
+        Reload::Applied
+    }
+
+    fn reload_intel(&self) -> Reload {
+        let known = self.gateway.intel.load().as_ref().clone();
+        let (intel, faults) = databases::load(&self.intel, known);
+        self.gateway.intel.store(Arc::new(intel));
+        for fault in &faults {
+            tracing::error!(%fault, "a database was not reloaded; the last good one stays");
+        }
+        if faults.is_empty() {
+            tracing::info!("the databases of addresses were reloaded");
+            Reload::Applied
+        } else {
+            Reload::Refused
+        }
+    }
+}
+
+fn reload_certificates(tls: &TlsStore) -> Reload {
+    match tls.reload() {
+        Ok(()) => {
+            tracing::info!("the certificates were reloaded");
+            Reload::Applied
+        }
+        Err(error) => {
+            tracing::error!(%error, "the certificates were not reloaded; those in use stay");
+            Reload::Refused
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Reloader {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let changed = Arc::new(Notify::new());
+        let mut watch = FolderWatch::start(&self.rules, &changed);
+        self.catch_up();
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be received; rules reload by file only"))
+            .ok();
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = changed.notified() => {
+                    settle(&changed).await;
+                    self.guarded("rules", || self.reload_rules());
+                }
+                () = received(&mut hangup) => {
+                    tracing::info!("SIGHUP: reloading");
+                    self.reload_all();
+                }
+            }
+            watch.renew();
+        }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until nothing has changed for a while.
+async fn settle(changed: &Notify) {
+    for _ in 0..MAX_DISTURBANCES {
+        if timeout(QUIET, changed.notified()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells of changes in a folder, also after it was replaced by another of the same name.
+struct FolderWatch {
+    watcher: Option<RecommendedWatcher>,
+    folder: PathBuf,
+}
+
+impl FolderWatch {
+    fn start(folder: &Path, changed: &Arc<Notify>) -> Self {
+        let (tell, own) = (Arc::clone(changed), folder.file_name().map(ToOwned::to_owned));
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| concerns(&event, own.as_deref())) {
+                tell.notify_one();
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(%error, "the rules folder is not watched; send SIGHUP to reload"))
+            .ok();
+        let mut watch = Self { watcher, folder: folder.to_owned() };
+        // The folder around it tells of its own coming and going.
+        let around = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Some(watcher) = &mut watch.watcher
+            && let Err(error) = watcher.watch(around, RecursiveMode::NonRecursive)
+        {
+            tracing::debug!(%error, "the folder around the rules is not watched");
+        }
+        if let Some(watcher) = &mut watch.watcher
+            && let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
+        {
+            tracing::warn!(%error, "the rules folder is not watched; send SIGHUP to reload");
+        }
+        watch
+    }
+
+    /// Watches the folder that has the name now.
+    fn renew(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            // Fails while there is none, and what brings it back is told by the folder around it.
+            let _ = watcher.watch(&self.folder, RecursiveMode::NonRecursive);
+        }
+    }
+}
+
+/// Whether an event is a change of the folder named `own` or of a rules file; reading one is none.
+fn concerns(event: &Event, own: Option<&std::ffi::OsStr>) -> bool {
+    let changes = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    };
+    // `..data` is the link that Kubernetes turns when a mounted set of files changes.
+    let named = |path: &PathBuf| rules::is_rules_file(path) || path.file_name() == own || path.ends_with("..data");
+    changes && (event.paths.is_empty() || event.paths.iter().any(named))
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, ModifyKind};
+
+    use super::*;
+
+    #[test]
+    fn only_changes_of_rules_files_and_of_their_folder_concern_the_rules() {
+        let own = Some(std::ffi::OsStr::new("rules"));
+        let created = EventKind::Create(CreateKind::File);
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let read = EventKind::Access(AccessKind::Close(AccessMode::Read));
+        let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        for (kind, path, concerned) in [
+            (created, "rules/login.toml", true),
+            (EventKind::Modify(ModifyKind::Any), "rules/login.toml", true),
+            (written, "rules/login.toml", true),
+            (opened, "rules/login.toml", false),
+            (read, "rules/login.toml", false),
+            (opened, "rules", false),
+            (created, "rules/.login.toml.swp", false),
+            (created, "rules/README.md", false),
+            (created, "rules", true),
+            (created, "rules/..data", true),
+            (created, "audit.jsonl", false),
+        ] {
+            let event = Event::new(kind).add_path(path.into());
+            assert_eq!(concerns(&event, own), concerned, "{kind:?} {path}");
+        }
+    }
+}

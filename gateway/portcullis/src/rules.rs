@@ -1,0 +1,169 @@
+//! Rules from a folder: every `*.toml` file in it, in the order of their names.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_policy::{Compiled, Diagnostics, Origins, RuleSet, SourceFile, Style};
+
+use crate::origins::OriginSettings;
+use crate::settings::quote;
+
+/// The largest rules file. A hundred thousand networks fit into a third of it.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// How many rules files a folder may have.
+const MAX_FILES: usize = 10_000;
+
+/// Why there are no rules.
+#[derive(Debug)]
+pub enum RulesError {
+    /// A file or folder cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// A file is longer than any rules file.
+    TooLong(PathBuf),
+    /// The folder has more files than any folder of rules.
+    TooMany(PathBuf),
+    /// The folder has no rules file.
+    Empty(PathBuf),
+    /// Everything that is wrong with the rules.
+    Faulty(Diagnostics),
+}
+
+impl RulesError {
+    /// What is wrong, as text for people; ends in a line feed.
+    pub fn render(&self, style: Style) -> String {
+        match self {
+            Self::Unreadable(path, error) => format!("error: cannot read the rules in `{}`: {error}\n", path.display()),
+            Self::TooLong(path) => format!("error: `{}` is longer than the {MAX_FILE_BYTES} bytes of a rules file\n", path.display()),
+            Self::TooMany(path) => format!("error: `{}` has more than {MAX_FILES} rules files\n", path.display()),
+            Self::Empty(path) => format!(
+                "error: there is no rules file in `{}`\n  = help: rules stand in files whose names end in `.toml`\n",
+                path.display()
+            ),
+            Self::Faulty(diagnostics) => diagnostics.render(style),
+        }
+    }
+
+    /// How many faults there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Faulty(diagnostics) => diagnostics.errors().count(),
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(Style::Plain).trim_end())
+    }
+}
+
+impl std::error::Error for RulesError {}
+
+/// Rules that can be put in force, and the files that they came from.
+#[derive(Debug)]
+pub struct LoadedRules {
+    /// What the files say.
+    pub compiled: Compiled,
+    /// How many files there were.
+    pub files: usize,
+}
+
+/// Reads and compiles the rules in a folder, or in one file.
+///
+/// Where the pools of origins are given, every route must go to one of them.
+///
+/// # Errors
+///
+/// Where something cannot be read, and every fault in the rules.
+pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRules, RulesError> {
+    let files = read(path)?;
+    let names: Option<Vec<&str>> = origins.map(|origins| origins.iter().map(|origin| &*origin.name).collect());
+    let origins = names.as_deref().map_or(Origins::Any, Origins::Known);
+    let compiled = RuleSet::compile_for(&files, origins).map_err(RulesError::Faulty)?;
+    Ok(LoadedRules { compiled, files: files.len() })
+}
+
+/// Reads the rules files of a folder, or one file.
+///
+/// # Errors
+///
+/// Where something cannot be read, or there is no rules file.
+pub fn read(path: &Path) -> Result<Vec<SourceFile>, RulesError> {
+    let unreadable = |error| RulesError::Unreadable(path.to_owned(), error);
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![read_file(path)?]);
+    }
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if !is_rules_file(&file) {
+            continue;
+        }
+        if paths.len() == MAX_FILES {
+            return Err(RulesError::TooMany(path.to_owned()));
+        }
+        paths.push(file);
+    }
+    if paths.is_empty() {
+        return Err(RulesError::Empty(path.to_owned()));
+    }
+    paths.sort();
+    paths.iter().map(|file| read_file(file)).collect()
+}
+
+/// Whether a path is that of a rules file; those that editors leave behind are none.
+pub fn is_rules_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    path.extension().is_some_and(|extension| extension == "toml") && !hidden
+}
+
+fn read_file(path: &Path) -> Result<SourceFile, RulesError> {
+    let unreadable = |error| RulesError::Unreadable(path.to_owned(), error);
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let length = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if u64::try_from(length).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
+        return Err(RulesError::TooLong(path.to_owned()));
+    }
+    Ok(SourceFile::new(path.display().to_string(), text))
+}
+
+/// What differs between two rule sets, in words for the log.
+pub fn difference(old: &RuleSet, new: &RuleSet) -> String {
+    let names = |rules: &RuleSet| -> Vec<Arc<str>> { rules.routes().iter().map(|route| Arc::clone(&route.name)).collect() };
+    let (before, after) = (names(old), names(new));
+    let listed = |what: &str, names: Vec<&Arc<str>>| {
+        let shown: Vec<_> = names.iter().take(MAX_LISTED).map(|name| quote(name)).collect();
+        let more = names.len().saturating_sub(MAX_LISTED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        if names.is_empty() { None } else { Some(format!("{what} {}{more}", shown.join(", "))) }
+    };
+    let known: std::collections::HashSet<_> = before.iter().collect();
+    let kept: std::collections::HashSet<_> = after.iter().collect();
+    let parts = [
+        listed("routes added:", after.iter().filter(|name| !known.contains(name)).collect()),
+        listed("routes removed:", before.iter().filter(|name| !kept.contains(name)).collect()),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if text.is_empty() { "the same routes".to_owned() } else { text }
+}
+
+/// How many names a log line lists.
+const MAX_LISTED: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_editors_are_no_rules_files() {
+        for (name, is) in [("a.toml", true), (".a.toml", false), (".#a.toml", false), ("a.toml~", false), ("a.toml.swp", false), ("README.md", false)] {
+            assert_eq!(is_rules_file(Path::new(name)), is, "{name}");
+        }
+    }
+}

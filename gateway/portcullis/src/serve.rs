@@ -1,0 +1,430 @@
+//! From settings to a running gateway, and from a signal to its end.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::http_app::HttpServer;
+use pingora::listeners::ListenerConfig;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{ListenFds, RunArgs, RuntimeOpts, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::services::Service;
+use pingora::services::background::{BackgroundService, background_service};
+use pingora::services::listening;
+use portcullis_challenge::{KeyId, KeyRing, KeyRingError, SigningKey, VerdictKeyError, VerdictSigner};
+use portcullis_intel::{Intel, PrefixTable};
+use portcullis_signals::TrustedProxies;
+use portcullis_velocity::{Bans, Counters};
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::accept::{AcceptStats, Acceptor, ListenerSpec, TlsError, TlsStore};
+use crate::admin::Admin;
+use crate::audit::{Audit, AuditWriter};
+use crate::clock::Clock;
+use crate::gateway::challenge::ChallengeDesk;
+use crate::gateway::{Door, Gateway, Policy, RequestBounds};
+use crate::metrics::{Metrics, Readiness, Reload};
+use crate::origins::{HealthPathError, HealthService, Origins};
+use crate::reload::Reloader;
+use crate::request_id::RequestIds;
+use crate::rules::LoadedRules;
+use crate::settings::{Settings, SecretError, Transport, VerdictToken, read_secret};
+use crate::{databases, logging, random};
+
+/// A gateway that can be run: everything is loaded and every address is bound.
+pub struct Serving {
+    server: Server,
+    gateway: Arc<Gateway>,
+    audit: AuditWriter,
+    addresses: Vec<Address>,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// What for.
+    pub name: Arc<str>,
+    /// The address, with the port that was bound.
+    pub addr: SocketAddr,
+}
+
+/// Why a gateway cannot run.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind {
+        /// What it is for.
+        name: Arc<str>,
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A certificate cannot be served.
+    Tls(TlsError),
+    /// A secret cannot be read.
+    Secret(SecretError),
+    /// The audit sink cannot be opened.
+    Audit(io::Error),
+    /// A health check cannot be made.
+    Health(HealthPathError),
+    /// The operating system gives no random bytes.
+    Random(random::Unavailable),
+    /// A key cannot be used for challenges.
+    ChallengeKey(KeyRingError),
+    /// A secret cannot be used for verdicts.
+    VerdictKey(VerdictKeyError),
+    /// The metrics cannot be made.
+    Metrics(prometheus::Error),
+    /// No runtime can be started.
+    Runtime(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { name, addr, error } => {
+                write!(f, "cannot listen on {addr} for `{name}`: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str("; another program has it, so stop that one or choose another port"),
+                    io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need a privilege, so choose a higher one"),
+                    io::ErrorKind::AddrNotAvailable => f.write_str("; this machine does not have the address"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Tls(error) => error.fmt(f),
+            Self::Secret(error) => error.fmt(f),
+            Self::Audit(error) => write!(f, "cannot write audit records: {error}"),
+            Self::Health(error) => error.fmt(f),
+            Self::Random(error) => error.fmt(f),
+            Self::ChallengeKey(error) => write!(f, "cannot sign challenges: {error}"),
+            Self::VerdictKey(error) => write!(f, "cannot sign verdicts: {error}"),
+            Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
+            Self::Runtime(error) => write!(f, "cannot start a runtime: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What ends a gateway, and how.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// SIGTERM and SIGQUIT let requests end; SIGINT does not.
+    Gracefully,
+    /// Every signal ends it at once.
+    AtOnce,
+}
+
+impl Serving {
+    /// Loads what the settings name, binds every address, and puts everything together.
+    ///
+    /// Where `tls` is given, it takes the place of the certificates in the settings.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that keeps the gateway from running. A database of addresses does not.
+    pub fn start(settings: &Settings, rules: LoadedRules, tls: Option<Arc<TlsStore>>) -> Result<Self, StartError> {
+        let tls = match tls {
+            None if settings.speaks_tls() => Some(Arc::new(TlsStore::load(&settings.certificates).map_err(StartError::Tls)?)),
+            given => given,
+        };
+        let sockets = bind_all(settings)?;
+        let (origins, health) = Origins::build(&settings.origins).map_err(StartError::Health)?;
+        let (audit, writer) = Audit::start(&settings.audit).map_err(StartError::Audit)?;
+        let gateway = Arc::new(gateway(settings, rules, origins, audit)?);
+
+        let conf = conf(settings);
+        let mut server = Server::new_with_opt_and_conf(None, conf);
+        server.bootstrap();
+        let mut serving = Self { server, gateway, audit: writer, addresses: Vec::new() };
+        serving.listen(settings, tls, sockets, health);
+        Ok(serving)
+    }
+
+    /// Every address that is listened on; the admin listener is the last.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Adds a service that runs as long as the gateway.
+    pub fn add_service(&mut self, service: impl Service + 'static) {
+        self.server.add_service(service);
+    }
+
+    /// Serves until the process is told to end, and then until the last audit record is written.
+    pub fn run(self, stop: Stop) {
+        let Self { server, gateway, audit, addresses } = self;
+        for address in &addresses {
+            tracing::info!(listener = %address.name, addr = %address.addr, "listening");
+        }
+        gateway.metrics.set_ready(Readiness::Ready);
+        let signal = Signals { stop, gateway: Arc::clone(&gateway) };
+        server.run(RunArgs { shutdown_signal: Box::new(signal) });
+        drop(gateway);
+        finish(audit);
+        tracing::info!("ended");
+    }
+
+    fn listen(&mut self, settings: &Settings, tls: Option<Arc<TlsStore>>, sockets: Sockets, health: Vec<HealthService>) {
+        let stats = Arc::new(AcceptStats::default());
+        let limits = settings.limits.accept;
+        let door = Door::new(Arc::clone(&self.gateway));
+        let acceptor = Acceptor::new(door, &self.server.configuration, limits.idle_timeout, Arc::clone(&stats));
+        for (listener, socket) in settings.listeners.iter().zip(sockets.listeners) {
+            let spec = ListenerSpec {
+                name: Arc::clone(&listener.name),
+                addr: socket.addr,
+                tls: tls.clone().filter(|_| listener.transport == Transport::Tls),
+                proxy_from: listener.proxy_from.clone(),
+                admission: None,
+                limits,
+            };
+            self.add_listener(acceptor.service(spec), Arc::clone(&listener.name), socket);
+        }
+        let admin = HttpServer::new_app(Admin::new(Arc::clone(&self.gateway), stats));
+        let mut service = listening::Service::new("admin".to_owned(), admin);
+        service.threads = Some(1);
+        service.add_listener(ListenerConfig::tcp(sockets.admin.addr.to_string()));
+        self.add_listener(service, "admin".into(), sockets.admin);
+        for service in health {
+            self.server.add_service(service);
+        }
+        let reloader = Reloader::new(Arc::clone(&self.gateway), tls, settings);
+        self.server.add_service(background_service("reload", reloader));
+        self.server.add_service(background_service("housekeeping", Housekeeping(Arc::clone(&self.gateway))));
+    }
+
+    fn add_listener(&mut self, service: impl Service + 'static, name: Arc<str>, socket: Socket) {
+        self.addresses.push(Address { name, addr: socket.addr });
+        self.server.add_service(Bound { service, socket: Some(socket) });
+    }
+}
+
+/// Everything that serving a request reads or counts, from the settings.
+fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Audit) -> Result<Gateway, StartError> {
+    let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
+    let (intel, faults) = databases::load(&settings.intel, Intel::embedded());
+    for fault in &faults {
+        tracing::error!(%fault, "a database of addresses is not in use; what it would say is not known");
+    }
+    if !faults.is_empty() {
+        metrics.reloaded("intel", Reload::Refused);
+    }
+    metrics.policy_version(rules.compiled.rules.version());
+    if !rules.compiled.warnings.is_empty() {
+        tracing::warn!("the rules have warnings\n{}", rules.compiled.warnings);
+    }
+    let trusted = settings.client_address.trusted_proxies.iter().map(|network| (*network, ()));
+    let memory = settings.memory;
+    let secret = portcullis_velocity::Secret(random::bytes().map_err(StartError::Random)?);
+    Ok(Gateway {
+        policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules)),
+        intel: ArcSwap::from_pointee(intel),
+        trusted: TrustedProxies::new(PrefixTable::build(trusted), settings.client_address.header),
+        counters: Counters::new(memory.counters_bytes, secret),
+        bans: Bans::new(memory.max_bans),
+        challenge: ChallengeDesk::new(key_ring(settings)?, memory.max_spent_puzzles, settings.challenge.contact.clone()),
+        verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
+        origins,
+        audit,
+        metrics,
+        clock: Clock::start(),
+        request_ids: RequestIds::new(random::bytes().map_err(StartError::Random)?),
+        bounds: RequestBounds {
+            keepalive_secs: settings.limits.accept.idle_timeout.as_secs(),
+            body_timeout: settings.limits.body_timeout,
+            max_header_bytes: settings.limits.max_header_bytes,
+            on_fault: settings.server.on_fault,
+        },
+    })
+}
+
+/// The keys that puzzles and clearances are signed with.
+fn key_ring(settings: &Settings) -> Result<KeyRing, StartError> {
+    let secret: [u8; 32] = match &settings.challenge.key_file {
+        // A file may hold more than the 32 bytes of a key; all of them count.
+        Some(path) => Sha256::digest(read_secret(path).map_err(StartError::Secret)?.bytes()).into(),
+        None => {
+            tracing::warn!("`challenge.key_file` is not set, so a restart voids the clearances that clients hold");
+            random::bytes().map_err(StartError::Random)?
+        }
+    };
+    // The number must change with the key, and must not tell of it.
+    let number = Sha256::new().chain_update(b"portcullis challenge key number").chain_update(secret).finalize();
+    let number = number.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    KeyRing::new(&SigningKey::new(KeyId(number), secret), &[]).map_err(StartError::ChallengeKey)
+}
+
+/// How long the token of a verdict is good: until the request has reached the origin.
+const VERDICT_TTL: Duration = Duration::from_secs(60);
+
+fn verdict_signer(token: &VerdictToken) -> Result<VerdictSigner, StartError> {
+    let secret = read_secret(&token.secret_file).map_err(StartError::Secret)?;
+    VerdictSigner::new(&token.key_id, secret.bytes(), &token.issuer, VERDICT_TTL).map_err(StartError::VerdictKey)
+}
+
+fn conf(settings: &Settings) -> ServerConf {
+    ServerConf {
+        threads: settings.server.threads,
+        grace_period_seconds: Some(settings.server.grace.as_secs()),
+        // What has not ended within the grace is cut.
+        graceful_shutdown_timeout_seconds: Some(1),
+        upstream_keepalive_pool_size: 512,
+        ..ServerConf::default()
+    }
+}
+
+/// A socket that is bound and listens, and its address.
+struct Socket {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+/// The sockets of a gateway, those of its listeners in the order of the settings.
+struct Sockets {
+    listeners: Vec<Socket>,
+    admin: Socket,
+}
+
+/// Connections that wait to be accepted; the system cuts it to its own bound.
+const BACKLOG: u32 = 65_535;
+
+/// Binds every address at once, so that one that is taken shows before anything is served.
+fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+    let _inside = runtime.enter();
+    let bind = |name: &Arc<str>, addr: SocketAddr| {
+        bind(addr).map_err(|error| StartError::Bind { name: Arc::clone(name), addr, error })
+    };
+    let listeners = settings.listeners.iter().map(|listener| bind(&listener.name, listener.addr)).collect::<Result<_, _>>()?;
+    Ok(Sockets { listeners, admin: bind(&"admin".into(), settings.admin)? })
+}
+
+fn bind(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    // Connections of an earlier run that linger do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
+    let addr = listener.local_addr()?;
+    Ok(Socket { listener, addr })
+}
+
+/// A listening service whose address was bound before.
+struct Bound<S> {
+    service: S,
+    socket: Option<Socket>,
+}
+
+#[async_trait]
+impl<S: Service> Service for Bound<S> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let (Some(fds), Some(socket)) = (&fds, self.socket.take()) {
+            use std::os::fd::IntoRawFd;
+            // Pingora looks here for the address before it binds, and owns the descriptor from then on.
+            fds.lock().add(socket.addr.to_string(), socket.listener.into_raw_fd());
+        }
+        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn runtime_opts_override(&self, global: &RuntimeOpts) -> Option<RuntimeOpts> {
+        self.service.runtime_opts_override(global)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}
+
+/// What is done now and then.
+struct Housekeeping(Arc<Gateway>);
+
+/// How often expired bans are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl BackgroundService for Housekeeping {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut ticks = interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                _ = ticks.tick() => {
+                    self.0.bans.sweep(self.0.clock.now().millis);
+                    let left_out = logging::take_left_out();
+                    if left_out > 0 {
+                        tracing::warn!(left_out, "lines of libraries were left out of the log");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a signal to end.
+struct Signals {
+    stop: Stop,
+    gateway: Arc<Gateway>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let graceful = tokio::select! {
+            () = arrival(SignalKind::terminate()) => true,
+            () = arrival(SignalKind::quit()) => true,
+            () = arrival(SignalKind::interrupt()) => false,
+        };
+        self.gateway.metrics.set_ready(Readiness::Unready);
+        if graceful && self.stop == Stop::Gracefully {
+            tracing::info!("asked to end; requests under way may finish");
+            ShutdownSignal::GracefulTerminate
+        } else {
+            ShutdownSignal::FastShutdown
+        }
+    }
+}
+
+async fn arrival(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::error!(%error, ?kind, "a signal cannot be received");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How long the last audit records may take to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(3);
+
+/// Waits for the last audit records. Bounded, since a connection that outlived the runtimes could hold on to
+/// the queue.
+fn finish(audit: AuditWriter) {
+    let (done, wait) = mpsc::channel::<()>();
+    let waiter = std::thread::Builder::new().name("audit end".to_owned()).spawn(move || {
+        drop(audit);
+        drop(done);
+    });
+    if waiter.is_ok() && wait.recv_timeout(LAST_RECORDS) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("the last audit records were not written in time");
+    }
+}

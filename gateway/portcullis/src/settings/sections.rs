@@ -1,0 +1,366 @@
+//! Each table of a settings file, from what is written to what is meant.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use portcullis_policy::Diagnostic;
+use portcullis_signals::ForwardedBy;
+
+use super::reader::{Faults, Table, Value, quote, span};
+use super::{
+    Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport, VerdictToken, default_audit,
+};
+use crate::accept::{AcceptLimits, CertificateFiles};
+use crate::audit::{AuditSettings, Scope, Sink};
+use crate::gateway::OnFault;
+use crate::logging::LogFormat;
+use crate::origins::{HealthSettings, OriginSettings};
+
+/// The longest time that any bound may be: a day. A longer one is a slip of the unit.
+const DAY_SECS: u64 = 24 * 60 * 60;
+
+/// Times in milliseconds up to an hour.
+const MILLIS: std::ops::RangeInclusive<u64> = 1..=60 * 60 * 1000;
+
+/// An address with its port, in words.
+const ADDRESS: &str = "an address with a port";
+
+/// A network, in words.
+const NETWORK: &str = "a network";
+
+/// A listener, and where its parts stand.
+pub(super) struct WrittenListener {
+    pub(super) listener: Listener,
+    pub(super) tls: Option<Range<usize>>,
+}
+
+pub(super) fn server(mut table: Table<'_>, faults: &mut Faults) -> Server {
+    let default = Server::default();
+    let server = Server {
+        threads: table.size("threads", 1..=1024, default.threads, faults),
+        grace: table.time("grace_secs", 0..=3600, default.grace, faults),
+        on_fault: table.choice("on_fault", &[("open", OnFault::Open), ("closed", OnFault::Closed)], default.on_fault, faults),
+    };
+    table.finish(faults);
+    server
+}
+
+pub(super) fn limits(mut table: Table<'_>, grace: Duration, faults: &mut Faults) -> Limits {
+    let default = Limits::default();
+    let accept = default.accept;
+    let limits = Limits {
+        accept: AcceptLimits {
+            max_connections: table.size("max_connections", 1..=10_000_000, accept.max_connections, faults),
+            max_handshakes: table.size("max_handshakes", 1..=1_000_000, accept.max_handshakes, faults),
+            handshake_timeout: table.time("handshake_timeout_ms", MILLIS, accept.handshake_timeout, faults),
+            header_timeout: table.time("header_timeout_ms", MILLIS, accept.header_timeout, faults),
+            idle_timeout: table.time("idle_timeout_secs", 1..=DAY_SECS, accept.idle_timeout, faults),
+            max_hello_bytes: table.size("max_hello_bytes", 512..=64 * 1024, accept.max_hello_bytes, faults),
+            // Connections are cut when the process goes, so leave has to be taken before.
+            drain_timeout: accept.drain_timeout.min(grace),
+        },
+        body_timeout: table.time("body_timeout_ms", MILLIS, default.body_timeout, faults),
+        max_header_bytes: table.size("max_header_bytes", 1024..=1024 * 1024, default.max_header_bytes, faults),
+    };
+    table.finish(faults);
+    limits
+}
+
+pub(super) fn admin(mut table: Table<'_>, faults: &mut Faults) -> (SocketAddr, Range<usize>) {
+    let value = table.value("address");
+    let place = value.as_ref().map_or(0..0, |value| value.place.clone());
+    let addr: Option<SocketAddr> = value.as_ref().and_then(|value| value.parsed(ADDRESS, "127.0.0.1:9090", faults));
+    if let (Some(addr), Some(value)) = (addr, value)
+        && !addr.ip().is_loopback()
+    {
+        let warning = Diagnostic::warning("the admin listener can be reached from other machines")
+            .at(span(&value.place), "anyone there can read the metrics")
+            .help("metrics have no password: use `127.0.0.1`, or let only the scraper through a firewall");
+        faults.add(warning);
+    }
+    table.finish(faults);
+    (addr.unwrap_or(DEFAULT_ADMIN), place)
+}
+
+pub(super) fn listeners(
+    root: &mut Table<'_>,
+    admin_place: &Range<usize>,
+    admin: SocketAddr,
+    faults: &mut Faults,
+) -> Vec<WrittenListener> {
+    let before = faults.count();
+    let tables = root.tables("listener", "`[[listener]]`", faults);
+    if tables.is_empty() && faults.count() == before {
+        let example = "add\n[[listener]]\nname = \"https\"\naddress = \"0.0.0.0:8443\"\ntls = true";
+        faults.add(Diagnostic::error("there is no `[[listener]]`, so nobody could connect").help(example));
+    }
+    let mut names = Unique::default();
+    let mut addresses = Unique::default();
+    addresses.seen.push((admin.to_string(), admin_place.clone()));
+    tables.into_iter().filter_map(|table| listener(table, &mut names, &mut addresses, faults)).collect()
+}
+
+fn listener(mut table: Table<'_>, names: &mut Unique, addresses: &mut Unique, faults: &mut Faults) -> Option<WrittenListener> {
+    let name = name(&mut table, "https", names, faults);
+    let addr = table.required("address", "\"0.0.0.0:8443\"", faults).and_then(|value| {
+        let addr: SocketAddr = value.parsed(ADDRESS, "0.0.0.0:8443", faults)?;
+        // Port 0 stands for any free one, so it is never taken twice.
+        if addr.port() != 0 {
+            addresses.check(&addr.to_string(), &value, "address", faults);
+        }
+        Some(addr)
+    });
+    let tls = table.value("tls");
+    let tls_place = tls.as_ref().map(|value| value.place.clone());
+    let speaks_tls = table.flag("tls", faults).unwrap_or(false);
+    let proxy_from = table.value("proxy_from").map(|value| networks(&value, faults));
+    table.finish(faults);
+    let listener = Listener {
+        name: name?,
+        addr: addr?,
+        transport: if speaks_tls { Transport::Tls } else { Transport::Plain },
+        proxy_from,
+    };
+    Some(WrittenListener { listener, tls: tls_place.filter(|_| speaks_tls) })
+}
+
+/// Networks that are a condition for something; an empty list would be one that nobody meets.
+fn networks(value: &Value<'_>, faults: &mut Faults) -> Vec<IpNetwork> {
+    const EXAMPLE: &str = "192.0.2.0/24";
+    let Some(items) = value.list(EXAMPLE, faults) else { return Vec::new() };
+    let networks: Vec<_> = items.iter().filter_map(|item| item.parsed(NETWORK, EXAMPLE, faults)).collect();
+    if items.is_empty() {
+        faults.add(value.fault("is empty", "nobody is in it").help(format!("name a network as in `[\"{EXAMPLE}\"]`, or leave the key out")));
+    }
+    networks
+}
+
+pub(super) fn certificates(
+    tables: Vec<Table<'_>>,
+    listeners: &[WrittenListener],
+    base: &Path,
+    faults: &mut Faults,
+) -> Vec<CertificateFiles> {
+    let first = tables.first().map(|table| table.place().clone());
+    let tls = listeners.iter().find_map(|listener| listener.tls.clone());
+    match (&first, &tls) {
+        (None, Some(place)) => {
+            let example = "add\n[[certificate]]\nchain = \"certs/shop.example.crt\"\nkey = \"certs/shop.example.key\"";
+            let fault = Diagnostic::error("a listener speaks TLS, but there is no `[[certificate]]`").at(span(place), "needs a certificate");
+            faults.add(fault.help(example));
+        }
+        (Some(place), None) => {
+            let warning = Diagnostic::warning("no listener speaks TLS, so no certificate is served")
+                .at(span(place), "not used")
+                .help("write `tls = true` in the `[[listener]]` that is to serve it");
+            faults.add(warning);
+        }
+        _ => {}
+    }
+    tables.into_iter().filter_map(|table| certificate(table, base, faults)).collect()
+}
+
+fn certificate(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Option<CertificateFiles> {
+    let chain = table.required("chain", "\"certs/shop.example.crt\"", faults).and_then(|value| value.path(base, faults));
+    let key = table.required("key", "\"certs/shop.example.key\"", faults).and_then(|value| value.path(base, faults));
+    table.finish(faults);
+    Some(CertificateFiles { chain: chain?, key: key? })
+}
+
+pub(super) fn client_address(mut table: Table<'_>, faults: &mut Faults) -> ClientAddress {
+    let value = table.value("trusted_proxies");
+    let items = value.as_ref().and_then(|value| value.list("192.0.2.0/24", faults)).unwrap_or_default();
+    let mut trusted_proxies = Vec::with_capacity(items.len());
+    for item in &items {
+        let Some(network): Option<IpNetwork> = item.parsed(NETWORK, "192.0.2.0/24", faults) else { continue };
+        if network.prefix() == 0 {
+            let fault = item.fault("believes everyone", "every address is in it");
+            faults.add(fault.help("name the proxies in front of the gateway only: whoever is believed can take any address"));
+        }
+        trusted_proxies.push(network);
+    }
+    let headers = [("x-forwarded-for", ForwardedBy::XForwardedFor), ("forwarded", ForwardedBy::Forwarded)];
+    let header = table.choice("header", &headers, ForwardedBy::default(), faults);
+    table.finish(faults);
+    ClientAddress { trusted_proxies, header }
+}
+
+pub(super) fn origins(tables: Vec<Table<'_>>, faults: &mut Faults) -> Vec<OriginSettings> {
+    let mut names = Unique::default();
+    tables.into_iter().filter_map(|table| origin(table, &mut names, faults)).collect()
+}
+
+fn origin(mut table: Table<'_>, names: &mut Unique, faults: &mut Faults) -> Option<OriginSettings> {
+    const EXAMPLE: &str = "127.0.0.1:8080";
+    let name = name(&mut table, "shop-api", names, faults);
+    let servers = table.required("servers", "[\"127.0.0.1:8080\"]", faults).map(|value| servers(&value, EXAMPLE, faults));
+    let host = table.text("host", faults);
+    let tls_value = table.value("tls");
+    let tls = table.flag("tls", faults).unwrap_or(false);
+    if let (Some(value), None, true) = (&tls_value, host, tls) {
+        let fault = Diagnostic::error("an origin with TLS needs its `host`").at(span(&value.place), "whose certificate?");
+        faults.add(fault.help("add `host = \"api.shop.example\"`, the name in its certificate"));
+    }
+    let connect_timeout = table.time("connect_timeout_ms", MILLIS, Duration::from_secs(2), faults);
+    let read_timeout = table.time("read_timeout_ms", MILLIS, Duration::from_secs(60), faults);
+    let write_timeout = table.time("write_timeout_ms", MILLIS, Duration::from_secs(30), faults);
+    let idle_timeout = table.time("idle_timeout_secs", 1..=DAY_SECS, Duration::from_secs(60), faults);
+    let health = table.table("health", "`[origin.health]`", faults);
+    let health = health.is_written().then(|| self::health(health, host, faults));
+    table.finish(faults);
+    Some(OriginSettings {
+        name: name?,
+        servers: servers?,
+        connect_timeout,
+        read_timeout,
+        write_timeout,
+        idle_timeout,
+        tls_name: host.filter(|_| tls).map(str::to_owned),
+        health,
+    })
+}
+
+fn servers(value: &Value<'_>, example: &str, faults: &mut Faults) -> Vec<SocketAddr> {
+    let Some(items) = value.list(example, faults) else { return Vec::new() };
+    if items.is_empty() {
+        faults.add(value.fault("is empty", "no server in it").help(format!("write `servers = [\"{example}\"]`")));
+    }
+    let mut servers = Vec::with_capacity(items.len());
+    for item in &items {
+        let Some(server): Option<SocketAddr> = item.parsed(ADDRESS, example, faults) else { continue };
+        if server.port() == 0 || servers.contains(&server) {
+            let (how, label) = if server.port() == 0 { ("has port 0", "no server listens there") } else { ("has a server twice", "already in the list") };
+            faults.add(item.fault(how, label).help("name each server once, with its port"));
+        }
+        servers.push(server);
+    }
+    servers
+}
+
+fn health(mut table: Table<'_>, host: Option<&str>, faults: &mut Faults) -> HealthSettings {
+    let path = table.value("path");
+    let text = path.as_ref().and_then(|value| value.text(faults));
+    if let (Some(value), Some(text)) = (&path, text)
+        && (!text.starts_with('/') || text.parse::<http::uri::PathAndQuery>().is_err())
+    {
+        faults.add(value.fault("is not a path", "does not begin with `/`, or cannot be asked for").help("write one as in `/healthz`"));
+    }
+    let health = HealthSettings {
+        path: text.map(str::to_owned),
+        host: host.unwrap_or("localhost").to_owned(),
+        interval: table.time("interval_secs", 1..=3600, Duration::from_secs(5), faults),
+        failures: table.size("failures", 1..=100, 2, faults),
+        successes: table.size("successes", 1..=100, 1, faults),
+    };
+    table.finish(faults);
+    health
+}
+
+pub(super) fn intel(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> IntelFiles {
+    let intel = IntelFiles { asn: table.path("asn", base, faults), country: table.path("country", base, faults) };
+    table.finish(faults);
+    intel
+}
+
+pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
+    let default = Memory::default();
+    let memory = Memory {
+        counters_bytes: table.size("counters_bytes", 1 << 20..=64 << 30, default.counters_bytes, faults),
+        max_bans: table.size("max_bans", 1..=100_000_000, default.max_bans, faults),
+        max_spent_puzzles: table.size("max_spent_puzzles", 1000..=100_000_000, default.max_spent_puzzles, faults),
+    };
+    table.finish(faults);
+    memory
+}
+
+pub(super) fn challenge(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Challenge {
+    let challenge = Challenge {
+        key_file: table.path("key_file", base, faults),
+        contact: table.text("contact", faults).map(str::to_owned),
+    };
+    table.finish(faults);
+    challenge
+}
+
+pub(super) fn verdict(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Option<VerdictToken> {
+    let secret_file = table.path("secret_file", base, faults);
+    let enabled = table.value("enabled");
+    let is_enabled = table.flag("enabled", faults).unwrap_or(secret_file.is_some());
+    if let (Some(value), None, true) = (enabled, &secret_file, is_enabled) {
+        let fault = Diagnostic::error("verdicts cannot be signed without a secret").at(span(&value.place), "has no `secret_file`");
+        faults.add(fault.help("make one with `openssl rand -hex 32`, and name its file with `secret_file`"));
+    }
+    let key_id = token(&mut table, "key_id", "1", faults);
+    let issuer = token(&mut table, "issuer", "portcullis", faults);
+    table.finish(faults);
+    secret_file.filter(|_| is_enabled).map(|secret_file| VerdictToken { secret_file, key_id, issuer })
+}
+
+/// A text that stands in a token, of the characters that the token's signer takes.
+fn token(table: &mut Table<'_>, key: &'static str, default: &str, faults: &mut Faults) -> String {
+    let Some(value) = table.value(key) else { return default.to_owned() };
+    let Some(text) = value.text(faults) else { return default.to_owned() };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'/');
+    if text.len() > 64 || !text.bytes().all(fits) {
+        faults.add(value.fault("has other characters than letters, digits, `.`, `-`, `_`, `:` and `/`, or more than 64", "not a plain name").help(format!("write one as in `{default}`")));
+    }
+    text.to_owned()
+}
+
+pub(super) fn audit(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> AuditSettings {
+    let default = default_audit();
+    let path = table.text("path", faults);
+    let enabled = table.flag("enabled", faults).unwrap_or(true);
+    let scope = table.choice("allowed", &[("all", Scope::All), ("none", Scope::NotAllowed)], default.scope, faults);
+    let queue = table.size("queue", 1..=10_000_000, default.queue, faults);
+    table.finish(faults);
+    let sink = match path {
+        _ if !enabled => Sink::Off,
+        None | Some("-") => Sink::Stdout,
+        Some(path) => Sink::File(base.join(path)),
+    };
+    AuditSettings { sink, scope, queue }
+}
+
+pub(super) fn log(mut table: Table<'_>, faults: &mut Faults) -> LogFormat {
+    let format = table.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], LogFormat::default(), faults);
+    table.finish(faults);
+    format
+}
+
+/// The name of a listener or origin: letters, digits, `-`, `_` and `.`, since it is a label of metrics.
+fn name(table: &mut Table<'_>, example: &str, names: &mut Unique, faults: &mut Faults) -> Option<Arc<str>> {
+    let value = table.required("name", &format!("\"{example}\""), faults)?;
+    let text = value.text(faults)?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.len() > 64 || !text.bytes().all(fits) {
+        let fault = value.fault("has other characters than letters, digits, `-`, `_` and `.`, or more than 64", "not a plain name");
+        faults.add(fault.help(format!("write one as in `{example}`")));
+        return None;
+    }
+    names.check(text, &value, "name", faults);
+    Some(text.into())
+}
+
+/// Values that may stand only once, and where each of them does.
+#[derive(Default)]
+struct Unique {
+    seen: Vec<(String, Range<usize>)>,
+}
+
+impl Unique {
+    fn check(&mut self, text: &str, value: &Value<'_>, what: &str, faults: &mut Faults) {
+        match self.seen.iter().find(|(seen, _)| seen == text) {
+            Some((_, first)) => {
+                let fault = Diagnostic::error(format!("the {what} {} is used twice", quote(text))).at(span(&value.place), "again here");
+                let fault = if *first == (0..0) { fault.help("the admin listener has it unless `[admin]` says otherwise") } else { fault.beside(span(first), "first used here") };
+                faults.add(fault.help(format!("give each its own {what}")));
+            }
+            None => self.seen.push((text.to_owned(), value.place.clone())),
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! Rows of settings, right and wrong. The wording of faults is held by snapshots.
+
+use std::path::Path;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use portcullis_policy::SourceFile;
+
+use super::*;
+
+fn read(text: &str) -> Result<Loaded, Diagnostics> {
+    Settings::read(SourceFile::new("portcullis.toml", text), Path::new("/etc/portcullis"))
+}
+
+/// What is said about settings that are wrong.
+#[track_caller]
+fn faults(text: &str) -> String {
+    match read(text) {
+        Ok(loaded) => panic!("these settings were taken: {:?}", loaded.settings),
+        Err(diagnostics) => diagnostics.to_string(),
+    }
+}
+
+/// What is said about settings that are right, with a listener added.
+#[track_caller]
+fn warnings(text: &str) -> String {
+    read(&format!("{LISTENER}{text}")).unwrap_or_else(|faults| panic!("{faults}")).warnings.to_string()
+}
+
+/// The least that settings can be.
+const LISTENER: &str = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:8080\"\n";
+
+#[test]
+fn the_least_settings_have_defaults_for_the_rest() {
+    let settings = read(LISTENER).unwrap().settings;
+    assert_eq!(settings.rules, Path::new("/etc/portcullis/rules"));
+    assert_eq!(settings.admin, DEFAULT_ADMIN);
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.memory, Memory::default());
+    assert_eq!(settings.listeners[0].transport, Transport::Plain);
+    assert_eq!(settings.listeners[0].proxy_from, None);
+    assert!(settings.verdict.is_none());
+    assert!(warnings("").is_empty());
+}
+
+#[test]
+fn whole_settings_mean_what_they_say() {
+    let text = r#"
+        rules = "policy"
+        [[listener]]
+        name = "https"
+        address = "0.0.0.0:8443"
+        tls = true
+        proxy_from = ["192.0.2.0/24", "2001:db8::1"]
+        [[certificate]]
+        chain = "certs/a.crt"
+        key = "/secret/a.key"
+        [limits]
+        header_timeout_ms = 4_000
+        idle_timeout_secs = 20
+        max_header_bytes = 16384
+        [client_address]
+        trusted_proxies = ["198.51.100.0/24"]
+        header = "forwarded"
+        [[origin]]
+        name = "shop-api"
+        servers = ["127.0.0.1:3000", "[::1]:3000"]
+        host = "api.shop.example"
+        tls = true
+        connect_timeout_ms = 500
+        health = { path = "/healthz", interval_secs = 3 }
+        [intel]
+        asn = "asn.mmdb"
+        [memory]
+        max_bans = 7
+        [challenge]
+        contact = "help@shop.example"
+        [verdict]
+        secret_file = "verdict.key"
+        [audit]
+        path = "audit.jsonl"
+        allowed = "all"
+        [admin]
+        address = "127.0.0.1:9999"
+        [server]
+        threads = 2
+        grace_secs = 1
+        on_fault = "open"
+        [log]
+        format = "json"
+    "#;
+    let Loaded { settings, warnings } = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(warnings.is_empty());
+    assert_eq!(settings.rules, Path::new("/etc/portcullis/policy"));
+    assert_eq!(settings.certificates[0].chain, Path::new("/etc/portcullis/certs/a.crt"));
+    assert_eq!(settings.certificates[0].key, Path::new("/secret/a.key"));
+    assert_eq!(settings.listeners[0].proxy_from.as_ref().unwrap().len(), 2);
+    assert_eq!(settings.limits.accept.header_timeout, Duration::from_secs(4));
+    assert_eq!(settings.limits.accept.idle_timeout, Duration::from_secs(20));
+    // Connections are cut with the process, so leave is taken before.
+    assert_eq!(settings.limits.accept.drain_timeout, Duration::from_secs(1));
+    assert_eq!(settings.client_address.header, ForwardedBy::Forwarded);
+    assert_eq!(settings.origins[0].tls_name.as_deref(), Some("api.shop.example"));
+    assert_eq!(settings.origins[0].connect_timeout, Duration::from_millis(500));
+    assert_eq!(settings.origins[0].health.as_ref().unwrap().interval, Duration::from_secs(3));
+    assert_eq!(settings.intel.asn.as_deref(), Some(Path::new("/etc/portcullis/asn.mmdb")));
+    assert_eq!(settings.memory.max_bans, 7);
+    assert_eq!(settings.verdict.as_ref().unwrap().secret_file, Path::new("/etc/portcullis/verdict.key"));
+    assert_eq!(settings.audit.scope, Scope::All);
+    assert_eq!(settings.server.on_fault, OnFault::Open);
+    assert_eq!(settings.log, LogFormat::Json);
+}
+
+#[test]
+fn arbitrary_text_is_read_or_refused_and_never_panics() {
+    proptest::proptest!(|(text in "\\PC{0,200}")| {
+        let _ = read(&text).map_err(|faults| faults.to_string());
+    });
+}
+
+#[test]
+fn settings_cut_anywhere_are_read_or_refused() {
+    let text = format!("rules = \"é\"\n{LISTENER}[[origin]]\nname = \"a\"\nservers = [\"127.0.0.1:1\"]\nhealth = {{ path = \"/\" }}\n");
+    for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        let _ = read(&text[..end]).map_err(|faults| faults.to_string());
+    }
+}
+
+#[test]
+fn settings_without_a_listener_are_refused() {
+    assert_snapshot!(faults(""), @r#"
+    error: there is no `[[listener]]`, so nobody could connect
+     |
+     = help: add
+             [[listener]]
+             name = "https"
+             address = "0.0.0.0:8443"
+             tls = true
+    "#);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    assert_snapshot!(faults(&format!("rule = \"x\"\n{LISTENER}tsl = true\n[limits]\nheader_timeout = 5\n[colours]\n")), @r#"
+    error: unknown key `rule` in the settings
+     --> portcullis.toml:1:1
+      |
+    1 | rule = "x"
+      | ^^^^ no such key
+      |
+      = help: did you mean `rules`?
+
+    error: unknown key `tsl` in `[[listener]]`
+     --> portcullis.toml:5:1
+      |
+    5 | tsl = true
+      | ^^^ no such key
+      |
+      = help: did you mean `tls`?
+
+    error: unknown key `header_timeout` in `[limits]`
+     --> portcullis.toml:7:1
+      |
+    7 | header_timeout = 5
+      | ^^^^^^^^^^^^^^ no such key
+      |
+      = help: did you mean `header_timeout_ms`?
+
+    error: unknown key `colours` in the settings
+     --> portcullis.toml:8:2
+      |
+    8 | [colours]
+      |  ^^^^^^^ no such key
+      |
+      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `challenge`, `verdict`, `audit` and `log`
+    "#);
+}
+
+#[test]
+fn a_unit_in_the_value_is_turned_into_that_of_the_key() {
+    assert_snapshot!(faults(&format!("{LISTENER}[limits]\nheader_timeout_ms = \"10s\"\n[memory]\ncounters_bytes = \"64MB\"\n")), @r#"
+    error: `header_timeout_ms` is not a number
+     --> portcullis.toml:5:21
+      |
+    5 | header_timeout_ms = "10s"
+      |                     ^^^^^ found a text
+      |
+      = help: the unit is in the key: write `header_timeout_ms = 10000`
+
+    error: `counters_bytes` is not a number
+     --> portcullis.toml:7:18
+      |
+    7 | counters_bytes = "64MB"
+      |                  ^^^^^^ found a text
+      |
+      = help: the unit is in the key: write `counters_bytes = 67108864`
+    "#);
+}
+
+#[test]
+fn a_number_out_of_range_is_told_its_range() {
+    assert_snapshot!(faults(&format!("{LISTENER}[limits]\nmax_connections = 0\nmax_hello_bytes = -1\n[server]\nthreads = 99999999999999999999\n")), @r#"
+    error: `max_connections` is out of range
+     --> portcullis.toml:5:19
+      |
+    5 | max_connections = 0
+      |                   ^ not from 1 to 10000000
+      |
+      = help: write a whole number from 1 to 10000000
+
+    error: `max_hello_bytes` is out of range
+     --> portcullis.toml:6:19
+      |
+    6 | max_hello_bytes = -1
+      |                   ^^ not from 512 to 65536
+      |
+      = help: write a whole number from 512 to 65536
+
+    error: `threads` is out of range
+     --> portcullis.toml:8:11
+      |
+    8 | threads = 99999999999999999999
+      |           ^^^^^^^^^^^^^^^^^^^^ not from 1 to 1024
+      |
+      = help: write a whole number from 1 to 1024
+    "#);
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_the_right_one() {
+    assert_snapshot!(faults("rules = 5\n[[listener]]\nname = \"http\"\naddress = 8080\ntls = \"yes\"\nproxy_from = \"192.0.2.0/24\"\n"), @r#"
+    error: `rules` is not a text
+     --> portcullis.toml:1:9
+      |
+    1 | rules = 5
+      |         ^ found a whole number
+      |
+      = help: write it in quotes
+
+    error: `address` is not a text
+     --> portcullis.toml:4:11
+      |
+    4 | address = 8080
+      |           ^^^^ found a whole number
+      |
+      = help: write it in quotes
+
+    error: `tls` is neither true nor false
+     --> portcullis.toml:5:7
+      |
+    5 | tls = "yes"
+      |       ^^^^^ found a text
+      |
+      = help: write `true` or `false`, without quotes
+
+    error: `proxy_from` is not a list
+     --> portcullis.toml:6:14
+      |
+    6 | proxy_from = "192.0.2.0/24"
+      |              ^^^^^^^^^^^^^^ found a text
+      |
+      = help: write it in brackets: `["192.0.2.0/24"]`
+    "#);
+}
+
+#[test]
+fn a_table_in_place_of_a_list_of_tables_is_told_its_brackets() {
+    assert_snapshot!(faults("[listener]\nname = \"http\"\n"), @r#"
+    error: `listener` is not a list of tables
+     --> portcullis.toml:1:1
+      |
+    1 | [listener]
+      | ^^^^^^^^^^ found a table
+      |
+      = help: write `[[listener]]`, with two brackets on each side
+    "#);
+}
+
+#[test]
+fn a_listener_lacks_its_name_and_address() {
+    assert_snapshot!(faults("[[listener]]\ntls = false\n"), @r#"
+    error: `name` is missing in `[[listener]]`
+     --> portcullis.toml:1:1
+      |
+    1 | [[listener]]
+      | ^^^^^^^^^^^^ has no `name`
+      |
+      = help: add `name = "https"`
+
+    error: `address` is missing in `[[listener]]`
+     --> portcullis.toml:1:1
+      |
+    1 | [[listener]]
+      | ^^^^^^^^^^^^ has no `address`
+      |
+      = help: add `address = "0.0.0.0:8443"`
+    "#);
+}
+
+#[test]
+fn an_address_used_twice_shows_both_places() {
+    assert_snapshot!(faults(&format!("{LISTENER}\n{LISTENER}\n[[listener]]\nname = \"metrics\"\naddress = \"127.0.0.1:9090\"\n")), @r#"
+    error: the name `http` is used twice
+     --> portcullis.toml:6:8
+      |
+    2 | name = "http"
+      |        ------ first used here
+    ...
+    6 | name = "http"
+      |        ^^^^^^ again here
+      |
+      = help: give each its own name
+
+    error: the address `127.0.0.1:8080` is used twice
+     --> portcullis.toml:7:11
+      |
+    3 | address = "127.0.0.1:8080"
+      |           ---------------- first used here
+    ...
+    7 | address = "127.0.0.1:8080"
+      |           ^^^^^^^^^^^^^^^^ again here
+      |
+      = help: give each its own address
+
+    error: the address `127.0.0.1:9090` is used twice
+      --> portcullis.toml:11:11
+       |
+    11 | address = "127.0.0.1:9090"
+       |           ^^^^^^^^^^^^^^^^ again here
+       |
+       = help: the admin listener has it unless `[admin]` says otherwise
+       = help: give each its own address
+    "#);
+}
+
+#[test]
+fn a_listener_with_tls_needs_a_certificate() {
+    assert_snapshot!(faults(&format!("{LISTENER}tls = true\n")), @r#"
+    error: a listener speaks TLS, but there is no `[[certificate]]`
+     --> portcullis.toml:4:7
+      |
+    4 | tls = true
+      |       ^^^^ needs a certificate
+      |
+      = help: add
+              [[certificate]]
+              chain = "certs/shop.example.crt"
+              key = "certs/shop.example.key"
+    "#);
+}
+
+#[test]
+fn a_proxy_list_that_is_empty_or_strange_is_refused() {
+    assert_snapshot!(faults(&format!("{LISTENER}proxy_from = []\n[client_address]\ntrusted_proxies = [\"10.0.0.0/33\", \"0.0.0.0/0\"]\nheader = \"x-real-ip\"\n")), @r#"
+    error: `proxy_from` is empty
+     --> portcullis.toml:4:14
+      |
+    4 | proxy_from = []
+      |              ^^ nobody is in it
+      |
+      = help: name a network as in `["192.0.2.0/24"]`, or leave the key out
+
+    error: `10.0.0.0/33` in `trusted_proxies` is not a network
+     --> portcullis.toml:6:20
+      |
+    6 | trusted_proxies = ["10.0.0.0/33", "0.0.0.0/0"]
+      |                    ^^^^^^^^^^^^^ not a network
+      |
+      = help: write it as in `192.0.2.0/24`
+
+    error: `trusted_proxies` believes everyone
+     --> portcullis.toml:6:35
+      |
+    6 | trusted_proxies = ["10.0.0.0/33", "0.0.0.0/0"]
+      |                                   ^^^^^^^^^^^ every address is in it
+      |
+      = help: name the proxies in front of the gateway only: whoever is believed can take any address
+
+    error: `header` cannot be `x-real-ip`
+     --> portcullis.toml:7:10
+      |
+    7 | header = "x-real-ip"
+      |          ^^^^^^^^^^^ no such choice
+      |
+      = help: write `x-forwarded-for` or `forwarded`
+    "#);
+}
+
+#[test]
+fn an_origin_names_servers_that_exist_and_its_certificate() {
+    assert_snapshot!(faults(&format!("{LISTENER}[[origin]]\nname = \"shop api\"\nservers = []\n[[origin]]\nname = \"b\"\nservers = [\"localhost:80\", \"127.0.0.1:80\", \"127.0.0.1:80\"]\ntls = true\nhealth = {{ path = \"healthz\" }}\n")), @r#"
+    error: `name` has other characters than letters, digits, `-`, `_` and `.`, or more than 64
+     --> portcullis.toml:5:8
+      |
+    5 | name = "shop api"
+      |        ^^^^^^^^^^ not a plain name
+      |
+      = help: write one as in `shop-api`
+
+    error: `servers` is empty
+     --> portcullis.toml:6:11
+      |
+    6 | servers = []
+      |           ^^ no server in it
+      |
+      = help: write `servers = ["127.0.0.1:8080"]`
+
+    error: `localhost:80` in `servers` is not an address with a port
+     --> portcullis.toml:9:12
+      |
+    9 | servers = ["localhost:80", "127.0.0.1:80", "127.0.0.1:80"]
+      |            ^^^^^^^^^^^^^^ not an address with a port
+      |
+      = help: write it as in `127.0.0.1:8080`
+
+    error: `servers` has a server twice
+     --> portcullis.toml:9:44
+      |
+    9 | servers = ["localhost:80", "127.0.0.1:80", "127.0.0.1:80"]
+      |                                            ^^^^^^^^^^^^^^ already in the list
+      |
+      = help: name each server once, with its port
+
+    error: an origin with TLS needs its `host`
+      --> portcullis.toml:10:7
+       |
+    10 | tls = true
+       |       ^^^^ whose certificate?
+       |
+       = help: add `host = "api.shop.example"`, the name in its certificate
+
+    error: `path` is not a path
+      --> portcullis.toml:11:19
+       |
+    11 | health = { path = "healthz" }
+       |                   ^^^^^^^^^ does not begin with `/`, or cannot be asked for
+       |
+       = help: write one as in `/healthz`
+    "#);
+}
+
+#[test]
+fn verdicts_need_a_secret() {
+    assert_snapshot!(faults(&format!("{LISTENER}[verdict]\nenabled = true\nkey_id = \"a b\"\n")), @r#"
+    error: verdicts cannot be signed without a secret
+     --> portcullis.toml:5:11
+      |
+    5 | enabled = true
+      |           ^^^^ has no `secret_file`
+      |
+      = help: make one with `openssl rand -hex 32`, and name its file with `secret_file`
+
+    error: `key_id` has other characters than letters, digits, `.`, `-`, `_`, `:` and `/`, or more than 64
+     --> portcullis.toml:6:10
+      |
+    6 | key_id = "a b"
+      |          ^^^^^ not a plain name
+      |
+      = help: write one as in `1`
+    "#);
+}
+
+#[test]
+fn a_word_that_is_no_choice_is_told_the_nearest() {
+    assert_snapshot!(faults(&format!("{LISTENER}[server]\non_fault = \"close\"\n[log]\nformat = \"xml\"\n[audit]\nallowed = \"\"\n")), @r#"
+    error: `on_fault` cannot be `close`
+     --> portcullis.toml:5:12
+      |
+    5 | on_fault = "close"
+      |            ^^^^^^^ no such choice
+      |
+      = help: did you mean `closed`?
+
+    error: `format` cannot be `xml`
+     --> portcullis.toml:7:10
+      |
+    7 | format = "xml"
+      |          ^^^^^ no such choice
+      |
+      = help: write `text` or `json`
+
+    error: `allowed` is empty
+     --> portcullis.toml:9:11
+      |
+    9 | allowed = ""
+      |           ^^ nothing in it
+      |
+      = help: write something, or leave the key out
+    "#);
+}
+
+#[test]
+fn a_broken_line_is_reported_alone() {
+    assert_snapshot!(faults("rules = \nlisten = 5\n[[listener]\n"), @r#"
+    error: this is not valid TOML
+     --> portcullis.toml:1:9
+      |
+    1 | rules = 
+      |         ^ string values must be quoted, expected literal string
+
+    error: this is not valid TOML
+     --> portcullis.toml:3:12
+      |
+    3 | [[listener]
+      |            ^ unclosed array table, expected `]`
+    "#);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_of() {
+    assert_snapshot!(warnings("[admin]\naddress = \"0.0.0.0:9090\"\n[[certificate]]\nchain = \"a\"\nkey = \"b\"\n"), @r#"
+    warning: the admin listener can be reached from other machines
+     --> portcullis.toml:5:11
+      |
+    5 | address = "0.0.0.0:9090"
+      |           ^^^^^^^^^^^^^^ anyone there can read the metrics
+      |
+      = help: metrics have no password: use `127.0.0.1`, or let only the scraper through a firewall
+
+    warning: no listener speaks TLS, so no certificate is served
+     --> portcullis.toml:6:1
+      |
+    6 | [[certificate]]
+      | ^^^^^^^^^^^^^^^ not used
+      |
+      = help: write `tls = true` in the `[[listener]]` that is to serve it
+    "#);
+}

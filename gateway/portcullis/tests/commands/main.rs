@@ -1,0 +1,216 @@
+//! The commands of the program, run as a person runs them.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use portcullis_testkit::run_to_end;
+use serde_json::Value;
+
+/// What a command did.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(args: &[&str]) -> Ran {
+    run_with(args, b"")
+}
+
+fn run_with(args: &[&str], stdin: &[u8]) -> Ran {
+    let Output { status, stdout, stderr } = run_to_end(Path::new(env!("CARGO_BIN_EXE_portcullis")), args, stdin);
+    Ran { code: status.code().unwrap(), stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+}
+
+impl Ran {
+    #[track_caller]
+    fn expect(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "standard output:\n{}standard error:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(&self, words: &[&str]) -> &Self {
+        for word in words {
+            let said = self.stdout.contains(word) || self.stderr.contains(word);
+            assert!(said, "no {word:?} in standard output:\n{}standard error:\n{}", self.stdout, self.stderr);
+        }
+        self
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A file of the shared test data, where it is there.
+fn shared(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: there is no {}", path.display());
+    None
+}
+
+/// A folder that is removed with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id())));
+        fs::create_dir_all(&folder.0).unwrap();
+        for (file, text) in files {
+            let path = folder.0.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn every_captured_hello_has_its_prints() {
+    let Some(path) = shared("vectors/clienthello.jsonl") else { return };
+    let text = fs::read_to_string(path).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let input: String = rows.iter().map(|row| format!("{}\n", row["client_hello_hex"].as_str().unwrap())).collect();
+    let ran = run_with(&["fingerprint"], input.as_bytes());
+    let lines: Vec<Value> = ran.expect(0).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), rows.len());
+    for (line, row) in lines.iter().zip(&rows) {
+        assert_eq!(line.as_object().unwrap().len(), 4, "{line}");
+        assert_eq!(line["ja3"], row["ja3"], "{}", row["name"]);
+        assert_eq!(line["ja3_hash"], row["ja3_hash"], "{}", row["name"]);
+        assert!(line["ja4"] == row["ja4"] || line["ja4"] == row["ja4_alt"], "{}: {line}", row["name"]);
+        assert!(line["ja4_r"] == row["ja4_r"] || !row["ja4_alt"].is_null(), "{}: {line}", row["name"]);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_hello_fails_and_the_others_do_not() {
+    let ran = run_with(&["fingerprint"], b"nonsense\n160301\r\n474554202f\n");
+    let lines: Vec<Value> = ran.expect(1).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), ["error"]);
+    }
+}
+
+#[test]
+fn nothing_to_fingerprint_is_no_fault() {
+    assert_eq!(run_with(&["fingerprint"], b"").expect(0).stdout, "");
+}
+
+#[test]
+fn the_shipped_rules_and_the_quickstart_are_right() {
+    let rules = repository().join("rules").display().to_string();
+    run(&["check", &rules]).expect(0).says(&["rules ", "tests ", " passed, 0 failed", "ok"]);
+    run(&["test", &rules]).expect(0);
+    let quickstart = repository().join("examples/quickstart/portcullis.toml").display().to_string();
+    run(&["check", "--config", &quickstart]).expect(0).says(&["settings ", "1 listener, 1 origin", " passed, 0 failed"]);
+}
+
+#[test]
+fn every_default_that_the_quickstart_shows_can_be_written() {
+    let text = fs::read_to_string(repository().join("examples/quickstart/portcullis.toml")).unwrap();
+    // Takes the `#` off every line that is a value or a table and not a sentence.
+    let is_setting = |line: &str| line.starts_with("# [[") || line.strip_prefix("# ").is_some_and(|rest| rest.split(' ').next().is_some_and(|key| rest[key.len()..].trim_start().starts_with("= ")));
+    let lines: Vec<_> = text.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
+    let folder = Folder::with("quickstart", &[("portcullis.toml", &lines.join("\n")), ("a.key", &"ab".repeat(32))]);
+    let ran = run(&["check", "--config", &folder.path("portcullis.toml")]);
+    // The files that it names are not there; everything else is right.
+    ran.expect(1);
+    for line in ran.stderr.lines().filter(|line| line.starts_with("error")) {
+        assert!(line.contains("cannot read"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_check_shows_every_fault_of_settings_and_of_rules() {
+    let settings = "[[listener]]\nname = \"http\"\nadress = \"127.0.0.1:8080\"\n[limits]\nheader_timeout_ms = \"10s\"\n";
+    let rules = "[[route]]\nname = \"a\"\norigin = \"ap\"\npreset = \"strickt\"\n";
+    let good = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:8080\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n";
+    let folder = Folder::with("faults", &[("wrong.toml", settings), ("good.toml", good), ("rules/a.toml", rules), ("rules/b.toml", "[[route]\n")]);
+    run(&["check", "--config", &folder.path("wrong.toml")]).expect(1).says(&[
+        "unknown key `adress`",
+        "did you mean `address`?",
+        "write `header_timeout_ms = 10000`",
+        "wrong.toml:3:1",
+        "not ok: 3 errors",
+    ]);
+    run(&["check", "--config", &folder.path("good.toml")]).expect(1).says(&["a.toml:3:10", "a.toml:4:10", "b.toml:1:", "not ok"]);
+    run(&["check", &folder.path("rules")]).expect(1).says(&["a.toml:4:10", "b.toml:1:"]);
+}
+
+#[test]
+fn a_check_fails_where_a_test_in_the_rules_does() {
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n[[test]]\nname = \"wrong\"\nrequest = { host = \"shop.example\", path = \"/\" }\nexpect = { action = \"block\" }\n";
+    let folder = Folder::with("failing", &[("rules/a.toml", rules)]);
+    run(&["check", &folder.path("rules")]).expect(1).says(&["test `wrong` fails", "0 passed, 1 failed", "not ok: 1 failed test"]);
+}
+
+#[test]
+fn a_check_tries_the_files_that_the_settings_name() {
+    let settings = "rules = \"rules\"\n[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:8443\"\ntls = true\n[[certificate]]\nchain = \"no.crt\"\nkey = \"no.key\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n[intel]\nasn = \"broken.mmdb\"\n[challenge]\nkey_file = \"short.key\"\n";
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n";
+    let folder = Folder::with("files", &[("p.toml", settings), ("rules/a.toml", rules), ("broken.mmdb", "not a database"), ("short.key", "abcd")]);
+    run(&["check", "--config", &folder.path("p.toml")]).expect(1).says(&["no.crt", "broken.mmdb", "short.key", "but found 2", "not ok: 3 errors"]);
+}
+
+#[test]
+fn settings_and_rules_that_are_not_there_are_named() {
+    run(&["check", "--config", "/nonexistent/portcullis.toml"]).expect(1).says(&["cannot read the settings in `/nonexistent/portcullis.toml`"]);
+    run(&["run", "--config", "/nonexistent/portcullis.toml"]).expect(1).says(&["cannot read the settings"]);
+    run(&["check", "/nonexistent"]).expect(1).says(&["cannot read the rules in `/nonexistent`"]);
+    let folder = Folder::with("empty", &[("README.md", "")]);
+    run(&["check", &folder.path("")]).expect(1).says(&["there is no rules file"]);
+}
+
+#[test]
+fn a_request_is_explained_step_by_step() {
+    let rules = repository().join("rules").display().to_string();
+    let explain = |more: &[&str]| run(&[&["explain", "--rules", &rules, "--method", "POST", "--path", "/login", "-H", "user-agent: curl/8.5.0"], more].concat());
+    explain(&["--asn", "64500", "--class", "datacenter"]).expect(0).says(&["login", "ua-tool", "asn-hosting", "API.SCORE_CHALLENGED"]);
+    explain(&["--banned"]).expect(0).says(&["API.BANNED"]);
+    explain(&["--asn", "AS64511"]).expect(0).says(&["API.RULE_BLOCKED", "a network that was attacking us"]);
+    explain(&["--over", "per address"]).expect(0).says(&["API.LIMIT_EXCEEDED"]);
+    explain(&["--over", "per adress"]).expect(1).says(&["has no limit `per adress`", "`per address`"]);
+    explain(&["--class", "datacentre"]).expect(1).says(&["expected one of tor", "found `datacentre`"]);
+    explain(&["-H", "nonsense"]).expect(1).says(&["expected `name: value` in `--header`"]);
+    explain(&["--client-hello", "1603"]).expect(1).says(&["`--client-hello` is no ClientHello"]);
+}
+
+#[test]
+fn an_address_of_documentation_is_known_as_such() {
+    run(&["lookup", "192.0.2.1", "::1"]).expect(0).says(&["192.0.2.1", "special use", "::1"]);
+    let ran = run(&["lookup", "2001:db8::1", "--format", "json"]);
+    let line: Value = serde_json::from_str(&ran.expect(0).stdout).unwrap();
+    assert_eq!(line["address"], "2001:db8::1");
+    assert!(line["special_use"].is_string());
+    assert!(line.get("asn").is_none());
+    run(&["lookup", "no.address"]).expect(2);
+    run(&["lookup", "192.0.2.1", "--asn-db", "/nonexistent.mmdb"]).expect(1).says(&["cannot read the database in `/nonexistent.mmdb`"]);
+}
+
+#[test]
+fn an_address_is_looked_up_in_databases() {
+    let Some(asn) = shared("data/mmdb/asn-2026-06-17.mmdb") else { return };
+    let Some(country) = shared("data/mmdb/country-2026-06-17.mmdb") else { return };
+    let ran = run(&["lookup", "8.8.8.8", "--format", "json", "--asn-db", asn.to_str().unwrap(), "--country-db", country.to_str().unwrap()]);
+    let line: Value = serde_json::from_str(&ran.expect(0).stdout).unwrap();
+    assert_eq!(line["asn"], 15169);
+    assert_eq!(line["country"], "US");
+}

@@ -1,0 +1,152 @@
+//! From a client to the origin and back, with what is seen from outside.
+
+use crate::rig::Rig;
+use crate::{CHROMIUM, CURL, OPEN, reasons};
+
+#[test]
+fn a_browser_reaches_the_origin_with_its_verdict() {
+    let folder = std::env::temp_dir().join(format!("portcullis-verdict-{}.secret", std::process::id()));
+    std::fs::write(&folder, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff").unwrap();
+    let rig = Rig::start_with(OPEN, &format!("[verdict]\nsecret_file = {folder:?}\n"), crate::rig::usual_origin);
+    let answer = rig.client().get("/page?x=1", CHROMIUM).unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    let seen = rig.origin.take_requests();
+    assert_eq!(seen[0].target, "/page?x=1");
+    assert_eq!(seen[0].header("portcullis-score"), Some("0.000"));
+    assert_eq!(seen[0].header("portcullis-action"), Some("allow"));
+    assert_eq!(seen[0].header("portcullis-reasons"), None);
+    assert_eq!(seen[0].header("portcullis-request-id").unwrap().len(), 32);
+    assert_eq!(seen[0].header("portcullis-verdict").unwrap().split('.').count(), 3);
+    assert_eq!(seen[0].header("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen[0].header("x-forwarded-proto"), Some("http"));
+}
+
+#[test]
+fn a_tool_is_scored_and_the_audit_says_why() {
+    let rig = Rig::start(OPEN);
+    assert_eq!(rig.client().get("/api", CURL).unwrap().status, 200);
+    let seen = rig.origin.take_requests();
+    assert_eq!(reasons(seen[0].header("portcullis-reasons")), ["ua-tool"]);
+    let record = &rig.audit(1)[0];
+    assert_eq!(record["route"], "all");
+    assert_eq!(record["action"], "allow");
+    assert_eq!(record["claim"], "tool");
+    assert_eq!(record["client_name"], "curl");
+    assert_eq!(record["reasons"][0]["signal"], "ua-tool");
+    assert_eq!(record["reasons"][0]["points"], record["score"]);
+    assert_eq!(record["counters"]["address_per_minute"], 1);
+    assert_eq!(record["request_id"].as_str(), seen[0].header("portcullis-request-id"));
+}
+
+#[test]
+fn metrics_agree_with_what_was_served() {
+    let rig = Rig::start(OPEN);
+    for _ in 0..3 {
+        rig.client().get("/", CHROMIUM).unwrap();
+    }
+    rig.client().get("/", CURL).unwrap();
+    rig.audit(4);
+    let metrics = rig.metrics();
+    let labels = [("route", "all"), ("action", "allow"), ("mode", "enforce")];
+    assert_eq!(metrics.value("portcullis_requests_total", &labels), Some(4.0));
+    assert_eq!(metrics.sum("portcullis_requests_total"), 4.0);
+    assert_eq!(metrics.value("portcullis_signals_total", &[("signal", "ua-tool")]), Some(1.0));
+    assert_eq!(metrics.value("portcullis_decision_seconds_count", &[]), Some(4.0));
+    assert_eq!(metrics.sum_where("portcullis_dependency_up", &[("dependency", "origin")]), 1.0);
+    assert!(metrics.sum("portcullis_connections_total") >= 4.0);
+}
+
+#[test]
+fn tls_and_http2_carry_a_fingerprint() {
+    let rig = Rig::start(OPEN);
+    for alpn in ["h2", "http/1.1"] {
+        let client = rig.tls_client(&[alpn]);
+        let answer = if alpn == "h2" { client.get_h2("/", CURL) } else { client.get("/", CURL) }.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    let records = rig.audit(2);
+    assert_eq!(records[0]["http"], "2");
+    assert_eq!(records[1]["http"], "1.1");
+    for (record, part) in records.iter().zip(["h2", "h1"]) {
+        let ja4 = record["ja4"].as_str().unwrap();
+        assert!(ja4.starts_with("t13d") && ja4.split('_').next().unwrap().ends_with(part), "{ja4}");
+    }
+    assert_eq!(rig.origin.take_requests()[0].header("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn a_browser_claim_with_another_tls_stack_is_a_contradiction() {
+    let rig = Rig::start(OPEN);
+    let answer = rig.tls_client(&["http/1.1"]).get("/", CHROMIUM).unwrap();
+    let record = &rig.audit(1)[0];
+    let names: Vec<_> = record["reasons"].as_array().unwrap().iter().map(|reason| &reason["signal"]).collect();
+    assert!(names.iter().any(|name| *name == "tls-ua-mismatch"), "{record}");
+    assert_eq!(answer.status, 403, "two findings of one passive group challenge");
+    assert_eq!(record["action"], "challenge");
+}
+
+#[test]
+fn what_no_route_matches_is_not_found() {
+    let rig = Rig::start("[[route]]\nname = \"one\"\npaths = [\"/one\"]\norigin = \"app\"\n");
+    let answer = rig.client().get("/two", CHROMIUM).unwrap();
+    assert_eq!(answer.status, 404);
+    assert!(rig.origin.take_requests().is_empty());
+}
+
+#[test]
+fn a_denied_network_gets_its_code() {
+    let rules = format!(
+        "{OPEN}
+[[route.rule]]
+name = \"no documentation network\"
+when = {{ ip = [\"203.0.113.0/24\"] }}
+action = \"block\"
+"
+    );
+    let rig = Rig::start(&rules);
+    let answer = rig.client_of("203.0.113.9").get("/", CURL).unwrap();
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let problem = answer.json();
+    assert_eq!(problem["code"], "API.RULE_BLOCKED");
+    assert_eq!(problem["reference"].as_str(), answer.header("portcullis-request-id"));
+    assert!(rig.origin.take_requests().is_empty());
+    let page = rig.client_of("203.0.113.9").get("/", CHROMIUM).unwrap();
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.text().contains("API.RULE_BLOCKED"));
+    assert_eq!(rig.client_of("203.0.114.9").get("/", CHROMIUM).unwrap().status, 200);
+    assert_eq!(rig.audit(1)[0]["rule"], "no documentation network");
+}
+
+#[test]
+fn an_origin_that_is_down_is_a_bad_gateway_and_comes_back() {
+    let [dead] = portcullis_testkit::free_ports::<1>();
+    let settings = format!("[[origin]]\nname = \"dead\"\nservers = [\"127.0.0.1:{dead}\"]\n");
+    let rules = "[[route]]\nname = \"dead\"\npaths = [\"/\"]\norigin = \"dead\"\n";
+    let rig = Rig::start_with(rules, &settings, crate::rig::usual_origin);
+    let answer = rig.client().get("/", CURL).unwrap();
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["code"], "API.ORIGIN_FAILED");
+    let _back = portcullis_testkit::Origin::start_on(dead, crate::rig::usual_origin);
+    assert_eq!(rig.client().get("/", CURL).unwrap().status, 200);
+}
+
+#[test]
+fn a_body_past_its_bound_is_refused_before_the_origin_has_it() {
+    let rules = format!("{OPEN}max_body_bytes = 1000\n");
+    let rig = Rig::start(&rules);
+    let answer = rig.client().connect().unwrap().request("POST", "/", CURL, &[b'x'; 1001]).unwrap();
+    assert_eq!(answer.status, 413);
+    assert!(rig.origin.take_requests().is_empty());
+    let fits = rig.client().connect().unwrap().request("POST", "/", CURL, &[b'x'; 1000]).unwrap();
+    assert_eq!(fits.status, 200);
+}
+
+#[test]
+fn termination_lets_the_gateway_end_well() {
+    let mut rig = Rig::start(OPEN);
+    rig.client().get("/", CURL).unwrap();
+    assert!(rig.gateway.terminate().success());
+    assert_eq!(rig.audit(1).len(), 1, "the last record is written before the end");
+}

@@ -1,0 +1,126 @@
+//! What a client says in the name of a proxy or of the gateway has no effect.
+
+use crate::rig::Rig;
+use crate::{CURL, OPEN, reasons};
+
+/// GHSA-6wcg-mqvh-fcvg: a header meant for a subrequest was honoured in proxy mode.
+#[test]
+fn a_path_in_a_header_changes_neither_route_nor_verdict() {
+    let rules = format!(
+        "{OPEN}
+[[route]]
+name = \"admin\"
+paths = [\"/admin/{{*rest}}\"]
+origin = \"app\"
+[[route.rule]]
+name = \"nobody\"
+when = {{ ip = [\"127.0.0.0/8\"] }}
+action = \"block\"
+"
+    );
+    let rig = Rig::start(&rules);
+    for (name, value) in [
+        ("X-Original-URI", "/.well-known/x"),
+        ("X-Original-URL", "/.well-known/x"),
+        ("X-Rewrite-URL", "/"),
+        ("X-Forwarded-Uri", "/"),
+        ("X-Forwarded-Host", "other.example"),
+        ("X-Forwarded-Method", "OPTIONS"),
+        ("X-Forwarded-Path", "/"),
+        ("X-Forwarded-Prefix", "/"),
+        ("X-HTTP-Method-Override", "GET"),
+        ("X-Envoy-Original-Path", "/"),
+        ("Forwarded", "for=192.0.2.1;host=other.example"),
+    ] {
+        let mut headers = CURL.to_vec();
+        headers.push((name, value));
+        let refused = rig.client().get("/admin/users", &headers).unwrap();
+        assert_eq!(refused.status, 403, "{name}");
+        let passed = rig.client().get("/open", &headers).unwrap();
+        assert_eq!(passed.status, 200, "{name}");
+        let seen = rig.origin.take_requests();
+        assert_eq!(seen.len(), 1, "{name}");
+        assert_eq!(seen[0].target, "/open");
+        if name != "X-Envoy-Original-Path" {
+            assert_eq!(seen[0].header(name), None, "{name} reaches no origin");
+        }
+    }
+}
+
+#[test]
+fn an_address_in_a_header_counts_only_from_a_trusted_proxy() {
+    let rules = format!(
+        "{OPEN}
+[[route.rule]]
+name = \"the office\"
+when = {{ ip = [\"203.0.113.7\"] }}
+action = \"block\"
+"
+    );
+    let open = Rig::start(&rules);
+    let trusting = Rig::start_with(
+        &rules,
+        "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+        crate::rig::usual_origin,
+    );
+    for name in ["X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Forwarded"] {
+        let mut headers = CURL.to_vec();
+        headers.push((name, if name == "Forwarded" { "for=203.0.113.7" } else { "203.0.113.7" }));
+        assert_eq!(open.client().get("/", &headers).unwrap().status, 200, "{name} of a stranger");
+        let seen = open.origin.take_requests();
+        assert_eq!(seen[0].headers_named("x-forwarded-for"), ["127.0.0.1"], "{name}");
+        for other in ["x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip", "forwarded"] {
+            assert_eq!(seen[0].header(other), None, "{other}");
+        }
+        let trusted = trusting.client().get("/", &headers).unwrap().status;
+        assert_eq!(trusted, if name == "X-Forwarded-For" { 403 } else { 200 }, "{name} of a trusted proxy");
+    }
+    let mut headers = CURL.to_vec();
+    headers.push(("X-Forwarded-For", "203.0.113.7, 198.51.100.1"));
+    assert_eq!(trusting.client().get("/", &headers).unwrap().status, 200, "what stands further left is the client's word");
+}
+
+#[test]
+fn a_verdict_of_the_client_is_stripped_and_held_against_it() {
+    let rig = Rig::start(OPEN);
+    let mut headers = CURL.to_vec();
+    headers.extend([
+        ("Portcullis-Score", "0"),
+        ("Portcullis-Action", "allow"),
+        ("portcullis-verdict", "a.b.c"),
+        ("Portcullis-Anything", "1"),
+    ]);
+    let answer = rig.client().get("/", &headers).unwrap();
+    assert_eq!(answer.status, 403, "a tool that forges a verdict is challenged");
+    let record = &rig.audit(1)[0];
+    assert!(record["reasons"].as_array().unwrap().iter().any(|reason| reason["signal"] == "verdict-forged"));
+
+    let mut browser = crate::CHROMIUM.to_vec();
+    browser.extend([("Portcullis-Score", "0"), ("Portcullis-Anything", "1")]);
+    assert_eq!(rig.client().get("/", &browser).unwrap().status, 200);
+    let seen = rig.origin.take_requests();
+    assert_eq!(seen[0].headers_named("portcullis-score"), ["0.300"]);
+    assert_eq!(seen[0].header("portcullis-anything"), None);
+    assert_eq!(reasons(seen[0].header("portcullis-reasons")), ["verdict-forged"]);
+}
+
+#[test]
+fn a_proxy_header_is_believed_only_from_listed_peers() {
+    let settings = "
+[[listener]]
+name = \"elsewhere\"
+address = \"127.0.0.1:PORT\"
+tls = false
+proxy_from = [\"192.0.2.0/24\"]
+";
+    let [port] = portcullis_testkit::free_ports::<1>();
+    let rig = Rig::start_with(OPEN, &settings.replace("PORT", &port.to_string()), crate::rig::usual_origin);
+    let listed = rig.client_of("203.0.113.9").get("/", CURL).unwrap();
+    assert_eq!(listed.status, 200);
+    assert_eq!(rig.audit(1)[0]["client"], "203.0.113.9");
+    let header = portcullis_testkit::proxy_header::v1(([203, 0, 113, 9], 1).into(), ([127, 0, 0, 1], 2).into());
+    let unlisted = portcullis_testkit::Client::new(([127, 0, 0, 1], port).into()).preamble(header);
+    assert!(unlisted.get("/", CURL).is_err(), "a peer that is not listed is cut off");
+    let without = portcullis_testkit::Client::new(rig.proxied);
+    assert!(without.get("/", CURL).is_err(), "a listener that asks for the header takes no request without it");
+}

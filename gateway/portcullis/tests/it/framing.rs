@@ -1,0 +1,83 @@
+//! Requests that two readers could read differently: 400, and the connection is closed.
+
+use crate::OPEN;
+use crate::rig::Rig;
+
+/// Sends `bytes` with a second request behind them, and checks that one 400 and nothing else comes back.
+fn refused(rig: &Rig, bytes: &[u8], what: &str) {
+    let mut connection = rig.client().connect().unwrap();
+    let mut all = bytes.to_vec();
+    all.extend_from_slice(b"GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    connection.write(&all).unwrap();
+    let answer = connection.read_to_close().unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 400") || text.is_empty(), "{what}: {text}");
+    assert_eq!(text.matches("HTTP/1.1 ").count(), usize::from(!text.is_empty()), "{what}: {text}");
+    let seen = rig.origin.take_requests();
+    assert!(seen.is_empty(), "{what} reached the origin: {:?}", seen[0].target);
+}
+
+#[test]
+fn ambiguous_framing_never_reaches_the_origin() {
+    let rig = Rig::start(OPEN);
+    let post = "POST / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n";
+    for (what, rest) in [
+        ("a length beside an encoding", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("an encoding beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+        ("two lengths that differ", "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+        ("two lengths that are equal", "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a list of lengths", "Content-Length: 5, 5\r\n\r\nhello"),
+        ("a signed length", "Content-Length: +5\r\n\r\nhello"),
+        ("a length in hex", "Content-Length: 0x5\r\n\r\nhello"),
+        ("a length that overflows", "Content-Length: 18446744073709551621\r\n\r\nhello"),
+        ("an unknown encoding", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        ("an encoding twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("a list of encodings", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        ("chunked, then identity", "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
+        ("identity", "Transfer-Encoding: identity\r\n\r\n"),
+        ("a space before the colon", "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        ("a folded header", "X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
+        ("a bare line feed", "X-A: b\nContent-Length: 0\r\n\r\n"),
+        ("a bare carriage return", "X-A: b\rc\r\nContent-Length: 0\r\n\r\n"),
+        ("a NUL", "X-A: b\0c\r\nContent-Length: 0\r\n\r\n"),
+        ("a second host", "Host: other.example\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        refused(&rig, format!("{post}{rest}").as_bytes(), what);
+    }
+    for (what, head) in [
+        ("no host", "GET / HTTP/1.1\r\nUser-Agent: x\r\n\r\n"),
+        ("an encoding in HTTP/1.0", "POST / HTTP/1.0\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("an authority that is not the host", "GET http://other.example/ HTTP/1.1\r\nHost: shop.example\r\n\r\n"),
+        ("a host with a path", "GET / HTTP/1.1\r\nHost: shop.example/x\r\n\r\n"),
+        ("a chunk size that is none", "POST / HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"),
+    ] {
+        refused(&rig, head.as_bytes(), what);
+    }
+    assert_eq!(rig.client().get("/fine", crate::CURL).unwrap().status, 200);
+}
+
+/// RUSTSEC-2026-0033: bytes behind a request for an upgrade are not a second request.
+#[test]
+fn what_stands_behind_an_upgrade_is_not_a_request() {
+    let rig = Rig::start(OPEN);
+    let mut connection = rig.client().connect().unwrap();
+    connection
+        .write(
+            b"GET /up HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n\
+              GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+        )
+        .unwrap();
+    let answer = connection.read_response().unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(rig.origin.take_requests().iter().all(|request| request.target == "/up"));
+}
+
+#[test]
+fn connect_is_not_served() {
+    let rig = Rig::start(OPEN);
+    let mut connection = rig.client().connect().unwrap();
+    connection.write(b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n").unwrap();
+    let text = String::from_utf8_lossy(&connection.read_to_close().unwrap()).into_owned();
+    assert!(text.starts_with("HTTP/1.1 4"), "{text}");
+    assert!(rig.origin.take_requests().is_empty());
+}

@@ -1,0 +1,48 @@
+//! The running gateway, end to end: the real binary, real sockets, a real origin.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod challenge;
+mod flow;
+mod forged_headers;
+mod framing;
+mod limits;
+mod monitor;
+mod paths;
+mod reload;
+mod rig;
+mod secrets;
+
+/// What a current Chromium sends with a navigation over TLS.
+const CHROMIUM: &[(&str, &str)] = &[
+    ("sec-ch-ua", "\"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\""),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", "\"Linux\""),
+    ("upgrade-insecure-requests", "1"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    ),
+    ("accept", "text/html,application/xhtml+xml"),
+    ("sec-fetch-site", "none"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-GB,en;q=0.9"),
+];
+
+/// What curl sends.
+const CURL: &[(&str, &str)] = &[("user-agent", "curl/8.5.0"), ("accept", "*/*")];
+
+/// Rules with one route for everything.
+const OPEN: &str = r#"
+[[route]]
+name = "all"
+paths = ["/{*rest}", "/"]
+origin = "app"
+preset = "balanced"
+"#;
+
+/// The names in a `Portcullis-Reasons` list.
+fn reasons(list: Option<&str>) -> Vec<&str> {
+    list.unwrap_or_default().split(", ").filter(|name| !name.is_empty()).collect()
+}
