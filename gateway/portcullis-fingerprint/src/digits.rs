@@ -68,11 +68,7 @@ pub(crate) struct HashSink<D> {
 
 impl<D: sha2::Digest> HashSink<D> {
     pub(crate) fn new() -> Self {
-        Self {
-            digest: D::new(),
-            gathered: [0; GATHERED_BYTES],
-            len: 0,
-        }
+        Self { digest: D::new(), gathered: [0; GATHERED_BYTES], len: 0 }
     }
 
     /// The digest of all that was put in.
@@ -82,8 +78,7 @@ impl<D: sha2::Digest> HashSink<D> {
     }
 
     fn flush(&mut self) {
-        self.digest
-            .update(self.gathered.get(..self.len).unwrap_or_default());
+        self.digest.update(self.gathered.get(..self.len).unwrap_or_default());
         self.len = 0;
     }
 }
@@ -105,16 +100,9 @@ impl<D: sha2::Digest> Sink for HashSink<D> {
 #[inline]
 fn decimal(value: u16) -> ([u8; 8], usize) {
     let digit = |power: u16| u64::from(value / power % 10) + u64::from(b'0');
-    let all_five =
-        digit(10_000) | digit(1000) << 8 | digit(100) << 16 | digit(10) << 24 | digit(1) << 32;
-    let zeros = [10, 100, 1000, 10_000]
-        .into_iter()
-        .map(|power| u8::from(value < power))
-        .sum::<u8>();
-    (
-        (all_five >> (8 * u32::from(zeros))).to_le_bytes(),
-        5 - usize::from(zeros),
-    )
+    let all_five = digit(10_000) | digit(1000) << 8 | digit(100) << 16 | digit(10) << 24 | digit(1) << 32;
+    let zeros = [10, 100, 1000, 10_000].into_iter().map(|power| u8::from(value < power)).sum::<u8>();
+    ((all_five >> (8 * u32::from(zeros))).to_le_bytes(), 5 - usize::from(zeros))
 }
 
 /// The four lowercase hex digits of `value`.

@@ -68,57 +68,31 @@ impl fmt::Display for HelloError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotTls { at: 0, found } => {
-                write!(
-                    f,
-                    "not TLS: expected a handshake record (0x16), but found 0x{found:02x}"
-                )?;
+                write!(f, "not TLS: expected a handshake record (0x16), but found 0x{found:02x}")?;
                 f.write_str(guess(found))
             }
             Self::NotTls { found, .. } => {
-                write!(
-                    f,
-                    "not TLS: expected the record version to begin with 0x03, but found 0x{found:02x}"
-                )
+                write!(f, "not TLS: expected the record version to begin with 0x03, but found 0x{found:02x}")
             }
             Self::Incomplete => f.write_str("the ClientHello is not complete"),
-            Self::EmptyRecord => f.write_str(
-                "expected at least 1 byte in `TLSPlaintext.fragment`, but found 0 bytes",
-            ),
+            Self::EmptyRecord => f.write_str("expected at least 1 byte in `TLSPlaintext.fragment`, but found 0 bytes"),
             Self::RecordTooLong { len } => {
-                write!(
-                    f,
-                    "expected at most 16384 bytes in `TLSPlaintext.fragment`, but found {len}"
-                )
+                write!(f, "expected at most 16384 bytes in `TLSPlaintext.fragment`, but found {len}")
             }
             Self::UnexpectedRecord { content_type } => {
-                write!(
-                    f,
-                    "expected the ClientHello to go on, but found a record of content type {content_type}"
-                )
+                write!(f, "expected the ClientHello to go on, but found a record of content type {content_type}")
             }
             Self::TooManyRecords { limit } => {
-                write!(
-                    f,
-                    "expected a ClientHello in at most {limit} records, but found more"
-                )
+                write!(f, "expected a ClientHello in at most {limit} records, but found more")
             }
             Self::TooLong { len, limit } => {
-                write!(
-                    f,
-                    "expected a ClientHello of at most {limit} bytes, but found {len}"
-                )
+                write!(f, "expected a ClientHello of at most {limit} bytes, but found {len}")
             }
             Self::NotClientHello { found } => {
-                write!(
-                    f,
-                    "expected a ClientHello (handshake type 1), but found handshake type {found}"
-                )
+                write!(f, "expected a ClientHello (handshake type 1), but found handshake type {found}")
             }
             Self::ExtraInRecord { found } => {
-                write!(
-                    f,
-                    "expected the record to end with the ClientHello, but it goes on for {found} more"
-                )
+                write!(f, "expected the record to end with the ClientHello, but it goes on for {found} more")
             }
             Self::Read(ref error) => error.fmt(f),
         }
@@ -153,30 +127,15 @@ mod tests {
     #[test]
     fn the_first_byte_tells_a_person_what_was_sent_instead() {
         for (found, message) in [
-            (
-                b'G',
-                "not TLS: expected a handshake record (0x16), but found 0x47, as of plain HTTP",
-            ),
-            (
-                b'P',
-                "not TLS: expected a handshake record (0x16), but found 0x50, as of plain HTTP or a PROXY header",
-            ),
-            (
-                0x0d,
-                "not TLS: expected a handshake record (0x16), but found 0x0d, as of a PROXY header, version 2",
-            ),
-            (
-                0x15,
-                "not TLS: expected a handshake record (0x16), but found 0x15, a TLS record of another kind",
-            ),
+            (b'G', "not TLS: expected a handshake record (0x16), but found 0x47, as of plain HTTP"),
+            (b'P', "not TLS: expected a handshake record (0x16), but found 0x50, as of plain HTTP or a PROXY header"),
+            (0x0d, "not TLS: expected a handshake record (0x16), but found 0x0d, as of a PROXY header, version 2"),
+            (0x15, "not TLS: expected a handshake record (0x16), but found 0x15, a TLS record of another kind"),
             (
                 0x80,
                 "not TLS: expected a handshake record (0x16), but found 0x80, as of an SSLv2 hello, which is not accepted",
             ),
-            (
-                0x00,
-                "not TLS: expected a handshake record (0x16), but found 0x00",
-            ),
+            (0x00, "not TLS: expected a handshake record (0x16), but found 0x00"),
         ] {
             assert_eq!(HelloError::NotTls { at: 0, found }.to_string(), message);
         }

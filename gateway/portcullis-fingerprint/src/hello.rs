@@ -103,16 +103,10 @@ impl ClientHello {
 
     /// Whether a GREASE value stands among the cipher suites, extensions, groups, versions or signature schemes.
     pub fn has_grease(&self) -> bool {
-        [
-            &self.cipher_suites[..],
-            &self.extensions,
-            &self.groups,
-            &self.supported_versions,
-            &self.signature_algorithms,
-        ]
-        .into_iter()
-        .flatten()
-        .any(|value| is_grease(*value))
+        [&self.cipher_suites[..], &self.extensions, &self.groups, &self.supported_versions, &self.signature_algorithms]
+            .into_iter()
+            .flatten()
+            .any(|value| is_grease(*value))
     }
 
     /// Whether the client can agree a key in this group. See [`group`](crate::group).
@@ -134,11 +128,7 @@ impl ClientHello {
     ///
     /// Highest by number and without GREASE, as JA4 has it; not a promise that the version exists.
     pub fn highest_version(&self) -> u16 {
-        let offered = self
-            .supported_versions
-            .iter()
-            .copied()
-            .filter(|version| !is_grease(*version));
+        let offered = self.supported_versions.iter().copied().filter(|version| !is_grease(*version));
         offered.max().unwrap_or(self.legacy_version)
     }
 
@@ -162,9 +152,7 @@ impl ClientHello {
                 "server_name"
             }
             extension::SUPPORTED_GROUPS => {
-                self.groups = data
-                    .vec16("named_group_list")?
-                    .u16_list("named_group_list")?;
+                self.groups = data.vec16("named_group_list")?.u16_list("named_group_list")?;
                 "supported_groups"
             }
             extension::EC_POINT_FORMATS => {
@@ -243,9 +231,7 @@ impl AlpnList {
         while !rest.is_empty() {
             rest.vec8("protocol_name")?;
         }
-        Ok(Self {
-            wire: list.u8_list(),
-        })
+        Ok(Self { wire: list.u8_list() })
     }
 }
 
@@ -268,11 +254,7 @@ fn session_id_bytes(body: &mut Reader<'_>) -> Result<u8, ReadError> {
     let found = body.vec8(field)?.remaining().len();
     match u8::try_from(found) {
         Ok(len) if len <= MAX_SESSION_ID_BYTES => Ok(len),
-        _ => Err(ReadError::TooLong {
-            field,
-            most: usize::from(MAX_SESSION_ID_BYTES),
-            found,
-        }),
+        _ => Err(ReadError::TooLong { field, most: usize::from(MAX_SESSION_ID_BYTES), found }),
     }
 }
 
@@ -342,27 +324,19 @@ mod tests {
         assert_eq!(hello.session_id_bytes, 0);
         assert_eq!(&hello.cipher_suites[..], [0x1301]);
         assert_eq!(&hello.compression_methods[..], [0]);
-        assert_eq!(
-            &hello.extensions[..],
-            [0x2a2a, 0, 10, 11, 13, 16, 27, 43, 45, 51, 42]
-        );
+        assert_eq!(&hello.extensions[..], [0x2a2a, 0, 10, 11, 13, 16, 27, 43, 45, 51, 42]);
         assert_eq!(hello.server_name.as_deref(), Some("shop.example"));
         assert_eq!(&hello.groups[..], [0x3a3a, 4588, 29]);
         assert_eq!(&hello.point_formats[..], [0, 1]);
         assert_eq!(&hello.signature_algorithms[..], [0x0403, 0x0804]);
-        assert_eq!(
-            hello.alpn.iter().collect::<Vec<_>>(),
-            [&b"h2"[..], b"http/1.1"]
-        );
+        assert_eq!(hello.alpn.iter().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
         assert!(hello.alpn.contains(b"http/1.1") && !hello.alpn.contains(b"http"));
         assert_eq!(&hello.cert_compression[..], [2]);
         assert_eq!(&hello.supported_versions[..], [0x0304, 0x0303]);
         assert_eq!(&hello.psk_modes[..], [1]);
         assert_eq!(&hello.key_share_groups[..], [0x3a3a, 29]);
         assert!(hello.has_grease());
-        assert!(
-            hello.offers_group(group::X25519_MLKEM768) && !hello.offers_group(group::SECP256R1)
-        );
+        assert!(hello.offers_group(group::X25519_MLKEM768) && !hello.offers_group(group::SECP256R1));
         assert!(hello.offers_early_data() && !hello.offers_psk());
     }
 
@@ -371,25 +345,14 @@ mod tests {
         let hello = ClientHello::parse(&message(&[0, 0, 2, 0, 47, 1, 0])).unwrap();
         assert!(hello.extensions.is_empty());
         assert_eq!(hello.highest_version(), 0x0303);
-        assert_eq!(
-            hello,
-            ClientHello::parse(&message(&[0, 0, 2, 0, 47, 1, 0, 0, 0])).unwrap()
-        );
+        assert_eq!(hello, ClientHello::parse(&message(&[0, 0, 2, 0, 47, 1, 0, 0, 0])).unwrap());
     }
 
     #[test]
     fn the_first_of_a_repeated_extension_counts() {
-        let hello = read(&[
-            (43, &[2, 3, 3]),
-            (10, &[0, 2, 0, 29]),
-            (43, &[2, 3, 4]),
-            (10, &[9, 9, 9]),
-        ]);
+        let hello = read(&[(43, &[2, 3, 3]), (10, &[0, 2, 0, 29]), (43, &[2, 3, 4]), (10, &[9, 9, 9])]);
         assert_eq!(&hello.extensions[..], [43, 10, 43, 10]);
-        assert_eq!(
-            (&hello.supported_versions[..], &hello.groups[..]),
-            (&[0x0303][..], &[29][..])
-        );
+        assert_eq!((&hello.supported_versions[..], &hello.groups[..]), (&[0x0303][..], &[29][..]));
     }
 
     #[test]
@@ -413,88 +376,32 @@ mod tests {
     #[test]
     fn a_length_that_lies_is_an_error_that_says_where() {
         let check = |bytes: &[u8], message: &str| {
-            assert_eq!(
-                ClientHello::parse(bytes).unwrap_err().to_string(),
-                message,
-                "{bytes:02x?}"
-            );
+            assert_eq!(ClientHello::parse(bytes).unwrap_err().to_string(), message, "{bytes:02x?}");
         };
         check(&[], "expected 1 byte in `msg_type`, but found 0 bytes");
-        check(
-            &[2, 0, 0, 0],
-            "expected a ClientHello (handshake type 1), but found handshake type 2",
-        );
-        check(
-            &[1, 0, 0, 0],
-            "expected 2 bytes in `legacy_version`, but found 0 bytes",
-        );
-        check(
-            &[1, 0, 0, 1],
-            "expected 1 byte in `ClientHello`, but found 0 bytes",
-        );
-        check(
-            &[1, 0, 0, 0, 9],
-            "expected `Handshake` to end, but found 1 byte more",
-        );
-        check(
-            &message(&[5, 1]),
-            "expected 5 bytes in `legacy_session_id`, but found 1 byte",
-        );
+        check(&[2, 0, 0, 0], "expected a ClientHello (handshake type 1), but found handshake type 2");
+        check(&[1, 0, 0, 0], "expected 2 bytes in `legacy_version`, but found 0 bytes");
+        check(&[1, 0, 0, 1], "expected 1 byte in `ClientHello`, but found 0 bytes");
+        check(&[1, 0, 0, 0, 9], "expected `Handshake` to end, but found 1 byte more");
+        check(&message(&[5, 1]), "expected 5 bytes in `legacy_session_id`, but found 1 byte");
         check(
             &message(&[&[33], &[0; 40][..]].concat()),
             "expected at most 32 bytes in `legacy_session_id`, but found 33",
         );
-        check(
-            &message(&[0, 0]),
-            "expected a 2-byte length in `cipher_suites`, but found 1 byte",
-        );
-        check(
-            &message(&[0, 0, 1, 9, 1, 0]),
-            "expected 2 bytes in `cipher_suites`, but found 1 byte",
-        );
+        check(&message(&[0, 0]), "expected a 2-byte length in `cipher_suites`, but found 1 byte");
+        check(&message(&[0, 0, 1, 9, 1, 0]), "expected 2 bytes in `cipher_suites`, but found 1 byte");
         check(
             &message(&[0, 0, 2, 0, 47]),
             "expected a 1-byte length in `legacy_compression_methods`, but found 0 bytes",
         );
-        check(
-            &message(&[0, 0, 2, 0, 47, 1, 0, 0]),
-            "expected a 2-byte length in `extensions`, but found 1 byte",
-        );
-        check(
-            &message(&[0, 0, 2, 0, 47, 1, 0, 0, 0, 7]),
-            "expected `ClientHello` to end, but found 1 byte more",
-        );
-        let extension =
-            |kind, data: &[u8], message: &str| check(&with_extensions(&[(kind, data)]), message);
-        extension(
-            0,
-            &[],
-            "expected a 2-byte length in `server_name_list`, but found 0 bytes",
-        );
-        extension(
-            0,
-            &[0, 3, 0, 0, 9],
-            "expected 9 bytes in `HostName`, but found 0 bytes",
-        );
-        extension(
-            10,
-            &[0, 3, 0, 29, 0],
-            "expected 2 bytes in `named_group_list`, but found 1 byte",
-        );
-        extension(
-            10,
-            &[0, 2, 0, 29, 0],
-            "expected `supported_groups` to end, but found 1 byte more",
-        );
-        extension(
-            16,
-            &[0, 2, 2, 7],
-            "expected 2 bytes in `protocol_name`, but found 1 byte",
-        );
-        extension(
-            51,
-            &[0, 4, 0, 29, 0, 9],
-            "expected 9 bytes in `key_exchange`, but found 0 bytes",
-        );
+        check(&message(&[0, 0, 2, 0, 47, 1, 0, 0]), "expected a 2-byte length in `extensions`, but found 1 byte");
+        check(&message(&[0, 0, 2, 0, 47, 1, 0, 0, 0, 7]), "expected `ClientHello` to end, but found 1 byte more");
+        let extension = |kind, data: &[u8], message: &str| check(&with_extensions(&[(kind, data)]), message);
+        extension(0, &[], "expected a 2-byte length in `server_name_list`, but found 0 bytes");
+        extension(0, &[0, 3, 0, 0, 9], "expected 9 bytes in `HostName`, but found 0 bytes");
+        extension(10, &[0, 3, 0, 29, 0], "expected 2 bytes in `named_group_list`, but found 1 byte");
+        extension(10, &[0, 2, 0, 29, 0], "expected `supported_groups` to end, but found 1 byte more");
+        extension(16, &[0, 2, 2, 7], "expected 2 bytes in `protocol_name`, but found 1 byte");
+        extension(51, &[0, 4, 0, 29, 0, 9], "expected 9 bytes in `key_exchange`, but found 0 bytes");
     }
 }

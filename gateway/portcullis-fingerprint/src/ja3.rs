@@ -28,10 +28,7 @@ impl Ja3 {
         write_text(hello, &mut text);
         let hash = Ja3Hash(Md5::digest(&text).into());
         // The text is ASCII, so nothing is ever replaced.
-        Self {
-            text: String::from_utf8(text).unwrap_or_default(),
-            hash,
-        }
+        Self { text: String::from_utf8(text).unwrap_or_default(), hash }
     }
 }
 
@@ -65,16 +62,11 @@ impl FromStr for Ja3Hash {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.chars().count() != 32 {
-            return Err(Ja3HashParseError::Length {
-                found: text.chars().count(),
-            });
+            return Err(Ja3HashParseError::Length { found: text.chars().count() });
         }
         let mut hash = [0; 16];
         for (index, digit) in text.chars().enumerate() {
-            let value = u8::try_from(digit)
-                .ok()
-                .and_then(hex_value)
-                .ok_or(Ja3HashParseError::Digit { digit })?;
+            let value = u8::try_from(digit).ok().and_then(hex_value).ok_or(Ja3HashParseError::Digit { digit })?;
             if let Some(byte) = hash.get_mut(index / 2) {
                 *byte = *byte << 4 | value;
             }
@@ -102,15 +94,9 @@ impl fmt::Display for Ja3HashParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { found } => {
-                write!(
-                    f,
-                    "expected the 32 hex digits of a JA3 hash, but found {found} characters"
-                )
+                write!(f, "expected the 32 hex digits of a JA3 hash, but found {found} characters")
             }
-            Self::Digit { digit } => write!(
-                f,
-                "expected the 32 hex digits of a JA3 hash, but found `{digit}`"
-            ),
+            Self::Digit { digit } => write!(f, "expected the 32 hex digits of a JA3 hash, but found `{digit}`"),
         }
     }
 }
@@ -143,10 +129,7 @@ mod tests {
             assert_eq!(ja3.text, text);
             assert_eq!(ja3.hash, Ja3Hash::of(hello), "the hash of {text}, streamed");
         };
-        let mut hello = ClientHello {
-            legacy_version: 769,
-            ..ClientHello::default()
-        };
+        let mut hello = ClientHello { legacy_version: 769, ..ClientHello::default() };
         check(&hello, "769,,,,");
         hello.cipher_suites = smallvec![0x1a1a, 47, 0x00ff];
         check(&hello, "769,47-255,,,");
@@ -156,12 +139,7 @@ mod tests {
         check(&hello, "769,47-255,10-11,29-23,0-1-2");
         hello.cipher_suites = (0x0a00..=0x0fff).collect();
         let ja3 = Ja3::of(&hello);
-        assert_eq!(
-            ja3.hash,
-            Ja3Hash::of(&hello),
-            "a text of {} bytes, streamed",
-            ja3.text.len()
-        );
+        assert_eq!(ja3.hash, Ja3Hash::of(&hello), "a text of {} bytes, streamed", ja3.text.len());
     }
 
     #[test]
@@ -175,10 +153,7 @@ mod tests {
             point_formats: smallvec![0],
             ..ClientHello::default()
         };
-        assert_eq!(
-            Ja3Hash::of(&hello).to_string(),
-            "ada70206e40642a3e4461f35503241d5"
-        );
+        assert_eq!(Ja3Hash::of(&hello).to_string(), "ada70206e40642a3e4461f35503241d5");
         let bare = ClientHello {
             extensions: smallvec![],
             groups: smallvec![],
@@ -186,10 +161,7 @@ mod tests {
             cipher_suites: smallvec![4, 5, 10, 9, 100, 98, 3, 6, 19, 18, 99],
             ..hello
         };
-        assert_eq!(
-            Ja3Hash::of(&bare).to_string(),
-            "de350869b8c85de67a350c8d186f11e6"
-        );
+        assert_eq!(Ja3Hash::of(&bare).to_string(), "de350869b8c85de67a350c8d186f11e6");
     }
 
     #[test]
@@ -202,22 +174,10 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused_with_a_reason() {
         for (text, message) in [
-            (
-                "",
-                "expected the 32 hex digits of a JA3 hash, but found 0 characters",
-            ),
-            (
-                "771,47,,,",
-                "expected the 32 hex digits of a JA3 hash, but found 9 characters",
-            ),
-            (
-                "xda70206e40642a3e4461f35503241d5",
-                "expected the 32 hex digits of a JA3 hash, but found `x`",
-            ),
-            (
-                "éda70206e40642a3e4461f35503241d5",
-                "expected the 32 hex digits of a JA3 hash, but found `é`",
-            ),
+            ("", "expected the 32 hex digits of a JA3 hash, but found 0 characters"),
+            ("771,47,,,", "expected the 32 hex digits of a JA3 hash, but found 9 characters"),
+            ("xda70206e40642a3e4461f35503241d5", "expected the 32 hex digits of a JA3 hash, but found `x`"),
+            ("éda70206e40642a3e4461f35503241d5", "expected the 32 hex digits of a JA3 hash, but found `é`"),
         ] {
             assert_eq!(text.parse::<Ja3Hash>().unwrap_err().to_string(), message);
         }

@@ -30,14 +30,7 @@ impl Ja4 {
     /// rest; leaving them out, first visit and resumption give one value. It still tells whether a server name
     /// was sent. Not for comparing with lists that others made.
     pub fn stable(hello: &ClientHello) -> Self {
-        Self::without(
-            hello,
-            &[
-                extension::PRE_SHARED_KEY,
-                extension::EARLY_DATA,
-                extension::PADDING,
-            ],
-        )
+        Self::without(hello, &[extension::PRE_SHARED_KEY, extension::EARLY_DATA, extension::PADDING])
     }
 
     /// The whole print.
@@ -64,10 +57,7 @@ impl Ja4 {
     pub fn pair(hello: &ClientHello) -> (Self, Self) {
         let b = part_b(hello);
         let ja4 = Self::join(part_a(hello, &[]), b, part_c(hello, &[]));
-        if !STABLE_LEAVES_OUT
-            .iter()
-            .any(|extension| hello.has_extension(*extension))
-        {
+        if !STABLE_LEAVES_OUT.iter().any(|extension| hello.has_extension(*extension)) {
             return (ja4, ja4);
         }
         let c = part_c(hello, &STABLE_LEAVES_OUT);
@@ -75,11 +65,7 @@ impl Ja4 {
     }
 
     fn without(hello: &ClientHello, left_out: &[u16]) -> Self {
-        Self::join(
-            part_a(hello, left_out),
-            part_b(hello),
-            part_c(hello, left_out),
-        )
+        Self::join(part_a(hello, left_out), part_b(hello), part_c(hello, left_out))
     }
 
     fn join(a: [u8; 10], b: [u8; 12], c: [u8; 12]) -> Self {
@@ -127,20 +113,12 @@ impl FromStr for Ja4 {
         };
         for (place, (character, byte)) in text.chars().zip(bytes).enumerate() {
             if !fits(place, byte) {
-                return Err(Ja4ParseError::Character {
-                    place: place + 1,
-                    character,
-                });
+                return Err(Ja4ParseError::Character { place: place + 1, character });
             }
         }
         let ja4 = Self(bytes);
         match ja4.a().get(1..3) {
-            Some(version)
-                if VERSIONS
-                    .iter()
-                    .any(|(_, known)| known == version.as_bytes())
-                    || version == "00" =>
-            {
+            Some(version) if VERSIONS.iter().any(|(_, known)| known == version.as_bytes()) || version == "00" => {
                 Ok(ja4)
             }
             _ => Err(Ja4ParseError::Version),
@@ -195,42 +173,21 @@ const fn fits(place: usize, byte: u8) -> bool {
 
 fn part_a(hello: &ClientHello, left_out: &[u16]) -> [u8; 10] {
     let [version_0, version_1] = version(hello.highest_version());
-    let server_name = if hello.has_extension(extension::SERVER_NAME) {
-        b'd'
-    } else {
-        b'i'
-    };
+    let server_name = if hello.has_extension(extension::SERVER_NAME) { b'd' } else { b'i' };
     let [ciphers_0, ciphers_1] = count(kept(&hello.cipher_suites, &[]));
     let [extensions_0, extensions_1] = count(kept(&hello.extensions, left_out));
     let [alpn_0, alpn_1] = alpn_ends(hello.alpn.first().unwrap_or_default());
-    [
-        b't',
-        version_0,
-        version_1,
-        server_name,
-        ciphers_0,
-        ciphers_1,
-        extensions_0,
-        extensions_1,
-        alpn_0,
-        alpn_1,
-    ]
+    [b't', version_0, version_1, server_name, ciphers_0, ciphers_1, extensions_0, extensions_1, alpn_0, alpn_1]
 }
 
 /// What `values` count for: all but GREASE and what is left out.
 fn kept<'a>(values: &'a [u16], left_out: &'a [u16]) -> impl Iterator<Item = u16> + 'a {
-    values
-        .iter()
-        .copied()
-        .filter(|value| !is_grease(*value) && !left_out.contains(value))
+    values.iter().copied().filter(|value| !is_grease(*value) && !left_out.contains(value))
 }
 
 /// The two characters of a version ("TLS and DTLS Version").
 fn version(value: u16) -> [u8; 2] {
-    VERSIONS
-        .iter()
-        .find(|(known, _)| *known == value)
-        .map_or(*b"00", |(_, name)| *name)
+    VERSIONS.iter().find(|(known, _)| *known == value).map_or(*b"00", |(_, name)| *name)
 }
 
 /// Two decimal digits, at most 99 ("Number of Ciphers").
@@ -280,16 +237,12 @@ fn write_extensions(hello: &ClientHello, extensions: &[u16], out: &mut impl Sink
 
 fn part_b(hello: &ClientHello) -> [u8; 12] {
     let ciphers = sorted_ciphers(hello);
-    hash_unless_empty(ciphers.is_empty(), |out| {
-        out.put_hexes(ciphers.iter().copied())
-    })
+    hash_unless_empty(ciphers.is_empty(), |out| out.put_hexes(ciphers.iter().copied()))
 }
 
 fn part_c(hello: &ClientHello, left_out: &[u16]) -> [u8; 12] {
     let extensions = sorted_extensions(hello, left_out);
-    hash_unless_empty(extensions.is_empty(), |out| {
-        write_extensions(hello, &extensions, out)
-    })
+    hash_unless_empty(extensions.is_empty(), |out| write_extensions(hello, &extensions, out))
 }
 
 /// The first 12 hex digits of the SHA-256 of what `write` puts, or zeros where there is nothing to hash.
@@ -306,11 +259,7 @@ fn hash_unless_empty(empty: bool, write: impl FnOnce(&mut HashSink<Sha256>)) -> 
 }
 
 /// What resumption and the hello's length bring and take away.
-const STABLE_LEAVES_OUT: [u16; 3] = [
-    extension::PRE_SHARED_KEY,
-    extension::EARLY_DATA,
-    extension::PADDING,
-];
+const STABLE_LEAVES_OUT: [u16; 3] = [extension::PRE_SHARED_KEY, extension::EARLY_DATA, extension::PADDING];
 
 /// The versions that have a name; any other is `00`.
 const VERSIONS: [(u16, [u8; 2]); 9] = [
@@ -339,16 +288,14 @@ mod tests {
         ClientHello {
             legacy_version: 0x0303,
             cipher_suites: smallvec![
-                0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8,
-                0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+                0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c,
+                0x009d, 0x002f, 0x0035,
             ],
             extensions: smallvec![
-                0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005,
-                0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0xfafa,
+                0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b,
+                0xff01, 0x000b, 0x000a, 0x0015, 0xfafa,
             ],
-            signature_algorithms: smallvec![
-                0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
-            ],
+            signature_algorithms: smallvec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,],
             supported_versions: smallvec![0x7a7a, 0x0304, 0x0303],
             ..ClientHello::default()
         }
@@ -358,11 +305,7 @@ mod tests {
     fn the_worked_example_of_the_text_holds() {
         let print = Ja4::of(&example());
         assert_eq!((print.b(), print.c()), ("8daaf6152771", "e5627efa2ab1"));
-        assert_eq!(
-            print.as_str(),
-            "t13d151600_8daaf6152771_e5627efa2ab1",
-            "it offers no ALPN as built here"
-        );
+        assert_eq!(print.as_str(), "t13d151600_8daaf6152771_e5627efa2ab1", "it offers no ALPN as built here");
         assert_eq!(
             ja4_r(&example()),
             "t13d151600_002f,0035,009c,009d,1301,1302,1303,c013,c014,c02b,c02c,c02f,c030,cca8,cca9\
@@ -395,11 +338,7 @@ mod tests {
                 supported_versions: SmallVec::from_slice(supported),
                 ..ClientHello::default()
             };
-            assert_eq!(
-                Ja4::of(&hello).a().get(1..3),
-                Some(expected),
-                "{supported:04x?}, {legacy_version:04x}"
-            );
+            assert_eq!(Ja4::of(&hello).a().get(1..3), Some(expected), "{supported:04x?}, {legacy_version:04x}");
         };
         check(&[], 0x0304, "13");
         check(&[], 0x0303, "12");
@@ -442,11 +381,7 @@ mod tests {
                 extensions: (0x100..0x100 + values).collect(),
                 ..ClientHello::default()
             };
-            assert_eq!(
-                Ja4::of(&hello).a().get(4..8),
-                Some(expected),
-                "{values} values"
-            );
+            assert_eq!(Ja4::of(&hello).a().get(4..8), Some(expected), "{values} values");
         };
         check(0, "0000");
         check(7, "0707");
@@ -457,32 +392,19 @@ mod tests {
 
     #[test]
     fn a_hello_with_nothing_to_hash_has_zeros() {
-        let mut hello = ClientHello {
-            legacy_version: 0x0301,
-            ..ClientHello::default()
-        };
-        assert_eq!(
-            Ja4::of(&hello).as_str(),
-            "t10i000000_000000000000_000000000000"
-        );
+        let mut hello = ClientHello { legacy_version: 0x0301, ..ClientHello::default() };
+        assert_eq!(Ja4::of(&hello).as_str(), "t10i000000_000000000000_000000000000");
         assert_eq!(ja4_r(&hello), "t10i000000__");
         hello.extensions = smallvec![0, 16, 0x0a0a];
-        assert_eq!(
-            Ja4::of(&hello).as_str(),
-            "t10d000200_000000000000_000000000000"
-        );
+        assert_eq!(Ja4::of(&hello).as_str(), "t10d000200_000000000000_000000000000");
     }
 
     #[test]
     fn the_stable_form_survives_resumption_and_padding() {
         let first = example();
         let mut resumed = example();
-        resumed
-            .extensions
-            .retain(|value| *value != extension::PADDING);
-        resumed
-            .extensions
-            .extend([extension::EARLY_DATA, extension::PRE_SHARED_KEY]);
+        resumed.extensions.retain(|value| *value != extension::PADDING);
+        resumed.extensions.extend([extension::EARLY_DATA, extension::PRE_SHARED_KEY]);
         assert_ne!(Ja4::of(&first), Ja4::of(&resumed));
         assert_eq!(Ja4::stable(&first), Ja4::stable(&resumed));
         assert_eq!(Ja4::stable(&first).a(), "t13d151500");
@@ -506,33 +428,12 @@ mod tests {
         check("t00i0000Zz_000000000000_000000000000", None);
         check("", Some("but found 0 characters instead of 36"));
         check("t13d1516h2", Some("but found 10 characters instead of 36"));
-        check(
-            "x13d1516h2_8daaf6152771_e5627efa2ab1",
-            Some("but found `x` in place 1"),
-        );
-        check(
-            "t13x1516h2_8daaf6152771_e5627efa2ab1",
-            Some("but found `x` in place 4"),
-        );
-        check(
-            "t14d1516h2_8daaf6152771_e5627efa2ab1",
-            Some("but found no TLS version in places 2 and 3"),
-        );
-        check(
-            "t13d15-6h2_8daaf6152771_e5627efa2ab1",
-            Some("but found `-` in place 7"),
-        );
-        check(
-            "t13d1516h2-8daaf6152771_e5627efa2ab1",
-            Some("but found `-` in place 11"),
-        );
-        check(
-            "t13d1516h2_8DAAF6152771_e5627efa2ab1",
-            Some("but found `D` in place 13"),
-        );
-        check(
-            "t13d1516é_8daaf6152771_e5627efa2ab1",
-            Some("but found `é` in place 9"),
-        );
+        check("x13d1516h2_8daaf6152771_e5627efa2ab1", Some("but found `x` in place 1"));
+        check("t13x1516h2_8daaf6152771_e5627efa2ab1", Some("but found `x` in place 4"));
+        check("t14d1516h2_8daaf6152771_e5627efa2ab1", Some("but found no TLS version in places 2 and 3"));
+        check("t13d15-6h2_8daaf6152771_e5627efa2ab1", Some("but found `-` in place 7"));
+        check("t13d1516h2-8daaf6152771_e5627efa2ab1", Some("but found `-` in place 11"));
+        check("t13d1516h2_8DAAF6152771_e5627efa2ab1", Some("but found `D` in place 13"));
+        check("t13d1516é_8daaf6152771_e5627efa2ab1", Some("but found `é` in place 9"));
     }
 }

@@ -23,12 +23,7 @@ impl Prints {
     /// The prints of `hello`.
     pub fn of(hello: &ClientHello) -> Self {
         let (ja4, ja4_stable) = Ja4::pair(hello);
-        Self {
-            ja3: Ja3::of(hello),
-            ja4,
-            ja4_stable,
-            ja4_r: ja4_r(hello),
-        }
+        Self { ja3: Ja3::of(hello), ja4, ja4_stable, ja4_r: ja4_r(hello) }
     }
 }
 

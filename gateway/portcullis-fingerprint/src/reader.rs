@@ -49,8 +49,7 @@ impl<'a> Reader<'a> {
     ///
     /// [`ReadError::Overrun`] when none is left.
     pub fn u8(&mut self, field: &'static str) -> Result<u8, ReadError> {
-        self.array::<1>(field, Expected::Bytes(1))
-            .map(|[value]| value)
+        self.array::<1>(field, Expected::Bytes(1)).map(|[value]| value)
     }
 
     /// Takes two bytes, most significant first.
@@ -59,8 +58,7 @@ impl<'a> Reader<'a> {
     ///
     /// [`ReadError::Overrun`] when fewer are left.
     pub fn u16(&mut self, field: &'static str) -> Result<u16, ReadError> {
-        self.array(field, Expected::Bytes(2))
-            .map(u16::from_be_bytes)
+        self.array(field, Expected::Bytes(2)).map(u16::from_be_bytes)
     }
 
     /// Takes a vector with a length of one byte, and gives a reader of its contents.
@@ -98,17 +96,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`ReadError::Overrun`] when an odd byte stands at the end.
-    pub fn u16_list<A: Array<Item = u16>>(
-        self,
-        field: &'static str,
-    ) -> Result<SmallVec<A>, ReadError> {
+    pub fn u16_list<A: Array<Item = u16>>(self, field: &'static str) -> Result<SmallVec<A>, ReadError> {
         let (pairs, odd) = self.bytes.as_chunks::<2>();
         if !odd.is_empty() {
-            return Err(ReadError::Overrun {
-                field,
-                expected: Expected::Bytes(2),
-                found: odd.len(),
-            });
+            return Err(ReadError::Overrun { field, expected: Expected::Bytes(2), found: odd.len() });
         }
         Ok(pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect())
     }
@@ -130,11 +121,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array<const N: usize>(
-        &mut self,
-        field: &'static str,
-        expected: Expected,
-    ) -> Result<[u8; N], ReadError> {
+    fn array<const N: usize>(&mut self, field: &'static str, expected: Expected) -> Result<[u8; N], ReadError> {
         match self.bytes.split_first_chunk::<N>() {
             Some((head, rest)) => {
                 self.bytes = rest;
@@ -145,11 +132,7 @@ impl<'a> Reader<'a> {
     }
 
     const fn overrun(&self, field: &'static str, expected: Expected) -> ReadError {
-        ReadError::Overrun {
-            field,
-            expected,
-            found: self.bytes.len(),
-        }
+        ReadError::Overrun { field, expected, found: self.bytes.len() }
     }
 }
 
@@ -195,30 +178,14 @@ pub enum Expected {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Overrun {
-                field,
-                expected,
-                found,
-            } => {
-                write!(
-                    f,
-                    "expected {expected} in `{field}`, but found {}",
-                    Expected::Bytes(*found)
-                )
+            Self::Overrun { field, expected, found } => {
+                write!(f, "expected {expected} in `{field}`, but found {}", Expected::Bytes(*found))
             }
             Self::Trailing { field, found } => {
-                write!(
-                    f,
-                    "expected `{field}` to end, but found {} more",
-                    Expected::Bytes(*found)
-                )
+                write!(f, "expected `{field}` to end, but found {} more", Expected::Bytes(*found))
             }
             Self::TooLong { field, most, found } => {
-                write!(
-                    f,
-                    "expected at most {} in `{field}`, but found {found}",
-                    Expected::Bytes(*most)
-                )
+                write!(f, "expected at most {} in `{field}`, but found {found}", Expected::Bytes(*most))
             }
         }
     }
@@ -247,57 +214,22 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_field_and_what_was_there() {
-        let check =
-            |bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<(), ReadError>, message: &str| {
-                let error = read(&mut Reader::new(bytes)).unwrap_err();
-                assert_eq!(error.to_string(), message, "{bytes:02x?}");
-            };
+        let check = |bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<(), ReadError>, message: &str| {
+            let error = read(&mut Reader::new(bytes)).unwrap_err();
+            assert_eq!(error.to_string(), message, "{bytes:02x?}");
+        };
         let suites: fn(&mut Reader<'_>) -> Result<(), ReadError> = |reader| {
-            let list = reader
-                .vec16("cipher_suites")?
-                .u16_list::<[u16; 4]>("cipher_suites");
+            let list = reader.vec16("cipher_suites")?.u16_list::<[u16; 4]>("cipher_suites");
             list.map(|_| ())
         };
-        check(
-            &[0x00],
-            suites,
-            "expected a 2-byte length in `cipher_suites`, but found 1 byte",
-        );
-        check(
-            &[],
-            suites,
-            "expected a 2-byte length in `cipher_suites`, but found 0 bytes",
-        );
-        check(
-            &[0, 4, 1, 2],
-            suites,
-            "expected 4 bytes in `cipher_suites`, but found 2 bytes",
-        );
-        check(
-            &[0, 3, 1, 2, 3],
-            suites,
-            "expected 2 bytes in `cipher_suites`, but found 1 byte",
-        );
-        check(
-            &[],
-            |r| r.u8("msg_type").map(|_| ()),
-            "expected 1 byte in `msg_type`, but found 0 bytes",
-        );
-        check(
-            &[9],
-            |r| r.vec8("alpn").map(|_| ()),
-            "expected 9 bytes in `alpn`, but found 0 bytes",
-        );
-        check(
-            &[0, 0],
-            |r| r.vec24("body").map(|_| ()),
-            "expected a 3-byte length in `body`, but found 2 bytes",
-        );
-        check(
-            &[0],
-            |r| r.finish("extensions"),
-            "expected `extensions` to end, but found 1 byte more",
-        );
+        check(&[0x00], suites, "expected a 2-byte length in `cipher_suites`, but found 1 byte");
+        check(&[], suites, "expected a 2-byte length in `cipher_suites`, but found 0 bytes");
+        check(&[0, 4, 1, 2], suites, "expected 4 bytes in `cipher_suites`, but found 2 bytes");
+        check(&[0, 3, 1, 2, 3], suites, "expected 2 bytes in `cipher_suites`, but found 1 byte");
+        check(&[], |r| r.u8("msg_type").map(|_| ()), "expected 1 byte in `msg_type`, but found 0 bytes");
+        check(&[9], |r| r.vec8("alpn").map(|_| ()), "expected 9 bytes in `alpn`, but found 0 bytes");
+        check(&[0, 0], |r| r.vec24("body").map(|_| ()), "expected a 3-byte length in `body`, but found 2 bytes");
+        check(&[0], |r| r.finish("extensions"), "expected `extensions` to end, but found 1 byte more");
     }
 
     #[test]

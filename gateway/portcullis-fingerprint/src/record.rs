@@ -32,18 +32,14 @@ pub struct HelloLimits {
 impl HelloLimits {
     /// The most bytes on the wire that a hello within these limits takes: what a buffer has to hold.
     pub const fn max_wire_bytes(self) -> usize {
-        self.max_hello_bytes
-            .saturating_add(RECORD_HEADER_BYTES.saturating_mul(self.max_records))
+        self.max_hello_bytes.saturating_add(RECORD_HEADER_BYTES.saturating_mul(self.max_records))
     }
 }
 
 impl Default for HelloLimits {
     /// [`MAX_HELLO_BYTES`] and [`MAX_RECORDS`].
     fn default() -> Self {
-        Self {
-            max_hello_bytes: MAX_HELLO_BYTES,
-            max_records: MAX_RECORDS,
-        }
+        Self { max_hello_bytes: MAX_HELLO_BYTES, max_records: MAX_RECORDS }
     }
 }
 
@@ -80,23 +76,16 @@ pub fn scan(bytes: &[u8], limits: HelloLimits) -> Result<Scan<'_>, HelloError> {
         let Some(len) = record_len(rest, index)? else {
             return Ok(Scan::NeedMore);
         };
-        let (_, after_header) = rest
-            .split_at_checked(RECORD_HEADER_BYTES)
-            .unwrap_or_default();
+        let (_, after_header) = rest.split_at_checked(RECORD_HEADER_BYTES).unwrap_or_default();
         let record = after_header.split_at_checked(len);
         head.read(record.map_or(after_header, |(fragment, _)| fragment))?;
         seen += len;
         if let Some(hello_len) = head.hello_len() {
             if hello_len > limits.max_hello_bytes {
-                return Err(HelloError::TooLong {
-                    len: hello_len,
-                    limit: limits.max_hello_bytes,
-                });
+                return Err(HelloError::TooLong { len: hello_len, limit: limits.max_hello_bytes });
             }
             if seen > hello_len {
-                return Err(HelloError::ExtraInRecord {
-                    found: seen - hello_len,
-                });
+                return Err(HelloError::ExtraInRecord { found: seen - hello_len });
             }
         }
         let Some((fragment, after)) = record else {
@@ -108,16 +97,11 @@ pub fn scan(bytes: &[u8], limits: HelloLimits) -> Result<Scan<'_>, HelloError> {
                 0 => Cow::Borrowed(fragment),
                 _ => Cow::Owned(join(bytes, seen)),
             };
-            return Ok(Scan::Complete {
-                consumed,
-                handshake,
-            });
+            return Ok(Scan::Complete { consumed, handshake });
         }
         rest = after;
     }
-    Err(HelloError::TooManyRecords {
-        limit: limits.max_records,
-    })
+    Err(HelloError::TooManyRecords { limit: limits.max_records })
 }
 
 /// The length that the record header at the front of `bytes` states, once its five bytes are there.
@@ -130,10 +114,7 @@ fn record_len(bytes: &[u8], index: usize) -> Result<Option<usize>, HelloError> {
     };
     if content_type != HANDSHAKE {
         return Err(match index {
-            0 => HelloError::NotTls {
-                at: 0,
-                found: content_type,
-            },
+            0 => HelloError::NotTls { at: 0, found: content_type },
             _ => HelloError::UnexpectedRecord { content_type },
         });
     }
@@ -141,13 +122,9 @@ fn record_len(bytes: &[u8], index: usize) -> Result<Option<usize>, HelloError> {
         return Ok(None);
     };
     if major != MAJOR_VERSION {
-        return Err(HelloError::NotTls {
-            at: 1,
-            found: major,
-        });
+        return Err(HelloError::NotTls { at: 1, found: major });
     }
-    let (Some(_minor), Some(high), Some(low)) = (header.next(), header.next(), header.next())
-    else {
+    let (Some(_minor), Some(high), Some(low)) = (header.next(), header.next(), header.next()) else {
         return Ok(None);
     };
     match usize::from(u16::from_be_bytes([high, low])) {
@@ -237,60 +214,21 @@ mod tests {
     #[test]
     fn what_is_no_hello_is_refused_at_the_first_wrong_byte() {
         let check = |good: &[u8], bad: u8, error: HelloError| {
-            assert_eq!(
-                look(good),
-                Ok(Scan::NeedMore),
-                "before {bad:#04x}: {good:02x?}"
-            );
-            assert_eq!(
-                look(&[good, &[bad]].concat()),
-                Err(error),
-                "{good:02x?} then {bad:#04x}"
-            );
+            assert_eq!(look(good), Ok(Scan::NeedMore), "before {bad:#04x}: {good:02x?}");
+            assert_eq!(look(&[good, &[bad]].concat()), Err(error), "{good:02x?} then {bad:#04x}");
         };
         check(&[], b'G', HelloError::NotTls { at: 0, found: b'G' });
         check(&[], 0x15, HelloError::NotTls { at: 0, found: 0x15 });
         check(&[], 0x80, HelloError::NotTls { at: 0, found: 0x80 });
         check(&[0x16], 0x02, HelloError::NotTls { at: 1, found: 0x02 });
         check(&[0x16, 3, 1, 0], 0, HelloError::EmptyRecord);
-        check(
-            &[0x16, 3, 1, 0x40],
-            1,
-            HelloError::RecordTooLong { len: 0x4001 },
-        );
-        check(
-            &[0x16, 3, 1, 0, 40],
-            2,
-            HelloError::NotClientHello { found: 2 },
-        );
-        check(
-            &[0x16, 3, 1, 1, 0, 1, 1, 0],
-            0,
-            HelloError::TooLong {
-                len: 0x1_0004,
-                limit: MAX_HELLO_BYTES,
-            },
-        );
-        check(
-            &[0x16, 3, 1, 0, 7, 1, 0, 0],
-            2,
-            HelloError::ExtraInRecord { found: 1 },
-        );
-        check(
-            &record(&[1]),
-            0x15,
-            HelloError::UnexpectedRecord { content_type: 0x15 },
-        );
-        check(
-            &record(&[1, 0, 0, 9]),
-            0x14,
-            HelloError::UnexpectedRecord { content_type: 0x14 },
-        );
-        check(
-            &[&record(&[1]), &[0x16, 3, 3, 0][..]].concat(),
-            0,
-            HelloError::EmptyRecord,
-        );
+        check(&[0x16, 3, 1, 0x40], 1, HelloError::RecordTooLong { len: 0x4001 });
+        check(&[0x16, 3, 1, 0, 40], 2, HelloError::NotClientHello { found: 2 });
+        check(&[0x16, 3, 1, 1, 0, 1, 1, 0], 0, HelloError::TooLong { len: 0x1_0004, limit: MAX_HELLO_BYTES });
+        check(&[0x16, 3, 1, 0, 7, 1, 0, 0], 2, HelloError::ExtraInRecord { found: 1 });
+        check(&record(&[1]), 0x15, HelloError::UnexpectedRecord { content_type: 0x15 });
+        check(&record(&[1, 0, 0, 9]), 0x14, HelloError::UnexpectedRecord { content_type: 0x14 });
+        check(&[&record(&[1]), &[0x16, 3, 3, 0][..]].concat(), 0, HelloError::EmptyRecord);
     }
 
     #[test]
@@ -298,10 +236,7 @@ mod tests {
         for minor in [0, 1, 3, 4, 0xff] {
             let mut bytes = record(&hello(3));
             bytes[2] = minor;
-            assert!(
-                matches!(look(&bytes), Ok(Scan::Complete { .. })),
-                "3.{minor}"
-            );
+            assert!(matches!(look(&bytes), Ok(Scan::Complete { .. })), "3.{minor}");
         }
     }
 
@@ -311,11 +246,7 @@ mod tests {
         let mut bytes = record(&message);
         let consumed = bytes.len();
         bytes.extend_from_slice(&[0x14, 3, 3, 0, 1, 1]);
-        let Ok(Scan::Complete {
-            consumed: told,
-            handshake: Cow::Borrowed(handshake),
-        }) = look(&bytes)
-        else {
+        let Ok(Scan::Complete { consumed: told, handshake: Cow::Borrowed(handshake) }) = look(&bytes) else {
             panic!("not complete and borrowed: {:?}", look(&bytes));
         };
         assert_eq!((told, handshake), (consumed, &message[..]));
@@ -326,17 +257,10 @@ mod tests {
         let message = hello(59);
         for size in 1..=message.len() {
             let bytes: Vec<u8> = message.chunks(size).flat_map(record).collect();
-            let complete = Scan::Complete {
-                consumed: bytes.len(),
-                handshake: Cow::Borrowed(&message[..]),
-            };
+            let complete = Scan::Complete { consumed: bytes.len(), handshake: Cow::Borrowed(&message[..]) };
             assert_eq!(look(&bytes), Ok(complete), "records of {size}");
             for end in 0..bytes.len() {
-                assert_eq!(
-                    look(&bytes[..end]),
-                    Ok(Scan::NeedMore),
-                    "records of {size}, {end} bytes"
-                );
+                assert_eq!(look(&bytes[..end]), Ok(Scan::NeedMore), "records of {size}, {end} bytes");
             }
         }
     }
@@ -346,38 +270,20 @@ mod tests {
         let check = |records: usize, holds: bool| {
             let message = hello(records - 4);
             let bytes: Vec<u8> = message.chunks(1).flat_map(record).collect();
-            assert_eq!(
-                matches!(look(&bytes), Ok(Scan::Complete { .. })),
-                holds,
-                "{records} records"
-            );
+            assert_eq!(matches!(look(&bytes), Ok(Scan::Complete { .. })), holds, "{records} records");
         };
         check(MAX_RECORDS, true);
         check(MAX_RECORDS + 1, false);
-        let bytes: Vec<u8> = hello(100)
-            .chunks(1)
-            .take(MAX_RECORDS)
-            .flat_map(record)
-            .collect();
-        assert_eq!(
-            look(&bytes),
-            Err(HelloError::TooManyRecords { limit: MAX_RECORDS })
-        );
+        let bytes: Vec<u8> = hello(100).chunks(1).take(MAX_RECORDS).flat_map(record).collect();
+        assert_eq!(look(&bytes), Err(HelloError::TooManyRecords { limit: MAX_RECORDS }));
     }
 
     #[test]
     fn the_longest_hello_fits_and_one_byte_more_does_not() {
         let check = |len: usize, holds: bool| {
-            let bytes: Vec<u8> = hello(len - 4)
-                .chunks(MAX_FRAGMENT_BYTES)
-                .flat_map(record)
-                .collect();
+            let bytes: Vec<u8> = hello(len - 4).chunks(MAX_FRAGMENT_BYTES).flat_map(record).collect();
             assert!(!holds || bytes.len() <= HelloLimits::default().max_wire_bytes());
-            assert_eq!(
-                matches!(look(&bytes), Ok(Scan::Complete { .. })),
-                holds,
-                "{len} bytes"
-            );
+            assert_eq!(matches!(look(&bytes), Ok(Scan::Complete { .. })), holds, "{len} bytes");
         };
         check(MAX_HELLO_BYTES, true);
         check(MAX_HELLO_BYTES + 1, false);

@@ -140,7 +140,10 @@ mod tests {
 
     fn proxies(header: ForwardedBy) -> TrustedProxies {
         let networks = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8:ffff::/48"];
-        TrustedProxies::new(PrefixTable::build(networks.map(|text| (text.parse::<portcullis_intel::Prefix>().unwrap(), ()))), header)
+        TrustedProxies::new(
+            PrefixTable::build(networks.map(|text| (text.parse::<portcullis_intel::Prefix>().unwrap(), ()))),
+            header,
+        )
     }
 
     fn check(header: ForwardedBy, peer: &str, lines: &[&str], client: &str) {

@@ -84,8 +84,7 @@ const MAX_USER_AGENT_BYTES: usize = 1024;
 
 impl Claim {
     /// The claim of a client that sends no User-Agent.
-    pub const ABSENT: Self =
-        Self { kind: Kind::Absent, family: Family::Other, version: 0, mobile: false, name: None };
+    pub const ABSENT: Self = Self { kind: Kind::Absent, family: Family::Other, version: 0, mobile: false, name: None };
 
     /// Reads the claim out of a User-Agent value in one pass over it, in linear time.
     pub fn of(user_agent: &[u8]) -> Self {
@@ -203,7 +202,9 @@ static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
         ("Mobile", Token::Mobile),
         ("Android", Token::Mobile),
     ];
-    for (kind, names) in [(Kind::AutomatedBrowser, AUTOMATED), (Kind::Tool, TOOLS), (Kind::Scanner, SCANNERS), (Kind::Crawler, CRAWLERS)] {
+    for (kind, names) in
+        [(Kind::AutomatedBrowser, AUTOMATED), (Kind::Tool, TOOLS), (Kind::Scanner, SCANNERS), (Kind::Crawler, CRAWLERS)]
+    {
         tokens.extend(names.iter().map(|(pattern, name)| (*pattern, Token::Named(kind, name))));
     }
     #[expect(clippy::expect_used, reason = "the patterns are constants of this file, and every test builds them")]
@@ -382,15 +383,44 @@ mod tests {
     #[test]
     fn a_browser_states_its_family_and_version() {
         for (user_agent, family, version, mobile) in [
-            ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", Family::Chromium, 142, false),
-            ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0", Family::Chromium, 142, false),
-            ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36", Family::Chromium, 142, true),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                Family::Chromium,
+                142,
+                false,
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                Family::Chromium,
+                142,
+                false,
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
+                Family::Chromium,
+                142,
+                true,
+            ),
             ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", Family::Firefox, 145, false),
-            ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15", Family::Safari, 26, false),
-            ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0.0.0 Mobile/15E148 Safari/604.1", Family::Safari, 0, true),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
+                Family::Safari,
+                26,
+                false,
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0.0.0 Mobile/15E148 Safari/604.1",
+                Family::Safari,
+                0,
+                true,
+            ),
         ] {
             let claim = Claim::of(user_agent.as_bytes());
-            assert_eq!((claim.kind, claim.family, claim.version, claim.mobile), (Kind::Browser, family, version, mobile), "{user_agent}");
+            assert_eq!(
+                (claim.kind, claim.family, claim.version, claim.mobile),
+                (Kind::Browser, family, version, mobile),
+                "{user_agent}"
+            );
         }
     }
 
@@ -402,11 +432,23 @@ mod tests {
             ("python-requests/2.32.3", Kind::Tool, Some("python-requests")),
             ("Python/3.12 aiohttp/3.9.5", Kind::Tool, Some("python")),
             ("Go-http-client/2.0", Kind::Tool, Some("go")),
-            ("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682", Kind::Tool, Some("powershell")),
+            (
+                "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682",
+                Kind::Tool,
+                Some("powershell"),
+            ),
             ("sqlmap/1.8#stable (https://sqlmap.org)", Kind::Scanner, Some("sqlmap")),
             ("Mozilla/5.00 (Nikto/2.5.0)", Kind::Scanner, Some("nikto")),
-            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", Kind::Crawler, Some("googlebot")),
-            ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36", Kind::AutomatedBrowser, Some("headless-chrome")),
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                Kind::Crawler,
+                Some("googlebot"),
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36",
+                Kind::AutomatedBrowser,
+                Some("headless-chrome"),
+            ),
             ("MyApp/1.0 (iOS)", Kind::Unknown, None),
             ("Mozilla/5.0", Kind::Unknown, None),
             ("", Kind::Absent, None),

@@ -110,7 +110,8 @@ pub(crate) fn tls_mismatch(claim: &Claim, tls: &Tls<'_>, http: Http) -> Strength
     let greases = matches!(claim.family, Family::Chromium | Family::Safari);
     findings.note(greases != hello.has_grease(), 700);
     findings.note(suites(hello) > 20, 500);
-    findings.note(matches!(claim.family, Family::Chromium) && !hello.has_extension(extension::COMPRESS_CERTIFICATE), 600);
+    findings
+        .note(matches!(claim.family, Family::Chromium) && !hello.has_extension(extension::COMPRESS_CERTIFICATE), 600);
     let post_quantum_since = match claim.family {
         Family::Chromium => 131,
         Family::Firefox => 135,

@@ -57,7 +57,8 @@ impl Facts<'_> {
     }
 
     fn judge_coherence(&self, signals: &mut Signals) {
-        signals.raise(SignalId::HeaderMissing, coherence::missing_headers(&self.claim, self.request, self.tls.is_some()));
+        signals
+            .raise(SignalId::HeaderMissing, coherence::missing_headers(&self.claim, self.request, self.tls.is_some()));
         signals.raise(SignalId::HeaderContradiction, coherence::contradicting_headers(&self.claim, self.request));
         if let Some(tls) = &self.tls {
             signals.raise(SignalId::TlsUaMismatch, coherence::tls_mismatch(&self.claim, tls, self.http));
@@ -135,9 +136,16 @@ mod tests {
 
     #[test]
     fn an_excess_grows_from_the_usual_to_four_times_as_much() {
-        for (count, usual, thousandths) in
-            [(0, 60, 0), (60, 60, 0), (61, 60, 5), (150, 60, 500), (240, 60, 1000), (10_000, 60, 1000), (5, 0, 1000), (u32::MAX, u32::MAX, 0)]
-        {
+        for (count, usual, thousandths) in [
+            (0, 60, 0),
+            (60, 60, 0),
+            (61, 60, 5),
+            (150, 60, 500),
+            (240, 60, 1000),
+            (10_000, 60, 1000),
+            (5, 0, 1000),
+            (u32::MAX, u32::MAX, 0),
+        ] {
             assert_eq!(excess(count, usual), Strength::thousandths(thousandths), "{count} of {usual}");
         }
     }

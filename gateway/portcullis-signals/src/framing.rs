@@ -133,7 +133,8 @@ fn read_lines(raw: &[u8]) -> Result<FramingLines<'_>, FramingFault> {
     let mut start = 0;
     let mut controls = memchr::memchr3_iter(b'\r', b'\n', 0, raw);
     while let Some(at) = controls.next() {
-        let ends_line = raw.get(at) == Some(&b'\r') && controls.next() == Some(at + 1) && raw.get(at + 1) == Some(&b'\n');
+        let ends_line =
+            raw.get(at) == Some(&b'\r') && controls.next() == Some(at + 1) && raw.get(at + 1) == Some(&b'\n');
         if !ends_line {
             return Err(FramingFault::BareControl);
         }
@@ -173,7 +174,15 @@ mod tests {
         for (name, value) in fields {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let head = RequestHead { method: &Method::POST, path: "/", query: None, authority: None, version, headers: &headers, raw };
+        let head = RequestHead {
+            method: &Method::POST,
+            path: "/",
+            query: None,
+            authority: None,
+            version,
+            headers: &headers,
+            raw,
+        };
         check(&head)
     }
 
@@ -195,7 +204,11 @@ mod tests {
             (Version::HTTP_11, &[("transfer-encoding", "gzip, chunked")], Some(UnknownEncoding)),
             (Version::HTTP_11, &[("transfer-encoding", "xchunked")], Some(UnknownEncoding)),
             (Version::HTTP_11, &[("transfer-encoding", "identity")], Some(UnknownEncoding)),
-            (Version::HTTP_11, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Some(UnknownEncoding)),
+            (
+                Version::HTTP_11,
+                &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                Some(UnknownEncoding),
+            ),
             (Version::HTTP_10, &[("transfer-encoding", "chunked")], Some(UnknownEncoding)),
             (Version::HTTP_11, &[("host", "a.example"), ("host", "b.example")], Some(AmbiguousHost)),
         ] {

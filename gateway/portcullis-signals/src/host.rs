@@ -32,7 +32,9 @@ impl<'a> Host<'a> {
         }
         let literal = name.starts_with('[') && name.ends_with(']');
         let allowed = |byte: u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') || (literal && matches!(byte, b':' | b'[' | b']'))
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'.' | b'_')
+                || (literal && matches!(byte, b':' | b'[' | b']'))
         };
         if !name.bytes().all(allowed) {
             return Err(HostFault::Character);

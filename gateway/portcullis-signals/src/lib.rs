@@ -19,9 +19,7 @@ mod signal;
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
 pub use claim::{Claim, Family, Kind};
 pub use detect::Expectation;
-pub use facts::{
-    Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds,
-};
+pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
 pub use framing::{FramingFault, RequestHead};
 pub use host::{Host, HostFault};
 pub use path::{Ambiguity, CanonicalPath};

@@ -28,7 +28,11 @@ impl Admin {
             Ok(text) => answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
             Err(error) => {
                 tracing::error!(%error, "the metrics could not be written");
-                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the metrics could not be written; see the log\n".to_owned())
+                answer(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    "the metrics could not be written; see the log\n".to_owned(),
+                )
             }
         }
     }

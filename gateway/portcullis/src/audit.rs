@@ -5,12 +5,14 @@
 //! a client keeps secret can be in it.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use portcullis_policy::model::{Action, Mode};
 use portcullis_policy::{Cause, Decision, ShadowWhat};
@@ -54,7 +56,6 @@ pub enum Scope {
 /// The way to the writer.
 #[derive(Debug)]
 pub struct Audit {
-    queue: Option<SyncSender<Vec<u8>>>,
     scope: Scope,
     state: Arc<State>,
 }
@@ -63,12 +64,27 @@ pub struct Audit {
 #[derive(Debug)]
 pub struct AuditWriter(Option<JoinHandle<()>>);
 
+/// What requests and the writer share.
 #[derive(Debug, Default)]
 struct State {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    capacity: usize,
     written: AtomicU64,
     dropped: AtomicU64,
     failing: AtomicBool,
 }
+
+/// Lines that wait for the writer, one behind the other.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    records: usize,
+    closed: bool,
+}
+
+/// How long a line waits at most. To wake the writer for each would cost more than to write it.
+const LINGER: Duration = Duration::from_millis(100);
 
 impl Audit {
     /// Opens the sink and starts its writer.
@@ -77,28 +93,30 @@ impl Audit {
     ///
     /// Where the file cannot be opened or the thread not started.
     pub fn start(settings: &AuditSettings) -> io::Result<(Self, AuditWriter)> {
-        let state = Arc::new(State::default());
-        let sink: Box<dyn Write + Send> = match &settings.sink {
-            Sink::Off => return Ok((Self { queue: None, scope: settings.scope, state }, AuditWriter(None))),
-            Sink::Stdout => Box::new(io::stdout()),
-            Sink::File(path) => Box::new(open(path)?),
+        let sink: Option<Box<dyn Write + Send>> = match &settings.sink {
+            Sink::Off => None,
+            Sink::Stdout => Some(Box::new(io::stdout())),
+            Sink::File(path) => Some(Box::new(open(path)?)),
         };
-        let (queue, records) = sync_channel(settings.queue.max(1));
-        let writers_state = Arc::clone(&state);
-        let writer = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || write_all(&records, BufWriter::new(sink), &writers_state))?;
-        Ok((Self { queue: Some(queue), scope: settings.scope, state }, AuditWriter(Some(writer))))
+        let capacity = if sink.is_some() { settings.queue.max(1) } else { 0 };
+        let state = Arc::new(State { capacity, ..State::default() });
+        let writer = match sink {
+            None => None,
+            Some(sink) => {
+                let state = Arc::clone(&state);
+                Some(std::thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(&state, sink))?)
+            }
+        };
+        Ok((Self { scope: settings.scope, state }, AuditWriter(writer)))
     }
 
     /// Hands a request's record to the writer; never waits.
     pub fn record(&self, record: &Record<'_>) {
-        let Some(queue) = &self.queue else { return };
-        if self.scope == Scope::NotAllowed && is_plain(record) {
+        if self.state.capacity == 0 || (self.scope == Scope::NotAllowed && is_plain(record)) {
             return;
         }
-        let sent = line(record).is_some_and(|line| queue.try_send(line).is_ok());
-        if !sent {
+        let kept = line(record).is_some_and(|line| self.state.add(&line));
+        if !kept {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -133,27 +151,58 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 }
 
 fn is_plain(record: &Record<'_>) -> bool {
-    let quiet = record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
+    let quiet =
+        record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
     quiet && record.redeem.is_none() && record.outcome.error.is_none()
 }
 
-/// Writes lines as they come, and flushes when none waits.
-fn write_all(records: &Receiver<Vec<u8>>, mut sink: BufWriter<Box<dyn Write + Send>>, state: &State) {
-    while let Ok(first) = records.recv() {
-        let mut failed = write_line(&mut sink, &first, state);
-        while let Ok(next) = records.try_recv() {
-            failed |= write_line(&mut sink, &next, state);
-        }
-        failed |= sink.flush().is_err();
-        state.failing.store(failed, Ordering::Relaxed);
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.state.waiting.lock().closed = true;
+        self.state.wake.notify_one();
     }
 }
 
-fn write_line(sink: &mut impl Write, line: &[u8], state: &State) -> bool {
-    let failed = sink.write_all(line).is_err();
-    let counter = if failed { &state.dropped } else { &state.written };
-    counter.fetch_add(1, Ordering::Relaxed);
-    failed
+impl State {
+    /// Puts a line behind those that wait; not so where as many wait as may.
+    fn add(&self, line: &[u8]) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.records >= self.capacity {
+            return false;
+        }
+        waiting.lines.extend_from_slice(line);
+        waiting.records += 1;
+        let urgent = waiting.records == self.capacity / 2;
+        drop(waiting);
+        if urgent {
+            self.wake.notify_one();
+        }
+        true
+    }
+}
+
+/// Writes what waits, as often as it lingers long enough, until the last request is over.
+fn write_all(state: &State, mut sink: Box<dyn Write + Send>) {
+    let mut lines = Vec::new();
+    loop {
+        let mut waiting = state.waiting.lock();
+        if waiting.records < state.capacity / 2 && !waiting.closed {
+            state.wake.wait_for(&mut waiting, LINGER);
+        }
+        let records = std::mem::take(&mut waiting.records);
+        let closed = waiting.closed;
+        lines.clear();
+        std::mem::swap(&mut lines, &mut waiting.lines);
+        drop(waiting);
+        if records > 0 {
+            let failed = sink.write_all(&lines).and_then(|()| sink.flush()).is_err();
+            let counter = if failed { &state.dropped } else { &state.written };
+            counter.fetch_add(u64::try_from(records).unwrap_or(u64::MAX), Ordering::Relaxed);
+            state.failing.store(failed, Ordering::Relaxed);
+        } else if closed {
+            return;
+        }
+    }
 }
 
 /// The shape of a line; the names are stable.
@@ -321,7 +370,12 @@ fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> 
         answers: judged.outcomes.attempts,
         failures: judged.outcomes.failures,
         limits: limits
-            .map(|(limit, reading)| LimitLine { name: &limit.name, count: reading.count, limit: limit.limit, over: reading.over })
+            .map(|(limit, reading)| LimitLine {
+                name: &limit.name,
+                count: reading.count,
+                limit: limit.limit,
+                over: reading.over,
+            })
             .collect(),
     }
 }
@@ -363,8 +417,9 @@ const MAX_TEXT_BYTES: usize = 1024;
 
 /// Text of a client, cut to a bound; JSON escapes its control characters, and those of C1 become a mark.
 fn clipped(text: &str) -> String {
-    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
-    let (head, _) = text.split_at_checked(end).unwrap_or((text, ""));
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= MAX_TEXT_BYTES).last();
+    let whole = text.len() <= MAX_TEXT_BYTES;
+    let head = end.filter(|_| !whole).and_then(|end| text.get(..end)).unwrap_or(text);
     head.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -31,6 +31,11 @@ impl Clock {
         Self { started: Instant::now(), started_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
     }
 
+    /// The moment at which the clock was started, without reading it.
+    pub const fn started(&self) -> Now {
+        Now { instant: self.started, millis: Millis(0), unix_ms: self.started_unix_ms }
+    }
+
     /// Reads the clock.
     pub fn now(&self) -> Now {
         let instant = Instant::now();

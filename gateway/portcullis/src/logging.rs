@@ -52,7 +52,9 @@ fn filter() -> EnvFilter {
     // Directives of the variable are more special than these only where they name a target, so these are
     // added only where it names none.
     LIBRARIES.iter().filter(|target| !written.contains(*target)).fold(base, |filter, target| {
-        let quiet: Result<Directive, _> = format!("{target}=warn").parse();
+        // notify warns of a folder that is gone, which the reload says better.
+        let level = if *target == "notify" { "error" } else { "warn" };
+        let quiet: Result<Directive, _> = format!("{target}={level}").parse();
         match quiet {
             Ok(quiet) => filter.add_directive(quiet),
             Err(_) => filter,
@@ -62,7 +64,7 @@ fn filter() -> EnvFilter {
 
 /// The libraries whose lines a client can provoke, by the beginning of their targets.
 const LIBRARIES: [&str; 8] =
-    ["pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_pool", "pingora", "rustls", "h2", "hyper"];
+    ["pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_pool", "pingora", "rustls", "h2", "notify"];
 
 /// How many lines of libraries are written in a second at most.
 const LINES_PER_SECOND: u32 = 5;
@@ -113,7 +115,9 @@ mod tests {
         assert_eq!(admitted(1), 5);
         assert_eq!(admitted(1), 0);
         assert_eq!(admitted(2), 5);
-        for (target, is) in [("pingora_proxy::proxy_h1", true), ("rustls", true), ("portcullis::reload", false), ("rustls_x", false)] {
+        for (target, is) in
+            [("pingora_proxy::proxy_h1", true), ("rustls", true), ("portcullis::reload", false), ("rustls_x", false)]
+        {
             assert_eq!(is_library(target), is, "{target}");
         }
     }

@@ -80,23 +80,54 @@ impl Metrics {
         };
         let responses = counters("portcullis_responses_total", "Responses sent, by class of status.", &["class"])?;
         let signals = counters("portcullis_signals_total", "Requests on which a signal was present.", &["signal"])?;
-        let faults = IntCounter::new("portcullis_judgement_faults_total", "Requests whose judgement failed by a fault of the gateway.")?;
+        let faults = IntCounter::new(
+            "portcullis_judgement_faults_total",
+            "Requests whose judgement failed by a fault of the gateway.",
+        )?;
         registry.register(Box::new(faults.clone()))?;
         let ready = IntGauge::new("portcullis_ready", "Whether requests are served.")?;
         registry.register(Box::new(ready.clone()))?;
         Ok(Self {
-            requests: counters("portcullis_requests_total", "Requests, by route, verdict and whether it was enforced.", &["route", "action", "mode"])?,
+            requests: counters(
+                "portcullis_requests_total",
+                "Requests, by route, verdict and whether it was enforced.",
+                &["route", "action", "mode"],
+            )?,
             responses: STATUS_CLASSES.map(|class| responses.with_label_values(&[class])),
-            decision_seconds: histogram("portcullis_decision_seconds", "Time to gather the facts of a request and to decide.", &DECISION_BUCKETS)?,
-            request_seconds: histogram("portcullis_request_seconds", "Time from the header of a request to the end of its response.", &REQUEST_BUCKETS)?,
+            decision_seconds: histogram(
+                "portcullis_decision_seconds",
+                "Time to gather the facts of a request and to decide.",
+                &DECISION_BUCKETS,
+            )?,
+            request_seconds: histogram(
+                "portcullis_request_seconds",
+                "Time from the header of a request to the end of its response.",
+                &REQUEST_BUCKETS,
+            )?,
             score: histogram("portcullis_score", "Risk scores.", &SCORE_BUCKETS)?,
             signals: SignalId::ALL.iter().map(|signal| signals.with_label_values(&[signal.name()])).collect(),
-            shadow: counters("portcullis_shadow_total", "Requests that a rule, limit or filter in monitor mode would have acted on.", &["route", "action"])?,
+            shadow: counters(
+                "portcullis_shadow_total",
+                "Requests that a rule, limit or filter in monitor mode would have acted on.",
+                &["route", "action"],
+            )?,
             challenges: counters("portcullis_challenges_total", "Challenges, by what became of them.", &["outcome"])?,
-            solve_seconds: histogram("portcullis_challenge_solve_seconds", "Time from a puzzle to its solution.", &SOLVE_BUCKETS)?,
+            solve_seconds: histogram(
+                "portcullis_challenge_solve_seconds",
+                "Time from a puzzle to its solution.",
+                &SOLVE_BUCKETS,
+            )?,
             faults,
-            reloads: counters("portcullis_config_reloads_total", "Reloads, by what was reloaded and how it went.", &["what", "result"])?,
-            reloaded: gauges("portcullis_config_last_reload_successful", "Whether the last reload went well.", &["what"])?,
+            reloads: counters(
+                "portcullis_config_reloads_total",
+                "Reloads, by what was reloaded and how it went.",
+                &["what", "result"],
+            )?,
+            reloaded: gauges(
+                "portcullis_config_last_reload_successful",
+                "Whether the last reload went well.",
+                &["what"],
+            )?,
             policy: gauges("portcullis_policy_info", "The policy in force.", &["version"])?,
             ready,
             registry,
@@ -214,7 +245,8 @@ const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl RouteMeters {
     fn count(&self, metrics: &Metrics, route: &str, action: Action, mode: Mode) {
-        let at = ACTIONS.iter().position(|known| *known == action).unwrap_or(0) * 2 + usize::from(mode == Mode::Monitor);
+        let at =
+            ACTIONS.iter().position(|known| *known == action).unwrap_or(0) * 2 + usize::from(mode == Mode::Monitor);
         if let Some(cell) = self.requests.get(at) {
             let mode = if mode == Mode::Monitor { "monitor" } else { "enforce" };
             cell.get_or_init(|| metrics.requests.with_label_values(&[route, action.name(), mode])).inc();
@@ -227,11 +259,29 @@ fn write_accept(text: &mut Exposition, accept: &AcceptStats) {
     text.gauges("portcullis_connections", "Connections open now.").sample(&[], accept.open.value());
     text.gauges("portcullis_handshakes_in_progress", "Connections before their first HTTP byte now.")
         .sample(&[], accept.handshaking.value());
-    tally(text, "portcullis_connections_refused_total", "Connections closed before their handshake.", "reason", &accept.refused);
+    tally(
+        text,
+        "portcullis_connections_refused_total",
+        "Connections closed before their handshake.",
+        "reason",
+        &accept.refused,
+    );
     tally(text, "portcullis_handshakes_total", "TLS handshakes that succeeded.", "kind", &accept.handshakes);
-    tally(text, "portcullis_handshake_failures_total", "TLS handshakes that failed.", "reason", &accept.handshake_failures);
+    tally(
+        text,
+        "portcullis_handshake_failures_total",
+        "TLS handshakes that failed.",
+        "reason",
+        &accept.handshake_failures,
+    );
     tally(text, "portcullis_hello_faults_total", "ClientHellos that could not be read.", "fault", &accept.hello_faults);
-    tally(text, "portcullis_connections_cut_total", "Connections cut while they waited for a request.", "reason", &accept.cut);
+    tally(
+        text,
+        "portcullis_connections_cut_total",
+        "Connections cut while they waited for a request.",
+        "reason",
+        &accept.cut,
+    );
     let times = accept.handshake_time.read();
     text.histogram(
         "portcullis_handshake_seconds",
@@ -264,10 +314,14 @@ fn write_memory(text: &mut Exposition, gateway: &Gateway) {
     text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.")
         .sample(&[("table", "counters")], counters.evictions_total)
         .sample(&[("table", "bans")], bans.replaced_total);
-    text.gauges("portcullis_counters_budget_bytes", "The bound of the counters' memory.").sample(&[], counters.budget_bytes);
+    text.gauges("portcullis_counters_budget_bytes", "The bound of the counters' memory.")
+        .sample(&[], counters.budget_bytes);
     text.counters("portcullis_audit_records_total", "Audit records written.").sample(&[], gateway.audit.written());
-    text.counters("portcullis_audit_dropped_total", "Audit records dropped since the queue was full or the file could not be written.")
-        .sample(&[], gateway.audit.dropped());
+    text.counters(
+        "portcullis_audit_dropped_total",
+        "Audit records dropped since the queue was full or the file could not be written.",
+    )
+    .sample(&[], gateway.audit.dropped());
 }
 
 fn write_dependencies(text: &mut Exposition, gateway: &Gateway) {

@@ -94,7 +94,8 @@ impl Origins {
                 ([server], None) => Some(*server),
                 _ => None,
             };
-            let pool = Pool { balancer: service.task(), only, settings: origin.clone(), unavailable: AtomicU64::new(0) };
+            let pool =
+                Pool { balancer: service.task(), only, settings: origin.clone(), unavailable: AtomicU64::new(0) };
             pools.insert(Arc::clone(&origin.name), pool);
             services.push(service);
         }
@@ -188,7 +189,9 @@ fn health_service(origin: &OriginSettings) -> Result<HealthService, HealthPathEr
                 check.consecutive_failure = health.failures;
                 check.consecutive_success = health.successes;
                 check.reuse_connection = true;
-                let uri = path.parse().map_err(|_| HealthPathError { origin: Arc::clone(&origin.name), path: path.clone() })?;
+                let uri = path
+                    .parse()
+                    .map_err(|_| HealthPathError { origin: Arc::clone(&origin.name), path: path.clone() })?;
                 check.req.set_uri(uri);
                 balancer.set_health_check(Box::new(check));
             }

@@ -37,7 +37,9 @@ impl RulesError {
     pub fn render(&self, style: Style) -> String {
         match self {
             Self::Unreadable(path, error) => format!("error: cannot read the rules in `{}`: {error}\n", path.display()),
-            Self::TooLong(path) => format!("error: `{}` is longer than the {MAX_FILE_BYTES} bytes of a rules file\n", path.display()),
+            Self::TooLong(path) => {
+                format!("error: `{}` is longer than the {MAX_FILE_BYTES} bytes of a rules file\n", path.display())
+            }
             Self::TooMany(path) => format!("error: `{}` has more than {MAX_FILES} rules files\n", path.display()),
             Self::Empty(path) => format!(
                 "error: there is no rules file in `{}`\n  = help: rules stand in files whose names end in `.toml`\n",
@@ -135,7 +137,8 @@ fn read_file(path: &Path) -> Result<SourceFile, RulesError> {
 
 /// What differs between two rule sets, in words for the log.
 pub fn difference(old: &RuleSet, new: &RuleSet) -> String {
-    let names = |rules: &RuleSet| -> Vec<Arc<str>> { rules.routes().iter().map(|route| Arc::clone(&route.name)).collect() };
+    let names =
+        |rules: &RuleSet| -> Vec<Arc<str>> { rules.routes().iter().map(|route| Arc::clone(&route.name)).collect() };
     let (before, after) = (names(old), names(new));
     let listed = |what: &str, names: Vec<&Arc<str>>| {
         let shown: Vec<_> = names.iter().take(MAX_LISTED).map(|name| quote(name)).collect();
@@ -162,7 +165,14 @@ mod tests {
 
     #[test]
     fn files_of_editors_are_no_rules_files() {
-        for (name, is) in [("a.toml", true), (".a.toml", false), (".#a.toml", false), ("a.toml~", false), ("a.toml.swp", false), ("README.md", false)] {
+        for (name, is) in [
+            ("a.toml", true),
+            (".a.toml", false),
+            (".#a.toml", false),
+            ("a.toml~", false),
+            ("a.toml.swp", false),
+            ("README.md", false),
+        ] {
             assert_eq!(is_rules_file(Path::new(name)), is, "{name}");
         }
     }

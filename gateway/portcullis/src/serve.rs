@@ -34,7 +34,7 @@ use crate::origins::{HealthPathError, HealthService, Origins};
 use crate::reload::Reloader;
 use crate::request_id::RequestIds;
 use crate::rules::LoadedRules;
-use crate::settings::{Settings, SecretError, Transport, VerdictToken, read_secret};
+use crate::settings::{SecretError, Settings, Transport, VerdictToken, read_secret};
 use crate::{databases, logging, random};
 
 /// A gateway that can be run: everything is loaded and every address is bound.
@@ -92,8 +92,12 @@ impl fmt::Display for StartError {
             Self::Bind { name, addr, error } => {
                 write!(f, "cannot listen on {addr} for `{name}`: {error}")?;
                 match error.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str("; another program has it, so stop that one or choose another port"),
-                    io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need a privilege, so choose a higher one"),
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str("; another program has it, so stop that one or choose another port")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; ports below 1024 need a privilege, so choose a higher one")
+                    }
                     io::ErrorKind::AddrNotAvailable => f.write_str("; this machine does not have the address"),
                     _ => Ok(()),
                 }
@@ -132,7 +136,9 @@ impl Serving {
     /// The first thing that keeps the gateway from running. A database of addresses does not.
     pub fn start(settings: &Settings, rules: LoadedRules, tls: Option<Arc<TlsStore>>) -> Result<Self, StartError> {
         let tls = match tls {
-            None if settings.speaks_tls() => Some(Arc::new(TlsStore::load(&settings.certificates).map_err(StartError::Tls)?)),
+            None if settings.speaks_tls() => {
+                Some(Arc::new(TlsStore::load(&settings.certificates).map_err(StartError::Tls)?))
+            }
             given => given,
         };
         let sockets = bind_all(settings)?;
@@ -172,7 +178,13 @@ impl Serving {
         tracing::info!("ended");
     }
 
-    fn listen(&mut self, settings: &Settings, tls: Option<Arc<TlsStore>>, sockets: Sockets, health: Vec<HealthService>) {
+    fn listen(
+        &mut self,
+        settings: &Settings,
+        tls: Option<Arc<TlsStore>>,
+        sockets: Sockets,
+        health: Vec<HealthService>,
+    ) {
         let stats = Arc::new(AcceptStats::default());
         let limits = settings.limits.accept;
         let door = Door::new(Arc::clone(&self.gateway));
@@ -230,7 +242,11 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         trusted: TrustedProxies::new(PrefixTable::build(trusted), settings.client_address.header),
         counters: Counters::new(memory.counters_bytes, secret),
         bans: Bans::new(memory.max_bans),
-        challenge: ChallengeDesk::new(key_ring(settings)?, memory.max_spent_puzzles, settings.challenge.contact.clone()),
+        challenge: ChallengeDesk::new(
+            key_ring(settings)?,
+            memory.max_spent_puzzles,
+            settings.challenge.contact.clone(),
+        ),
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
         origins,
         audit,
@@ -238,7 +254,6 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         clock: Clock::start(),
         request_ids: RequestIds::new(random::bytes().map_err(StartError::Random)?),
         bounds: RequestBounds {
-            keepalive_secs: settings.limits.accept.idle_timeout.as_secs(),
             body_timeout: settings.limits.body_timeout,
             max_header_bytes: settings.limits.max_header_bytes,
             on_fault: settings.server.on_fault,
@@ -303,7 +318,8 @@ fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
     let bind = |name: &Arc<str>, addr: SocketAddr| {
         bind(addr).map_err(|error| StartError::Bind { name: Arc::clone(name), addr, error })
     };
-    let listeners = settings.listeners.iter().map(|listener| bind(&listener.name, listener.addr)).collect::<Result<_, _>>()?;
+    let listeners =
+        settings.listeners.iter().map(|listener| bind(&listener.name, listener.addr)).collect::<Result<_, _>>()?;
     Ok(Sockets { listeners, admin: bind(&"admin".into(), settings.admin)? })
 }
 

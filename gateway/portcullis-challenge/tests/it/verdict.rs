@@ -66,6 +66,14 @@ fn what_is_absent_is_left_out() {
 }
 
 #[test]
+fn a_long_verdict_is_whole() {
+    for len in 0..1_500 {
+        let route = "r".repeat(len);
+        assert_eq!(claims(&Verdict { route: &route, ..verdict() })["route"], json!(route), "{len}");
+    }
+}
+
+#[test]
 fn scores_are_decimals_from_0_to_1() {
     for (thousandths, text) in
         [(0, "0.000"), (7, "0.007"), (70, "0.070"), (999, "0.999"), (1000, "1.000"), (1001, "1.000")]

@@ -13,37 +13,24 @@ fn with_len(width: usize, contents: &[u8]) -> Vec<u8> {
 
 /// A handshake message that reads: any suites, any extensions of kinds that have no inner form here.
 fn hello() -> impl Strategy<Value = Vec<u8>> {
-    let kinds = prop_oneof![
-        Just(0x0a0a_u16),
-        Just(21),
-        Just(23),
-        Just(41),
-        Just(42),
-        Just(0xff01),
-        1000..1010_u16
-    ];
+    let kinds = prop_oneof![Just(0x0a0a_u16), Just(21), Just(23), Just(41), Just(42), Just(0xff01), 1000..1010_u16];
     let extension = (kinds, vec(any::<u8>(), 0..40));
-    (
-        any::<[u8; 2]>(),
-        vec(any::<u16>(), 0..150),
-        vec(extension, 0..130),
-    )
-        .prop_map(|(version, suites, extensions)| {
-            let suites: Vec<u8> = suites.into_iter().flat_map(u16::to_be_bytes).collect();
-            let extensions: Vec<u8> = extensions
-                .into_iter()
-                .flat_map(|(kind, data)| [kind.to_be_bytes().to_vec(), with_len(2, &data)].concat())
-                .collect();
-            let body = [
-                &version[..],
-                &[0; 32],
-                &with_len(1, &[]),
-                &with_len(2, &suites),
-                &with_len(1, &[0]),
-                &with_len(2, &extensions),
-            ];
-            [vec![1], with_len(3, &body.concat())].concat()
-        })
+    (any::<[u8; 2]>(), vec(any::<u16>(), 0..150), vec(extension, 0..130)).prop_map(|(version, suites, extensions)| {
+        let suites: Vec<u8> = suites.into_iter().flat_map(u16::to_be_bytes).collect();
+        let extensions: Vec<u8> = extensions
+            .into_iter()
+            .flat_map(|(kind, data)| [kind.to_be_bytes().to_vec(), with_len(2, &data)].concat())
+            .collect();
+        let body = [
+            &version[..],
+            &[0; 32],
+            &with_len(1, &[]),
+            &with_len(2, &suites),
+            &with_len(1, &[0]),
+            &with_len(2, &extensions),
+        ];
+        [vec![1], with_len(3, &body.concat())].concat()
+    })
 }
 
 /// `message` in records, cut where `cuts` say.

@@ -15,23 +15,11 @@ fn every_seed_is_read() {
 fn the_prints_of_the_seeds_are_these() {
     let check = |name: &str, ja4: &str, ja3_hash: &str| {
         let prints = read_any(&seed(name)).unwrap();
-        assert_eq!(
-            (prints.ja4.as_str(), &*prints.ja3.hash.to_string()),
-            (ja4, ja3_hash),
-            "{name}"
-        );
+        assert_eq!((prints.ja4.as_str(), &*prints.ja3.hash.to_string()), (ja4, ja3_hash), "{name}");
     };
-    check(
-        "chromium",
-        "t13d1517h2_8daaf6152771_cb7bf5808d99",
-        CHROMIUM_JA3,
-    );
+    check("chromium", "t13d1517h2_8daaf6152771_cb7bf5808d99", CHROMIUM_JA3);
     check("curl", "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6", CURL_JA3);
-    check(
-        "openssl-many-ciphers-psk",
-        "t13d991100_68a224e92d01_a11995863d32",
-        MANY_CIPHERS_JA3,
-    );
+    check("openssl-many-ciphers-psk", "t13d991100_68a224e92d01_a11995863d32", MANY_CIPHERS_JA3);
 }
 
 #[test]
@@ -71,10 +59,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         .collect();
     names.sort();
     assert!(names.len() >= 10, "{names:?}");
-    names
-        .into_iter()
-        .map(|name| (name.clone(), seed(&name)))
-        .collect()
+    names.into_iter().map(|name| (name.clone(), seed(&name))).collect()
 }
 
 fn seed(name: &str) -> Vec<u8> {

@@ -17,10 +17,7 @@ pub(crate) struct Vector {
 
 /// Every vector, or none where the file is not at hand: it is not part of the source tree.
 pub(crate) fn all() -> Vec<Vector> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/vectors/clienthello.jsonl"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/clienthello.jsonl");
     if !Path::new(path).exists() {
         eprintln!("skipped: no vectors at {path}");
         return Vec::new();
@@ -35,9 +32,10 @@ fn vector(line: &str) -> Vector {
     let row: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
     let text = |key: &str| row[key].as_str().map(str::to_owned);
     let bytes = text("client_hello_hex").unwrap();
-    let bytes = bytes.as_bytes().chunks(2).map(|pair| {
-        u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).expect("the hello is in hex")
-    });
+    let bytes = bytes
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).expect("the hello is in hex"));
     Vector {
         name: text("name").unwrap(),
         bytes: bytes.collect(),
@@ -45,11 +43,6 @@ fn vector(line: &str) -> Vector {
         ja3_hash: text("ja3_hash").unwrap(),
         ja4: text("ja4").into_iter().chain(text("ja4_alt")).collect(),
         ja4_r: text("ja4_r").unwrap(),
-        tags: row["tags"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|tag| tag.as_str().unwrap().to_owned())
-            .collect(),
+        tags: row["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect(),
     }
 }

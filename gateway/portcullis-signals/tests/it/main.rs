@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, NetworkClass};
 use portcullis_signals::{
-    Behaviour, CanonicalRequest, Caller, Claim, ClientAddr, Expectation, Facts, Http, Outcomes, RequestHead, SignalId,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Expectation, Facts, Http, Outcomes, RequestHead, SignalId,
     Strength, UnixSeconds, is_client_address_header,
 };
 

@@ -77,7 +77,8 @@ impl Tally {
         for fault in faults {
             self.error(fault);
         }
-        let secrets = settings.challenge.key_file.iter().chain(settings.verdict.iter().map(|verdict| &verdict.secret_file));
+        let secrets =
+            settings.challenge.key_file.iter().chain(settings.verdict.iter().map(|verdict| &verdict.secret_file));
         for path in secrets {
             if let Err(error) = read_secret(path) {
                 self.error(error);
@@ -140,12 +141,13 @@ impl Tally {
         };
         let mut verdict = if good { format!("{green}ok{plain}") } else { format!("{red}not ok{plain}") };
         let found = [(self.errors, "error"), (self.failed, "failed test"), (self.warnings, "warning")];
-        let found: Vec<_> = found.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
+        let found: Vec<_> =
+            found.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
         if !found.is_empty() {
             verdict.push_str(": ");
             verdict.push_str(&found.join(", "));
         }
-        let written = write!(io::stdout().lock(), "{}{verdict}\n", self.summary);
+        let written = writeln!(io::stdout().lock(), "{}{verdict}", self.summary);
         if good && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

@@ -27,10 +27,11 @@ use crate::serve::{Serving, Stop};
 use crate::settings::{Challenge, ClientAddress, IntelFiles, Limits, Listener, Memory, Server, Settings, Transport};
 use crate::{logging, random, rules};
 
-/// The shipped rules, by the names of their files.
+/// The shipped rules and those of the demo, by the names of their files.
 const RULES: &[(&str, &str)] = &[
     ("access.toml", include_str!("../../../../rules/access.toml")),
     ("defaults.toml", include_str!("../../../../rules/defaults.toml")),
+    ("checkout.toml", include_str!("demo/checkout.toml")),
     ("routes.toml", include_str!("../../../../rules/routes.toml")),
 ];
 
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     }
     match start(args) {
         Ok((serving, folder)) => {
-            let written = write!(io::stdout().lock(), "{}", tour::text(serving.addresses(), &folder.0));
+            let written = write!(io::stdout().lock(), "{}", tour::text(serving.addresses(), &folder.rules()));
             if written.is_err() {
                 return ExitCode::FAILURE;
             }
@@ -137,7 +138,8 @@ fn origins(addr: SocketAddr) -> Result<Vec<OriginSettings>, Told> {
 /// A certificate for this machine, made in memory and never written.
 fn certificate() -> Result<Certificate, Told> {
     let names = ["localhost", "shop.example", "*.shop.example", "127.0.0.1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| told(format_args!("cannot make a certificate: {error}")))?;
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|error| told(format_args!("cannot make a certificate: {error}")))?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
         .map_err(|error| told(format_args!("cannot make a certificate: {error}")))?;
     Ok(Certificate { chain: vec![made.cert.der().clone()], key })
@@ -173,5 +175,22 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be removed is left to the system's own cleaning of its temporary files.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_policy::run_tests;
+
+    use super::*;
+
+    #[test]
+    fn the_rules_of_the_demo_compile_and_pass_their_tests() {
+        let files: Vec<_> = RULES.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
+        let compiled = RuleSet::compile(&files).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings);
+        for outcome in run_tests(&compiled.rules, &compiled.tests) {
+            assert!(outcome.passed(), "{}", outcome.faults);
+        }
     }
 }

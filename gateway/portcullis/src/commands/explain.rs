@@ -8,12 +8,12 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::{RouteId, RuleSet};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Http, LimitReading, Outcomes, RequestHead, Tls,
-    TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Family, Http, LimitReading,
+    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use super::{error_style, intel, settings, tell, tell_error};
@@ -121,7 +121,11 @@ impl Written {
             let name: HeaderName = parsed("--header", "a header's name before `:`", name.trim())?;
             headers.append(name, parsed("--header", "a header's value behind `:`", value.trim())?);
         }
-        let hello = args.client_hello.as_deref().map(client_hello).transpose()?;
+        let claim = Claim::of(headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
+        let hello = match &args.client_hello {
+            Some(text) => Some(client_hello(text)?),
+            None => (args.ja3.is_some() || args.ja4.is_some()).then(|| unremarkable_hello(claim.family)),
+        };
         Ok(Self {
             method,
             path: path.to_owned(),
@@ -139,17 +143,11 @@ impl Written {
         if two { Http::Two } else { Http::One }
     }
 
-    /// The handshake. A fingerprint alone stands for a hello of which nothing else is known.
     fn tls(&self) -> Option<Tls<'_>> {
-        /// A hello with nothing in it, for fingerprints that are given by themselves.
-        static UNKNOWN: std::sync::LazyLock<ClientHello> = std::sync::LazyLock::new(ClientHello::default);
-        if self.hello.is_none() && self.ja3.is_none() && self.ja4.is_none() {
-            return None;
-        }
-        let hello = self.hello.as_ref().unwrap_or(&UNKNOWN);
-        let old = self.hello.as_ref().is_some_and(|hello| !hello.supported_versions.contains(&TLS13));
+        let hello = self.hello.as_ref()?;
+        let version = if hello.supported_versions.contains(&TLS13) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
         Some(Tls {
-            version: if old { TlsVersion::Tls12 } else { TlsVersion::Tls13 },
+            version,
             hello,
             ja3: self.ja3.unwrap_or_else(|| Ja3Hash::of(hello)),
             ja4: self.ja4.unwrap_or_else(|| Ja4::of(hello)),
@@ -157,6 +155,26 @@ impl Written {
         })
     }
 }
+
+/// A ClientHello that contradicts no claim of this family, where only a fingerprint is given: as in the tests
+/// of rules, a fingerprint by itself says nothing about the rest.
+fn unremarkable_hello(family: Family) -> ClientHello {
+    let mut hello = ClientHello::parse(HELLO_WITH_H2).unwrap_or_default();
+    if matches!(family, Family::Chromium | Family::Safari) {
+        hello.cipher_suites.insert(0, GREASE);
+    }
+    hello.extensions.extend([extension::SUPPORTED_VERSIONS, extension::COMPRESS_CERTIFICATE]);
+    hello.supported_versions.push(TLS13);
+    hello.groups.extend([group::X25519_MLKEM768, group::X25519]);
+    hello
+}
+
+/// A reserved value that clients send so that servers ignore what they do not know (RFC 8701 §2).
+const GREASE: u16 = 0x0a0a;
+
+/// The smallest ClientHello (RFC 8446 §4.1.2) that offers HTTP/2: one cipher suite, and `h2` by ALPN (RFC 7301).
+const HELLO_WITH_H2: &[u8] = b"\x01\0\0\x34\x03\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+\0\0\x02\x13\x01\x01\0\0\x09\0\x10\0\x05\0\x03\x02h2";
 
 /// TLS 1.3 as `supported_versions` names it (RFC 8446 §4.2.1).
 const TLS13: u16 = 0x0304;
@@ -178,7 +196,9 @@ fn network(args: &ExplainArgs, intel: &Intel) -> Result<AddressFacts, Told> {
         // Addresses of documentation stand for whatever is said of them.
         facts.special_use = None;
     }
-    if let Some(asn) = optional::<Asn>("--asn", "the number of an autonomous system such as `64500`", args.asn.as_deref())? {
+    if let Some(asn) =
+        optional::<Asn>("--asn", "the number of an autonomous system such as `64500`", args.asn.as_deref())?
+    {
         facts.classes = facts.classes.union(intel.asn_classes().classes(asn));
         facts.asn = Some(asn);
     }
@@ -205,7 +225,11 @@ fn readings(rules: &RuleSet, route: RouteId, over: &[String]) -> Result<Vec<Limi
     }
     let reading = |limit: &portcullis_policy::model::Limit| {
         let is_over = over.iter().any(|name| **name == *limit.name);
-        LimitReading { count: if is_over { limit.limit } else { 1 }, over: is_over, retry_after_ms: if is_over { 1000 } else { 0 } }
+        LimitReading {
+            count: if is_over { limit.limit } else { 1 },
+            over: is_over,
+            retry_after_ms: if is_over { 1000 } else { 0 },
+        }
     };
     Ok(route.limits.iter().map(reading).collect())
 }
@@ -229,4 +253,18 @@ fn parsed<T: FromStr>(option: &str, what: &str, text: &str) -> Result<T, Told> {
 fn wrong(option: impl Display, what: &str, text: &str) -> Told {
     tell_error(format_args!("expected {what} in `{option}`, but found {}", quote(text)));
     Told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unremarkable_hello_is_that_of_the_claimed_family() {
+        for family in [Family::Chromium, Family::Firefox, Family::Safari, Family::Other] {
+            let hello = unremarkable_hello(family);
+            assert!(hello.alpn.contains(b"h2"), "{family:?}");
+            assert_eq!(hello.has_grease(), matches!(family, Family::Chromium | Family::Safari), "{family:?}");
+        }
+    }
 }

@@ -131,7 +131,11 @@ mod tests {
     #[test]
     fn every_line_has_its_answer() {
         check(b"", Outcome::AllRead, &[]);
-        check(b"zz\n\n16\n", Outcome::SomeFailed, &[r#"{"error":"expected a ClientHello in hex"#, r#"{"error":"#, r#"{"error":"#]);
+        check(
+            b"zz\n\n16\n",
+            Outcome::SomeFailed,
+            &[r#"{"error":"expected a ClientHello in hex"#, r#"{"error":"#, r#"{"error":"#],
+        );
         check(b"474554", Outcome::SomeFailed, &[r#"{"error":"#]);
         check(&[0xff, b'\n'], Outcome::SomeFailed, &[r#"{"error":"expected a ClientHello in hex"#]);
     }

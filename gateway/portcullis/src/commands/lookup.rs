@@ -33,7 +33,9 @@ pub(crate) fn run(args: &LookupArgs) -> ExitCode {
         let line = line(*address, &intel.lookup(*address));
         let written = match args.format {
             OutputFormat::Text => output.write_all(line.text().as_bytes()),
-            OutputFormat::Json => serde_json::to_writer(&mut output, &line).map_err(io::Error::from).and_then(|()| output.write_all(b"\n")),
+            OutputFormat::Json => serde_json::to_writer(&mut output, &line)
+                .map_err(io::Error::from)
+                .and_then(|()| output.write_all(b"\n")),
         };
         if let Err(error) = written {
             tell_error(error);
@@ -58,7 +60,9 @@ fn line(address: IpAddr, facts: &AddressFacts) -> Line {
 impl Line {
     fn text(&self) -> String {
         let mut text = format!("{}\n  prefix        {}\n", self.address, self.prefix);
-        let mut row = |name: &str, value: Option<String>| text.push_str(&format!("  {name:<13} {}\n", value.as_deref().unwrap_or("not known")));
+        let mut row = |name: &str, value: Option<String>| {
+            text.push_str(&format!("  {name:<13} {}\n", value.as_deref().unwrap_or("not known")))
+        };
         if let Some(special) = &self.special_use {
             row("special use", Some(special.clone()));
             return text;

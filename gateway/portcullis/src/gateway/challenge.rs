@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle,
-    Refusal, SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target,
-    set_cookie,
+    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle, Refusal,
+    SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target, set_cookie,
 };
 use portcullis_policy::model;
 use portcullis_signals::{self as signals, Claim, Facts};
@@ -16,6 +15,9 @@ use super::keys::prefix_bytes;
 use super::reply::Reply;
 use crate::clock::Now;
 use crate::random;
+
+/// What the gateway's own paths begin with, on every host.
+pub const OWN_PATHS: &str = "/.well-known/portcullis/";
 
 /// Where solutions are posted.
 pub const REDEEM_PATH: &str = "/.well-known/portcullis/redeem";
@@ -120,7 +122,10 @@ impl ChallengeDesk {
             },
             &mut body,
         );
-        Ok(Reply::new(StatusCode::FORBIDDEN).with_all(&PAGE_HEADERS).with("content-security-policy", page::csp(&nonce)).body(body))
+        Ok(Reply::new(StatusCode::FORBIDDEN)
+            .with_all(&PAGE_HEADERS)
+            .with("content-security-policy", page::csp(&nonce))
+            .body(body))
     }
 
     /// The same for a program: 403 with problem+json.
@@ -138,7 +143,14 @@ impl ChallengeDesk {
     }
 
     /// Takes in a solution: 204 with the clearance as a cookie, or problem+json that says why not.
-    pub(crate) fn redeem(&self, body: &[u8], holder: &Holder, ttl: Duration, reference_id: &str, now: Now) -> (Reply, Redeem) {
+    pub(crate) fn redeem(
+        &self,
+        body: &[u8],
+        holder: &Holder,
+        ttl: Duration,
+        reference_id: &str,
+        now: Now,
+    ) -> (Reply, Redeem) {
         let solved = Solution::from_body(body)
             .and_then(|solution| solution.verify(&self.ring, &holder.binding(), now.unix_millis(), &self.spent));
         match (solved, random::bytes()) {

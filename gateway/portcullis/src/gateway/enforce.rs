@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, StatusCode, header};
-use portcullis_challenge::problem::{self, Problem};
 use portcullis_challenge::PROBLEM_HEADERS;
+use portcullis_challenge::problem::{self, Problem};
 use portcullis_policy::model::{Action, Clients, Limit, Route};
 use portcullis_policy::{Cause, Decision};
 use portcullis_signals::LimitReading;
@@ -38,11 +38,18 @@ impl Form {
 
 /// A refusal that needs no puzzle.
 pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form: Form, reference_id: &str) -> Reply {
-    let reply = match (decision.action, decision.cause) {
+    match (decision.action, decision.cause) {
         (_, Cause::Malformed(fault)) => {
             let detail = format!("the request can be read in more than one way: {}", fault.name());
-            return told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, reference_id)
-                .closing();
+            return told(
+                StatusCode::BAD_REQUEST,
+                "Malformed request",
+                &detail,
+                decision.code,
+                Form::Problem,
+                reference_id,
+            )
+            .closing();
         }
         (Action::Throttle, _) => throttled(decision, route, limits, form, reference_id),
         (Action::StepUp, _) => told(
@@ -55,8 +62,7 @@ pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form:
         )
         .with("www-authenticate", "Bearer error=\"insufficient_user_authentication\""),
         _ => told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, form, reference_id),
-    };
-    reply
+    }
 }
 
 /// 429, with the time to wait (RFC 9110 §10.2.3) and the limit's state (draft-ietf-httpapi-ratelimit-headers).
@@ -65,7 +71,8 @@ fn throttled(decision: &Decision, route: &Route, limits: &[LimitReading], form: 
     let detail = format!("too many requests; try again in {wait_secs} s");
     let reply = told(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail, decision.code, form, reference_id)
         .with("retry-after", wait_secs.to_string());
-    let Some((limit, reading)) = decision.limit.map(usize::from).and_then(|at| route.limits.get(at).zip(limits.get(at)))
+    let Some((limit, reading)) =
+        decision.limit.map(usize::from).and_then(|at| route.limits.get(at).zip(limits.get(at)))
     else {
         return reply;
     };
@@ -98,7 +105,15 @@ pub fn told(status: StatusCode, title: &str, detail: &str, code: &str, form: For
         Form::Problem => {
             let mut body = String::with_capacity(256);
             problem::render(
-                &Problem { kind: "about:blank", title, status: status.as_u16(), detail, code, reference_id, challenge: None },
+                &Problem {
+                    kind: "about:blank",
+                    title,
+                    status: status.as_u16(),
+                    detail,
+                    code,
+                    reference_id,
+                    challenge: None,
+                },
                 &mut body,
             );
             Reply::new(status).with_all(&PROBLEM_HEADERS).body(body)
@@ -106,11 +121,21 @@ pub fn told(status: StatusCode, title: &str, detail: &str, code: &str, form: For
         Form::Page => {
             let mut body = String::with_capacity(768);
             // Everything put in here is ours: fixed texts, a code of a closed list, hex digits.
-            let _ = write!(body, include_str!("../../assets/refusal.html"), title = title, detail = detail, code = code, reference = reference_id);
+            let _ = write!(
+                body,
+                include_str!("../../assets/refusal.html"),
+                title = title,
+                detail = detail,
+                code = code,
+                reference = reference_id
+            );
             Reply::new(status)
                 .with("content-type", "text/html; charset=utf-8")
                 .with("cache-control", "no-store")
-                .with("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+                .with(
+                    "content-security-policy",
+                    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+                )
                 .with("x-content-type-options", "nosniff")
                 .body(body)
         }

@@ -1,12 +1,12 @@
 //! From a session to facts, and from facts to a verdict.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, CanonicalRequest, Caller, Claim, ClientAddr, Facts, Http, LimitReading, Outcomes, PeerAddr, RequestHead,
-    Tls,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Facts, Http, LimitReading, Outcomes, PeerAddr,
+    RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
@@ -49,31 +49,64 @@ enum Counting {
     Off,
 }
 
+/// What need not be found out again for the next request of a connection.
+#[derive(Default)]
+struct Remembered {
+    network: OnceLock<KnownNetwork>,
+    claim: OnceLock<(Box<[u8]>, Claim)>,
+}
+
+impl Remembered {
+    fn of(conn: &ConnInfo) -> Option<&Self> {
+        conn.cache.get_or_init(|| Arc::new(Self::default())).downcast_ref()
+    }
+
+    /// The claim of a User-Agent; the first of a connection is kept, and nearly always it is the only one.
+    fn claim(conn: &ConnInfo, user_agent: &[u8]) -> Claim {
+        let Some(remembered) = Self::of(conn) else { return Claim::of(user_agent) };
+        let (first, claim) = remembered.claim.get_or_init(|| (Box::from(user_agent), Claim::of(user_agent)));
+        if **first == *user_agent { *claim } else { Claim::of(user_agent) }
+    }
+}
+
 /// What was known of a connection's address, and by which snapshot.
 struct KnownNetwork {
     facts: AddressFacts,
     by: Arc<Intel>,
 }
 
+/// The numbers of the counters that stand beside that of a client's requests.
+const ANSWERS: u8 = 1;
+const FAILURES: u8 = 2;
+
 /// The counters that the origin's answer goes to.
 #[derive(Debug)]
 pub struct Charges {
-    /// Every answer.
+    /// Every answer since the first failed one.
     pub answers: Key,
     /// Failed ones.
     pub failures: Key,
+    /// Whether there were failed ones before.
+    pub failing: bool,
     /// Failed ones, under the route's limits on failures.
     pub limits: SmallVec<[(Key, Window); 2]>,
 }
 
 impl Gateway {
     /// Gathers the facts of a request and decides.
-    pub(crate) fn judge(&self, policy: &Policy, head: &RequestHead<'_>, conn: &ConnInfo, http: Http, now: Now) -> Judged {
+    pub(crate) fn judge(
+        &self,
+        policy: &Policy,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        http: Http,
+        now: Now,
+    ) -> Judged {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
-        let claim = Claim::of(user_agent);
+        let claim = Remembered::claim(conn, user_agent);
         let route = policy.rules().plan(&request);
         let tls = conn.tls.as_deref().map(|tls| Tls {
             version: tls.version.into(),
@@ -115,11 +148,13 @@ impl Gateway {
         if client.0 != conn.client.ip() {
             return intel.lookup(client.0);
         }
-        let fresh = || Arc::new(KnownNetwork { facts: intel.lookup(client.0), by: Arc::clone(&intel) });
-        match conn.cache.get_or_init(|| fresh()).downcast_ref::<KnownNetwork>() {
-            Some(known) if Arc::ptr_eq(&known.by, &intel) => known.facts.clone(),
-            _ => intel.lookup(client.0),
-        }
+        let known = Remembered::of(conn)
+            .and_then(|remembered| {
+                let fresh = || KnownNetwork { facts: intel.lookup(client.0), by: Arc::clone(&intel) };
+                Some(remembered.network.get_or_init(fresh))
+            })
+            .filter(|known| Arc::ptr_eq(&known.by, &intel));
+        known.map_or_else(|| intel.lookup(client.0), |known| known.facts.clone())
     }
 
     fn ban_of(&self, client: ClientAddr, now: Now) -> Option<Ban> {
@@ -140,6 +175,7 @@ impl Gateway {
         let address = client_bytes(client.0);
         let prefix = prefix_bytes(client.0);
         let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
+        let client_key = hasher.key(scope(|plan| plan.address), &[&address]);
         let velocity = Window::new(VELOCITY_WINDOW);
         // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
         let read = |key| match counting {
@@ -147,17 +183,22 @@ impl Gateway {
             Counting::Off => self.counters.peek(key, velocity, now.millis).count,
         };
         let behaviour = Behaviour {
-            address_per_minute: read(hasher.key(scope(|plan| plan.address), &[&address])),
+            address_per_minute: read(client_key),
             prefix_per_minute: read(hasher.key(scope(|plan| plan.prefix), &[&prefix])),
         };
-        let outcome = Window::new(OUTCOME_WINDOW);
-        let answers = hasher.key(scope(|plan| plan.answers), &[&address]);
-        let failures = hasher.key(scope(|plan| plan.failures), &[&address]);
-        let outcomes = Outcomes {
-            attempts: self.counters.peek(answers, outcome, now.millis).count,
-            failures: self.counters.peek(failures, outcome, now.millis).count,
+        let charges = Charges {
+            answers: client_key.sibling(ANSWERS),
+            failures: client_key.sibling(FAILURES),
+            failing: false,
+            limits: SmallVec::new(),
         };
-        (behaviour, outcomes, Charges { answers, failures, limits: SmallVec::new() })
+        let outcome = Window::new(OUTCOME_WINDOW);
+        let failures = self.counters.peek(charges.failures, outcome, now.millis).count;
+        if failures == 0 {
+            return (behaviour, Outcomes::default(), charges);
+        }
+        let attempts = self.counters.peek(charges.answers, outcome, now.millis).count;
+        (behaviour, Outcomes { attempts, failures }, Charges { failing: true, ..charges })
     }
 
     fn read_limits(
@@ -190,10 +231,15 @@ impl Gateway {
     }
 
     /// Counts an answer of the origin, and whether the route calls it failed.
+    ///
+    /// Answers are counted from a client's first failure on: before it there is no ratio to know.
     pub(crate) fn charge(&self, route: &model::Route, charges: &Charges, status: u16, now: Now) {
         let outcome = Window::new(OUTCOME_WINDOW);
-        self.counters.observe(charges.answers, outcome, 1, now.millis);
-        if route.failure.status.contains(&status) {
+        let failed = route.failure.status.contains(&status);
+        if failed || charges.failing {
+            self.counters.observe(charges.answers, outcome, 1, now.millis);
+        }
+        if failed {
             self.counters.observe(charges.failures, outcome, 1, now.millis);
             for (key, window) in &charges.limits {
                 self.counters.observe(*key, *window, 1, now.millis);
@@ -202,6 +248,7 @@ impl Gateway {
     }
 }
 
+/// Whose request it is, by what the route says of where that stands.
 pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<'a>) -> Caller<'a> {
     let read = |place: &Option<model::Place>| {
         let value = match place.as_ref()? {

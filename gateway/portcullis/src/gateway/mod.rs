@@ -71,8 +71,6 @@ pub struct Gateway {
 /// Bounds on one request, from the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBounds {
-    /// How long an idle connection is kept for the next request, in seconds.
-    pub keepalive_secs: u64,
     /// How long a client may pause within a body.
     pub body_timeout: std::time::Duration,
     /// The largest header section, in bytes.

@@ -18,14 +18,10 @@ pub struct Policy {
 /// The counters of one route. Each scope is the same over a reload, so no count is lost by one.
 #[derive(Debug)]
 pub struct RoutePlan {
-    /// Requests of an address.
+    /// Requests of an address, and beside them what the origin answered.
     pub address: u64,
     /// Requests of a prefix.
     pub prefix: u64,
-    /// Answers of the origin to an address.
-    pub answers: u64,
-    /// Failed answers of the origin to an address.
-    pub failures: u64,
     /// The window of each limit, in the route's order.
     pub limits: Vec<Window>,
 }
@@ -63,14 +59,13 @@ impl Policy {
 impl RoutePlan {
     fn of(route: &model::Route) -> Self {
         let scope = |what: &str| {
-            let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(route.name.as_bytes()).finalize();
+            let digest =
+                Sha256::new().chain_update(what).chain_update([0]).chain_update(route.name.as_bytes()).finalize();
             digest.iter().take(8).fold(0_u64, |scope, byte| scope << 8 | u64::from(*byte))
         };
         Self {
             address: scope("address"),
             prefix: scope("prefix"),
-            answers: scope("answers"),
-            failures: scope("failures"),
             limits: route.limits.iter().map(|limit| Window::new(limit.window)).collect(),
         }
     }

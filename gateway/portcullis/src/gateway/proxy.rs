@@ -11,11 +11,11 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
 use portcullis_challenge::{MAX_SOLUTION_BYTES, Scheme};
-use portcullis_policy::{Cause, RouteId};
 use portcullis_policy::model::{Action, Route};
+use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{Http, RequestHead};
 
-use super::challenge::{ChallengeDesk, Holder, REDEEM_PATH, Redeem, SOLVER_PATH};
+use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
 use super::enforce::{self, Form};
 use super::gather::Judged;
 use super::keys::ban_key;
@@ -67,7 +67,7 @@ impl ProxyHttp for Door {
     fn new_ctx(&self) -> RequestContext {
         RequestContext {
             id: self.0.request_ids.next(),
-            began: self.0.clock.now(),
+            began: self.0.clock.started(),
             policy: self.0.policy.load_full(),
             judged: None,
             decided_in: Duration::ZERO,
@@ -81,7 +81,7 @@ impl ProxyHttp for Door {
         if let Some(conn) = ConnInfo::of(session) {
             conn.begin_request();
         }
-        // On a kept connection the context is made when the connection begins to wait.
+        // The context is made when the connection begins to wait for a request; here there is one.
         ctx.began = self.0.clock.now();
         Ok(())
     }
@@ -120,9 +120,10 @@ impl ProxyHttp for Door {
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         let pool = ctx.route().and_then(|route| route.origin.as_deref()).unwrap_or_default();
         let kind = if session.is_upgrade_req() { PeerKind::Upgrade } else { PeerKind::Request };
-        self.0.origins.peer(pool, kind).ok_or_else(|| {
-            Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`"))
-        })
+        self.0
+            .origins
+            .peer(pool, kind)
+            .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`")))
     }
 
     async fn upstream_request_filter(
@@ -169,12 +170,19 @@ impl ProxyHttp for Door {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
         let Some(conn) = ConnInfo::of(session) else { return };
         conn.end_request();
-        self.0.settle(ctx);
-        let record = Record::of(session.req_header(), conn, ctx, &self.0, Outcome {
-            status: session.response_written().map(|response| response.status.as_u16()),
-            sent_bytes: session.body_bytes_sent() as u64,
-            error: error.map(|error| error.etype().as_str()),
-        });
+        let now = self.0.clock.now();
+        self.0.settle(ctx, now);
+        let record = Record::of(
+            session.req_header(),
+            conn,
+            ctx,
+            now,
+            Outcome {
+                status: session.response_written().map(|response| response.status.as_u16()),
+                sent_bytes: session.body_bytes_sent() as u64,
+                error: error.map(|error| error.etype().as_str()),
+            },
+        );
         self.0.metrics.record(&record);
         self.0.audit.record(&record);
     }
@@ -186,11 +194,8 @@ impl ProxyHttp for Door {
 }
 
 impl Door {
-    /// Sets the connection's bounds, and undoes no decision of Pingora's to close it.
+    /// Sets how long a client may pause within a body. How long it may pause between requests is the stream's to know.
     fn bound(&self, session: &mut Session) {
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.0.bounds.keepalive_secs));
-        }
         let upgrades = session.is_upgrade_req();
         session.set_read_timeout((!upgrades).then_some(self.0.bounds.body_timeout));
     }
@@ -242,7 +247,8 @@ impl Gateway {
                 match self.bounds.on_fault {
                     OnFault::Open => Ok(()),
                     OnFault::Closed => {
-                        Err(enforce::origin_failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str()).closing())
+                        Err(enforce::origin_failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str())
+                            .closing())
                     }
                 }
             }
@@ -255,7 +261,11 @@ impl Gateway {
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let route = policy.rules().route(judged.decision.route);
         let refusable = matches!(judged.decision.cause, Cause::Ban | Cause::Malformed(_));
-        if !refusable && let Some(reply) = self.own_path(session, conn, ctx, route).await? {
+        let own = session.req_header().uri.path().starts_with(OWN_PATHS);
+        if own
+            && !refusable
+            && let Some(reply) = self.own_path(session, conn, ctx, route).await?
+        {
             return Ok(Some(reply));
         }
         let Some(judged) = &ctx.judged else { return Ok(None) };
@@ -277,7 +287,8 @@ impl Gateway {
         if decision.route == RouteId(0) && route.origin.is_none() {
             return Ok(Some(enforce::unrouted(form, ctx.id.as_str())));
         }
-        let length = header.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let length =
+            header.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > route.max_body_bytes) {
             return Ok(Some(enforce::origin_failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()));
         }
@@ -327,16 +338,18 @@ impl Gateway {
             }
             (_, REDEEM_PATH | SOLVER_PATH) => {
                 let allow = if header.uri.path() == REDEEM_PATH { "POST" } else { "GET" };
-                Ok(Some(Reply::new(StatusCode::METHOD_NOT_ALLOWED).with("allow", allow).with("cache-control", "no-store")))
+                Ok(Some(
+                    Reply::new(StatusCode::METHOD_NOT_ALLOWED).with("allow", allow).with("cache-control", "no-store"),
+                ))
             }
             _ => Ok(None),
         }
     }
 
     /// Counts what the origin answered.
-    fn settle(&self, ctx: &RequestContext) {
+    fn settle(&self, ctx: &RequestContext, now: Now) {
         if let (Some(judged), Some(route), Some(status)) = (&ctx.judged, ctx.route(), ctx.origin_status) {
-            self.charge(route, &judged.charges, status, self.clock.now());
+            self.charge(route, &judged.charges, status, now);
         }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use pingora::http::RequestHeader;
 use portcullis_policy::Decision;
 
-use super::Gateway;
 use super::challenge::Redeem;
 use super::gather::Judged;
 use super::policy::Policy;
@@ -58,10 +57,9 @@ impl<'a> Record<'a> {
         request: &'a RequestHeader,
         conn: &'a ConnInfo,
         ctx: &'a RequestContext,
-        gateway: &Gateway,
+        now: Now,
         outcome: Outcome<'a>,
     ) -> Self {
-        let now = gateway.clock.now();
         Self {
             id: &ctx.id,
             began: ctx.began,

@@ -6,8 +6,8 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use portcullis_challenge::Verdict;
 use portcullis_policy::{Decision, RuleSet};
-use smallvec::SmallVec;
 use portcullis_signals::{is_client_address_header, is_portcullis_header};
+use smallvec::SmallVec;
 
 use super::Gateway;
 use super::gather::Judged;
@@ -81,31 +81,41 @@ fn reasons(decision: &Decision) -> String {
 /// Takes off what a client may not tell an origin: verdicts, other people's addresses, and headers by which
 /// some frameworks put another path or method in place of the one that was judged.
 fn strip(request: &mut RequestHeader) {
-    let speaks_for_others = |name: &HeaderName| {
-        is_portcullis_header(name)
-            || is_client_address_header(name)
-            || matches!(
-                name.as_str(),
-                "x-original-url"
-                    | "x-original-uri"
-                    | "x-original-method"
-                    | "x-rewrite-url"
-                    | "x-forwarded-uri"
-                    | "x-forwarded-path"
-                    | "x-forwarded-prefix"
-                    | "x-forwarded-method"
-                    | "x-forwarded-host"
-                    | "x-forwarded-server"
-                    | "x-forwarded-port"
-                    | "x-forwarded-scheme"
-                    | "x-http-method-override"
-                    | "x-http-method"
-                    | "x-method-override"
-            )
-    };
-    while let Some(name) = request.headers.keys().find(|name| speaks_for_others(name)).cloned() {
-        request.remove_header(&name);
+    let found: SmallVec<[HeaderName; 4]> =
+        request.headers.keys().filter(|name| speaks_for_others(name)).cloned().collect();
+    for name in &found {
+        request.remove_header(name);
     }
+}
+
+fn speaks_for_others(name: &HeaderName) -> bool {
+    // Of what a browser sends, next to nothing begins with one of these letters.
+    if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'p' | b'f' | b'c' | b't')) {
+        return false;
+    }
+    is_portcullis_header(name) || is_client_address_header(name) || rewrites_the_request(name)
+}
+
+fn rewrites_the_request(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "x-original-url"
+            | "x-original-uri"
+            | "x-original-method"
+            | "x-rewrite-url"
+            | "x-forwarded-uri"
+            | "x-forwarded-path"
+            | "x-forwarded-prefix"
+            | "x-forwarded-method"
+            | "x-forwarded-host"
+            | "x-forwarded-server"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-forwarded-scheme"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+    )
 }
 
 fn set_path(request: &mut RequestHeader, path: &str) {

@@ -180,7 +180,9 @@ impl SettingsError {
     /// The faults as text for people; ends in a line feed.
     pub fn render(&self, style: Style) -> String {
         match self {
-            Self::Unreadable(path, error) => format!("error: cannot read the settings in `{}`: {error}\n", path.display()),
+            Self::Unreadable(path, error) => {
+                format!("error: cannot read the settings in `{}`: {error}\n", path.display())
+            }
             Self::Faulty(diagnostics) => diagnostics.render(style),
         }
     }
@@ -245,7 +247,10 @@ impl Settings {
             rules,
             limits,
             certificates,
-            client_address: sections::client_address(root.table("client_address", "`[client_address]`", faults), faults),
+            client_address: sections::client_address(
+                root.table("client_address", "`[client_address]`", faults),
+                faults,
+            ),
             origins: sections::origins(root.tables("origin", "`[[origin]]`", faults), faults),
             intel: sections::intel(root.table("intel", "`[intel]`", faults), base, faults),
             memory: sections::memory(root.table("memory", "`[memory]`", faults), faults),

@@ -106,18 +106,36 @@ impl<'a> Table<'a> {
     }
 
     /// A whole number within bounds, or `default`.
-    pub(super) fn number(&mut self, key: &'static str, within: RangeInclusive<u64>, default: u64, faults: &mut Faults) -> u64 {
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        within: RangeInclusive<u64>,
+        default: u64,
+        faults: &mut Faults,
+    ) -> u64 {
         self.value(key).and_then(|value| value.number(within, faults)).unwrap_or(default)
     }
 
     /// The same as a size of something in memory.
-    pub(super) fn size(&mut self, key: &'static str, within: RangeInclusive<u64>, default: usize, faults: &mut Faults) -> usize {
+    pub(super) fn size(
+        &mut self,
+        key: &'static str,
+        within: RangeInclusive<u64>,
+        default: usize,
+        faults: &mut Faults,
+    ) -> usize {
         let default = u64::try_from(default).unwrap_or(u64::MAX);
         usize::try_from(self.number(key, within, default, faults)).unwrap_or(usize::MAX)
     }
 
     /// A time; the key ends in `_ms` or `_secs` and the bounds are in that unit.
-    pub(super) fn time(&mut self, key: &'static str, within: RangeInclusive<u64>, default: Duration, faults: &mut Faults) -> Duration {
+    pub(super) fn time(
+        &mut self,
+        key: &'static str,
+        within: RangeInclusive<u64>,
+        default: Duration,
+        faults: &mut Faults,
+    ) -> Duration {
         let value = self.value(key).and_then(|value| value.number(within, faults));
         let unit = if key.ends_with("_ms") { Duration::from_millis } else { Duration::from_secs };
         value.map_or(default, unit)
@@ -129,7 +147,13 @@ impl<'a> Table<'a> {
     }
 
     /// One of a few words, or `default`.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)], default: T, faults: &mut Faults) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        default: T,
+        faults: &mut Faults,
+    ) -> T {
         self.value(key).and_then(|value| value.choice(words, faults)).unwrap_or(default)
     }
 
@@ -139,7 +163,9 @@ impl<'a> Table<'a> {
         let entries = value.as_ref().and_then(|value| match value.written {
             DeValue::Table(entries) => Some(entries),
             found => {
-                let fault = value.wrong("is not a table", found).help(format!("write {name} on a line of its own, and the keys below it"));
+                let fault = value
+                    .wrong("is not a table", found)
+                    .help(format!("write {name} on a line of its own, and the keys below it"));
                 faults.add(fault);
                 None
             }
@@ -151,16 +177,24 @@ impl<'a> Table<'a> {
     pub(super) fn tables(&mut self, key: &'static str, name: &'static str, faults: &mut Faults) -> Vec<Table<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(items) = value.written else {
-            faults.add(value.wrong("is not a list of tables", value.written).help(format!("write {name}, with two brackets on each side")));
+            faults.add(
+                value
+                    .wrong("is not a list of tables", value.written)
+                    .help(format!("write {name}, with two brackets on each side")),
+            );
             return Vec::new();
         };
         items
             .iter()
             .filter_map(|item| match item.get_ref() {
-                DeValue::Table(entries) => Some(Table { name, entries: Some(entries), place: item.span(), known: Vec::new() }),
+                DeValue::Table(entries) => {
+                    Some(Table { name, entries: Some(entries), place: item.span(), known: Vec::new() })
+                }
                 found => {
                     let one = Value { key, written: found, place: item.span() };
-                    faults.add(one.wrong("is not a list of tables", found).help(format!("write {name} on a line of its own")));
+                    faults.add(
+                        one.wrong("is not a list of tables", found).help(format!("write {name} on a line of its own")),
+                    );
                     None
                 }
             })
@@ -174,7 +208,8 @@ impl<'a> Table<'a> {
             if self.known.contains(&word) {
                 continue;
             }
-            let fault = Diagnostic::error(format!("unknown key {} in {}", quote(word), self.name)).at(span(&key.span()), "no such key");
+            let fault = Diagnostic::error(format!("unknown key {} in {}", quote(word), self.name))
+                .at(span(&key.span()), "no such key");
             faults.add(match nearest(word, &self.known) {
                 Some(name) => fault.help(format!("did you mean `{name}`?")),
                 None => fault.help(format!("known are {}", words(&self.known))),
@@ -229,7 +264,11 @@ impl<'a> Value<'a> {
     pub(super) fn list(&self, example: &str, faults: &mut Faults) -> Option<Vec<Value<'a>>> {
         match self.written {
             DeValue::Array(items) => {
-                let item = |item: &'a Spanned<DeValue<'a>>| Value { key: self.key, written: item.get_ref(), place: item.span() };
+                let item = |item: &'a Spanned<DeValue<'a>>| Value {
+                    key: self.key,
+                    written: item.get_ref(),
+                    place: item.span(),
+                };
                 Some(items.iter().map(item).collect())
             }
             found => {
@@ -269,7 +308,9 @@ impl<'a> Value<'a> {
         match self.written {
             DeValue::Boolean(flag) => Some(*flag),
             found => {
-                faults.add(self.wrong("is neither true nor false", found).help("write `true` or `false`, without quotes"));
+                faults.add(
+                    self.wrong("is neither true nor false", found).help("write `true` or `false`, without quotes"),
+                );
                 None
             }
         }
@@ -319,7 +360,7 @@ fn in_unit(key: &str, text: &str) -> Option<u64> {
         },
         "secs" => match unit.as_str() {
             "" | "s" | "sec" | "secs" => (1, 1),
-            "ms" if number % 1000 == 0 => (1, 1000),
+            "ms" if number.is_multiple_of(1000) => (1, 1000),
             "m" | "min" => (60, 1),
             "h" => (3600, 1),
             _ => return None,
@@ -342,7 +383,8 @@ const MAX_QUOTED_CHARS: usize = 80;
 
 /// A user's text in backticks: without control characters, and not longer than a line.
 pub(crate) fn quote(text: &str) -> String {
-    let shown: String = text.chars().take(MAX_QUOTED_CHARS).map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+    let shown: String =
+        text.chars().take(MAX_QUOTED_CHARS).map(|letter| if letter.is_control() { '?' } else { letter }).collect();
     let more = if text.chars().nth(MAX_QUOTED_CHARS).is_some() { "..." } else { "" };
     format!("`{shown}{more}`")
 }

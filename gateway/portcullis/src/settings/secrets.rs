@@ -50,13 +50,18 @@ impl fmt::Display for SecretError {
         let path = self.path.display();
         match &self.fault {
             SecretFault::Unreadable(error) => write!(f, "cannot read the secret in `{path}`: {error}"),
-            SecretFault::TooLong => write!(f, "expected a secret of at most {MAX_FILE_BYTES} bytes in `{path}`, but it is longer"),
+            SecretFault::TooLong => {
+                write!(f, "expected a secret of at most {MAX_FILE_BYTES} bytes in `{path}`, but it is longer")
+            }
             SecretFault::TooShort(found) => write!(
                 f,
                 "expected a secret of at least {MIN_SECRET_BYTES} bytes in `{path}`, but found {found}; make one with `openssl rand -hex 32`"
             ),
             SecretFault::Unclear => {
-                write!(f, "expected a secret as hex or base64 in `{path}`, but found neither; make one with `openssl rand -hex 32`")
+                write!(
+                    f,
+                    "expected a secret as hex or base64 in `{path}`, but found neither; make one with `openssl rand -hex 32`"
+                )
             }
         }
     }
@@ -108,7 +113,12 @@ mod tests {
     #[test]
     fn a_secret_is_read_as_hex_or_base64() {
         let hex = "00ff".repeat(16);
-        for text in [hex.clone(), format!("{}\n", hex.to_uppercase()), STANDARD.encode([7; 32]), URL_SAFE_NO_PAD.encode([0xff; 33])] {
+        for text in [
+            hex.clone(),
+            format!("{}\n", hex.to_uppercase()),
+            STANDARD.encode([7; 32]),
+            URL_SAFE_NO_PAD.encode([0xff; 33]),
+        ] {
             let secret = decode(text.as_bytes()).unwrap();
             assert!(secret.bytes().len() >= MIN_SECRET_BYTES, "{text}");
         }

@@ -12,7 +12,8 @@ use portcullis_signals::ForwardedBy;
 
 use super::reader::{Faults, Table, Value, quote, span};
 use super::{
-    Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport, VerdictToken, default_audit,
+    Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport, VerdictToken,
+    default_audit,
 };
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
@@ -43,7 +44,12 @@ pub(super) fn server(mut table: Table<'_>, faults: &mut Faults) -> Server {
     let server = Server {
         threads: table.size("threads", 1..=1024, default.threads, faults),
         grace: table.time("grace_secs", 0..=3600, default.grace, faults),
-        on_fault: table.choice("on_fault", &[("open", OnFault::Open), ("closed", OnFault::Closed)], default.on_fault, faults),
+        on_fault: table.choice(
+            "on_fault",
+            &[("open", OnFault::Open), ("closed", OnFault::Closed)],
+            default.on_fault,
+            faults,
+        ),
     };
     table.finish(faults);
     server
@@ -104,7 +110,12 @@ pub(super) fn listeners(
     tables.into_iter().filter_map(|table| listener(table, &mut names, &mut addresses, faults)).collect()
 }
 
-fn listener(mut table: Table<'_>, names: &mut Unique, addresses: &mut Unique, faults: &mut Faults) -> Option<WrittenListener> {
+fn listener(
+    mut table: Table<'_>,
+    names: &mut Unique,
+    addresses: &mut Unique,
+    faults: &mut Faults,
+) -> Option<WrittenListener> {
     let name = name(&mut table, "https", names, faults);
     let addr = table.required("address", "\"0.0.0.0:8443\"", faults).and_then(|value| {
         let addr: SocketAddr = value.parsed(ADDRESS, "0.0.0.0:8443", faults)?;
@@ -134,7 +145,11 @@ fn networks(value: &Value<'_>, faults: &mut Faults) -> Vec<IpNetwork> {
     let Some(items) = value.list(EXAMPLE, faults) else { return Vec::new() };
     let networks: Vec<_> = items.iter().filter_map(|item| item.parsed(NETWORK, EXAMPLE, faults)).collect();
     if items.is_empty() {
-        faults.add(value.fault("is empty", "nobody is in it").help(format!("name a network as in `[\"{EXAMPLE}\"]`, or leave the key out")));
+        faults.add(
+            value
+                .fault("is empty", "nobody is in it")
+                .help(format!("name a network as in `[\"{EXAMPLE}\"]`, or leave the key out")),
+        );
     }
     networks
 }
@@ -150,7 +165,8 @@ pub(super) fn certificates(
     match (&first, &tls) {
         (None, Some(place)) => {
             let example = "add\n[[certificate]]\nchain = \"certs/shop.example.crt\"\nkey = \"certs/shop.example.key\"";
-            let fault = Diagnostic::error("a listener speaks TLS, but there is no `[[certificate]]`").at(span(place), "needs a certificate");
+            let fault = Diagnostic::error("a listener speaks TLS, but there is no `[[certificate]]`")
+                .at(span(place), "needs a certificate");
             faults.add(fault.help(example));
         }
         (Some(place), None) => {
@@ -165,7 +181,8 @@ pub(super) fn certificates(
 }
 
 fn certificate(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Option<CertificateFiles> {
-    let chain = table.required("chain", "\"certs/shop.example.crt\"", faults).and_then(|value| value.path(base, faults));
+    let chain =
+        table.required("chain", "\"certs/shop.example.crt\"", faults).and_then(|value| value.path(base, faults));
     let key = table.required("key", "\"certs/shop.example.key\"", faults).and_then(|value| value.path(base, faults));
     table.finish(faults);
     Some(CertificateFiles { chain: chain?, key: key? })
@@ -179,7 +196,9 @@ pub(super) fn client_address(mut table: Table<'_>, faults: &mut Faults) -> Clien
         let Some(network): Option<IpNetwork> = item.parsed(NETWORK, "192.0.2.0/24", faults) else { continue };
         if network.prefix() == 0 {
             let fault = item.fault("believes everyone", "every address is in it");
-            faults.add(fault.help("name the proxies in front of the gateway only: whoever is believed can take any address"));
+            faults.add(
+                fault.help("name the proxies in front of the gateway only: whoever is believed can take any address"),
+            );
         }
         trusted_proxies.push(network);
     }
@@ -197,12 +216,14 @@ pub(super) fn origins(tables: Vec<Table<'_>>, faults: &mut Faults) -> Vec<Origin
 fn origin(mut table: Table<'_>, names: &mut Unique, faults: &mut Faults) -> Option<OriginSettings> {
     const EXAMPLE: &str = "127.0.0.1:8080";
     let name = name(&mut table, "shop-api", names, faults);
-    let servers = table.required("servers", "[\"127.0.0.1:8080\"]", faults).map(|value| servers(&value, EXAMPLE, faults));
+    let servers =
+        table.required("servers", "[\"127.0.0.1:8080\"]", faults).map(|value| servers(&value, EXAMPLE, faults));
     let host = table.text("host", faults);
     let tls_value = table.value("tls");
     let tls = table.flag("tls", faults).unwrap_or(false);
     if let (Some(value), None, true) = (&tls_value, host, tls) {
-        let fault = Diagnostic::error("an origin with TLS needs its `host`").at(span(&value.place), "whose certificate?");
+        let fault =
+            Diagnostic::error("an origin with TLS needs its `host`").at(span(&value.place), "whose certificate?");
         faults.add(fault.help("add `host = \"api.shop.example\"`, the name in its certificate"));
     }
     let connect_timeout = table.time("connect_timeout_ms", MILLIS, Duration::from_secs(2), faults);
@@ -233,7 +254,11 @@ fn servers(value: &Value<'_>, example: &str, faults: &mut Faults) -> Vec<SocketA
     for item in &items {
         let Some(server): Option<SocketAddr> = item.parsed(ADDRESS, example, faults) else { continue };
         if server.port() == 0 || servers.contains(&server) {
-            let (how, label) = if server.port() == 0 { ("has port 0", "no server listens there") } else { ("has a server twice", "already in the list") };
+            let (how, label) = if server.port() == 0 {
+                ("has port 0", "no server listens there")
+            } else {
+                ("has a server twice", "already in the list")
+            };
             faults.add(item.fault(how, label).help("name each server once, with its port"));
         }
         servers.push(server);
@@ -247,7 +272,11 @@ fn health(mut table: Table<'_>, host: Option<&str>, faults: &mut Faults) -> Heal
     if let (Some(value), Some(text)) = (&path, text)
         && (!text.starts_with('/') || text.parse::<http::uri::PathAndQuery>().is_err())
     {
-        faults.add(value.fault("is not a path", "does not begin with `/`, or cannot be asked for").help("write one as in `/healthz`"));
+        faults.add(
+            value
+                .fault("is not a path", "does not begin with `/`, or cannot be asked for")
+                .help("write one as in `/healthz`"),
+        );
     }
     let health = HealthSettings {
         path: text.map(str::to_owned),
@@ -291,7 +320,8 @@ pub(super) fn verdict(mut table: Table<'_>, base: &Path, faults: &mut Faults) ->
     let enabled = table.value("enabled");
     let is_enabled = table.flag("enabled", faults).unwrap_or(secret_file.is_some());
     if let (Some(value), None, true) = (enabled, &secret_file, is_enabled) {
-        let fault = Diagnostic::error("verdicts cannot be signed without a secret").at(span(&value.place), "has no `secret_file`");
+        let fault = Diagnostic::error("verdicts cannot be signed without a secret")
+            .at(span(&value.place), "has no `secret_file`");
         faults.add(fault.help("make one with `openssl rand -hex 32`, and name its file with `secret_file`"));
     }
     let key_id = token(&mut table, "key_id", "1", faults);
@@ -306,7 +336,14 @@ fn token(table: &mut Table<'_>, key: &'static str, default: &str, faults: &mut F
     let Some(text) = value.text(faults) else { return default.to_owned() };
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'/');
     if text.len() > 64 || !text.bytes().all(fits) {
-        faults.add(value.fault("has other characters than letters, digits, `.`, `-`, `_`, `:` and `/`, or more than 64", "not a plain name").help(format!("write one as in `{default}`")));
+        faults.add(
+            value
+                .fault(
+                    "has other characters than letters, digits, `.`, `-`, `_`, `:` and `/`, or more than 64",
+                    "not a plain name",
+                )
+                .help(format!("write one as in `{default}`")),
+        );
     }
     text.to_owned()
 }
@@ -327,7 +364,8 @@ pub(super) fn audit(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> A
 }
 
 pub(super) fn log(mut table: Table<'_>, faults: &mut Faults) -> LogFormat {
-    let format = table.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], LogFormat::default(), faults);
+    let format =
+        table.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], LogFormat::default(), faults);
     table.finish(faults);
     format
 }
@@ -338,7 +376,8 @@ fn name(table: &mut Table<'_>, example: &str, names: &mut Unique, faults: &mut F
     let text = value.text(faults)?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.len() > 64 || !text.bytes().all(fits) {
-        let fault = value.fault("has other characters than letters, digits, `-`, `_` and `.`, or more than 64", "not a plain name");
+        let fault = value
+            .fault("has other characters than letters, digits, `-`, `_` and `.`, or more than 64", "not a plain name");
         faults.add(fault.help(format!("write one as in `{example}`")));
         return None;
     }
@@ -356,8 +395,13 @@ impl Unique {
     fn check(&mut self, text: &str, value: &Value<'_>, what: &str, faults: &mut Faults) {
         match self.seen.iter().find(|(seen, _)| seen == text) {
             Some((_, first)) => {
-                let fault = Diagnostic::error(format!("the {what} {} is used twice", quote(text))).at(span(&value.place), "again here");
-                let fault = if *first == (0..0) { fault.help("the admin listener has it unless `[admin]` says otherwise") } else { fault.beside(span(first), "first used here") };
+                let fault = Diagnostic::error(format!("the {what} {} is used twice", quote(text)))
+                    .at(span(&value.place), "again here");
+                let fault = if *first == (0..0) {
+                    fault.help("the admin listener has it unless `[admin]` says otherwise")
+                } else {
+                    fault.beside(span(first), "first used here")
+                };
                 faults.add(fault.help(format!("give each its own {what}")));
             }
             None => self.seen.push((text.to_owned(), value.place.clone())),

@@ -1,11 +1,11 @@
 //! The commands of the program, run as a person runs them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use portcullis_testkit::run_to_end;
+use portcullis_testkit::{Client, Gateway, ReadyCheck, free_ports, run_to_end};
 use serde_json::Value;
 
 /// What a command did.
@@ -21,7 +21,11 @@ fn run(args: &[&str]) -> Ran {
 
 fn run_with(args: &[&str], stdin: &[u8]) -> Ran {
     let Output { status, stdout, stderr } = run_to_end(Path::new(env!("CARGO_BIN_EXE_portcullis")), args, stdin);
-    Ran { code: status.code().unwrap(), stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+    Ran {
+        code: status.code().unwrap(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
 }
 
 impl Ran {
@@ -120,15 +124,24 @@ fn the_shipped_rules_and_the_quickstart_are_right() {
     run(&["check", &rules]).expect(0).says(&["rules ", "tests ", " passed, 0 failed", "ok"]);
     run(&["test", &rules]).expect(0);
     let quickstart = repository().join("examples/quickstart/portcullis.toml").display().to_string();
-    run(&["check", "--config", &quickstart]).expect(0).says(&["settings ", "1 listener, 1 origin", " passed, 0 failed"]);
+    run(&["check", "--config", &quickstart]).expect(0).says(&[
+        "settings ",
+        "1 listener, 1 origin",
+        " passed, 0 failed",
+    ]);
 }
 
 #[test]
 fn every_default_that_the_quickstart_shows_can_be_written() {
     let text = fs::read_to_string(repository().join("examples/quickstart/portcullis.toml")).unwrap();
     // Takes the `#` off every line that is a value or a table and not a sentence.
-    let is_setting = |line: &str| line.starts_with("# [[") || line.strip_prefix("# ").is_some_and(|rest| rest.split(' ').next().is_some_and(|key| rest[key.len()..].trim_start().starts_with("= ")));
-    let lines: Vec<_> = text.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
+    let shown = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let is_setting =
+            rest.starts_with("[[") || rest.split_once('=').is_some_and(|(key, _)| !key.trim_end().contains(' '));
+        is_setting.then(|| rest.to_owned())
+    };
+    let lines: Vec<_> = text.lines().map(|line| shown(line).unwrap_or_else(|| line.to_owned())).collect();
     let folder = Folder::with("quickstart", &[("portcullis.toml", &lines.join("\n")), ("a.key", &"ab".repeat(32))]);
     let ran = run(&["check", "--config", &folder.path("portcullis.toml")]);
     // The files that it names are not there; everything else is right.
@@ -140,10 +153,14 @@ fn every_default_that_the_quickstart_shows_can_be_written() {
 
 #[test]
 fn a_check_shows_every_fault_of_settings_and_of_rules() {
-    let settings = "[[listener]]\nname = \"http\"\nadress = \"127.0.0.1:8080\"\n[limits]\nheader_timeout_ms = \"10s\"\n";
+    let settings =
+        "[[listener]]\nname = \"http\"\nadress = \"127.0.0.1:8080\"\n[limits]\nheader_timeout_ms = \"10s\"\n";
     let rules = "[[route]]\nname = \"a\"\norigin = \"ap\"\npreset = \"strickt\"\n";
     let good = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:8080\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n";
-    let folder = Folder::with("faults", &[("wrong.toml", settings), ("good.toml", good), ("rules/a.toml", rules), ("rules/b.toml", "[[route]\n")]);
+    let folder = Folder::with(
+        "faults",
+        &[("wrong.toml", settings), ("good.toml", good), ("rules/a.toml", rules), ("rules/b.toml", "[[route]\n")],
+    );
     run(&["check", "--config", &folder.path("wrong.toml")]).expect(1).says(&[
         "unknown key `adress`",
         "did you mean `address`?",
@@ -151,7 +168,12 @@ fn a_check_shows_every_fault_of_settings_and_of_rules() {
         "wrong.toml:3:1",
         "not ok: 3 errors",
     ]);
-    run(&["check", "--config", &folder.path("good.toml")]).expect(1).says(&["a.toml:3:10", "a.toml:4:10", "b.toml:1:", "not ok"]);
+    run(&["check", "--config", &folder.path("good.toml")]).expect(1).says(&[
+        "a.toml:3:10",
+        "a.toml:4:10",
+        "b.toml:1:",
+        "not ok",
+    ]);
     run(&["check", &folder.path("rules")]).expect(1).says(&["a.toml:4:10", "b.toml:1:"]);
 }
 
@@ -159,20 +181,35 @@ fn a_check_shows_every_fault_of_settings_and_of_rules() {
 fn a_check_fails_where_a_test_in_the_rules_does() {
     let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n[[test]]\nname = \"wrong\"\nrequest = { host = \"shop.example\", path = \"/\" }\nexpect = { action = \"block\" }\n";
     let folder = Folder::with("failing", &[("rules/a.toml", rules)]);
-    run(&["check", &folder.path("rules")]).expect(1).says(&["test `wrong` fails", "0 passed, 1 failed", "not ok: 1 failed test"]);
+    run(&["check", &folder.path("rules")]).expect(1).says(&[
+        "test `wrong` fails",
+        "0 passed, 1 failed",
+        "not ok: 1 failed test",
+    ]);
 }
 
 #[test]
 fn a_check_tries_the_files_that_the_settings_name() {
     let settings = "rules = \"rules\"\n[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:8443\"\ntls = true\n[[certificate]]\nchain = \"no.crt\"\nkey = \"no.key\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n[intel]\nasn = \"broken.mmdb\"\n[challenge]\nkey_file = \"short.key\"\n";
     let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n";
-    let folder = Folder::with("files", &[("p.toml", settings), ("rules/a.toml", rules), ("broken.mmdb", "not a database"), ("short.key", "abcd")]);
-    run(&["check", "--config", &folder.path("p.toml")]).expect(1).says(&["no.crt", "broken.mmdb", "short.key", "but found 2", "not ok: 3 errors"]);
+    let folder = Folder::with(
+        "files",
+        &[("p.toml", settings), ("rules/a.toml", rules), ("broken.mmdb", "not a database"), ("short.key", "abcd")],
+    );
+    run(&["check", "--config", &folder.path("p.toml")]).expect(1).says(&[
+        "no.crt",
+        "broken.mmdb",
+        "short.key",
+        "but found 2",
+        "not ok: 3 errors",
+    ]);
 }
 
 #[test]
 fn settings_and_rules_that_are_not_there_are_named() {
-    run(&["check", "--config", "/nonexistent/portcullis.toml"]).expect(1).says(&["cannot read the settings in `/nonexistent/portcullis.toml`"]);
+    run(&["check", "--config", "/nonexistent/portcullis.toml"])
+        .expect(1)
+        .says(&["cannot read the settings in `/nonexistent/portcullis.toml`"]);
     run(&["run", "--config", "/nonexistent/portcullis.toml"]).expect(1).says(&["cannot read the settings"]);
     run(&["check", "/nonexistent"]).expect(1).says(&["cannot read the rules in `/nonexistent`"]);
     let folder = Folder::with("empty", &[("README.md", "")]);
@@ -182,11 +219,25 @@ fn settings_and_rules_that_are_not_there_are_named() {
 #[test]
 fn a_request_is_explained_step_by_step() {
     let rules = repository().join("rules").display().to_string();
-    let explain = |more: &[&str]| run(&[&["explain", "--rules", &rules, "--method", "POST", "--path", "/login", "-H", "user-agent: curl/8.5.0"], more].concat());
-    explain(&["--asn", "64500", "--class", "datacenter"]).expect(0).says(&["login", "ua-tool", "asn-hosting", "API.SCORE_CHALLENGED"]);
+    let explain = |more: &[&str]| {
+        run(&[
+            &["explain", "--rules", &rules, "--method", "POST", "--path", "/login", "-H", "user-agent: curl/8.5.0"],
+            more,
+        ]
+        .concat())
+    };
+    explain(&["--asn", "64500", "--class", "datacenter"]).expect(0).says(&[
+        "login",
+        "ua-tool",
+        "asn-hosting",
+        "API.SCORE_CHALLENGED",
+    ]);
     explain(&["--banned"]).expect(0).says(&["API.BANNED"]);
     explain(&["--asn", "AS64511"]).expect(0).says(&["API.RULE_BLOCKED", "a network that was attacking us"]);
     explain(&["--over", "per address"]).expect(0).says(&["API.LIMIT_EXCEEDED"]);
+    let firefox = "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+    let claimed = run(&["explain", "--rules", &rules, "-H", firefox, "--ja4", "t13d1516h2_8daaf6152771_02713d6af862"]);
+    assert!(!claimed.expect(0).stdout.contains("tls-ua-mismatch"), "{}", claimed.stdout);
     explain(&["--over", "per adress"]).expect(1).says(&["has no limit `per adress`", "`per address`"]);
     explain(&["--class", "datacentre"]).expect(1).says(&["expected one of tor", "found `datacentre`"]);
     explain(&["-H", "nonsense"]).expect(1).says(&["expected `name: value` in `--header`"]);
@@ -202,15 +253,64 @@ fn an_address_of_documentation_is_known_as_such() {
     assert!(line["special_use"].is_string());
     assert!(line.get("asn").is_none());
     run(&["lookup", "no.address"]).expect(2);
-    run(&["lookup", "192.0.2.1", "--asn-db", "/nonexistent.mmdb"]).expect(1).says(&["cannot read the database in `/nonexistent.mmdb`"]);
+    run(&["lookup", "192.0.2.1", "--asn-db", "/nonexistent.mmdb"])
+        .expect(1)
+        .says(&["cannot read the database in `/nonexistent.mmdb`"]);
 }
 
 #[test]
 fn an_address_is_looked_up_in_databases() {
     let Some(asn) = shared("data/mmdb/asn-2026-06-17.mmdb") else { return };
     let Some(country) = shared("data/mmdb/country-2026-06-17.mmdb") else { return };
-    let ran = run(&["lookup", "8.8.8.8", "--format", "json", "--asn-db", asn.to_str().unwrap(), "--country-db", country.to_str().unwrap()]);
+    let ran = run(&[
+        "lookup",
+        "8.8.8.8",
+        "--format",
+        "json",
+        "--asn-db",
+        asn.to_str().unwrap(),
+        "--country-db",
+        country.to_str().unwrap(),
+    ]);
     let line: Value = serde_json::from_str(&ran.expect(0).stdout).unwrap();
     assert_eq!(line["asn"], 15169);
     assert_eq!(line["country"], "US");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_before_anything_is_served() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let settings = format!(
+        "[[listener]]\nname = \"http\"\naddress = \"{addr}\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n[admin]\naddress = \"127.0.0.1:0\"\n"
+    );
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n";
+    let folder = Folder::with("taken", &[("p.toml", &settings), ("rules/a.toml", rules)]);
+    run(&["run", "--config", &folder.path("p.toml")])
+        .expect(1)
+        .says(&[&format!("cannot listen on {addr} for `http`"), "another program has it"]);
+}
+
+#[test]
+fn the_demo_serves_and_cleans_up_after_itself() {
+    let [http, https, admin] = free_ports::<3>();
+    let ports = [http, https, admin].map(|port| port.to_string());
+    let args = ["demo", "--http-port", &ports[0], "--https-port", &ports[1], "--admin-port", &ports[2]];
+    let ready = ReadyCheck::http(([127, 0, 0, 1], admin).into(), "/ready");
+    let mut demo = Gateway::start(Path::new(env!("CARGO_BIN_EXE_portcullis")), &args, &ready);
+    let said = demo.stdout();
+    let rules = said.lines().find_map(|line| line.trim().strip_prefix("rules ")).unwrap().trim();
+    let rules = PathBuf::from(rules.split(' ').next().unwrap());
+    assert!(rules.join("access.toml").exists(), "{said}");
+
+    let client = Client::new(([127, 0, 0, 1], http).into()).host("localhost");
+    let answer = client.get("/api/items", &[("user-agent", "curl/8.5.0")]).unwrap();
+    assert_eq!(answer.status, 200);
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(told["reasons"], "ua-tool");
+    assert_eq!(client.get("/", &[("user-agent", "sqlmap/1.8")]).unwrap().status, 403);
+    assert_eq!(client.get("/checkout", &[("user-agent", "MyApp/3.1")]).unwrap().status, 403);
+
+    assert!(demo.terminate().success());
+    assert!(!rules.exists());
 }

@@ -58,11 +58,8 @@ action = \"block\"
 "
     );
     let open = Rig::start(&rules);
-    let trusting = Rig::start_with(
-        &rules,
-        "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-        crate::rig::usual_origin,
-    );
+    let trusting =
+        Rig::start_with(&rules, "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n", crate::rig::usual_origin);
     for name in ["X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Forwarded"] {
         let mut headers = CURL.to_vec();
         headers.push((name, if name == "Forwarded" { "for=203.0.113.7" } else { "203.0.113.7" }));
@@ -77,7 +74,11 @@ action = \"block\"
     }
     let mut headers = CURL.to_vec();
     headers.push(("X-Forwarded-For", "203.0.113.7, 198.51.100.1"));
-    assert_eq!(trusting.client().get("/", &headers).unwrap().status, 200, "what stands further left is the client's word");
+    assert_eq!(
+        trusting.client().get("/", &headers).unwrap().status,
+        200,
+        "what stands further left is the client's word"
+    );
 }
 
 #[test]

@@ -46,7 +46,10 @@ fn ambiguous_framing_never_reaches_the_origin() {
     }
     for (what, head) in [
         ("no host", "GET / HTTP/1.1\r\nUser-Agent: x\r\n\r\n"),
-        ("an encoding in HTTP/1.0", "POST / HTTP/1.0\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "an encoding in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         ("an authority that is not the host", "GET http://other.example/ HTTP/1.1\r\nHost: shop.example\r\n\r\n"),
         ("a host with a path", "GET / HTTP/1.1\r\nHost: shop.example/x\r\n\r\n"),
         ("a chunk size that is none", "POST / HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"),

@@ -10,7 +10,9 @@ const PATIENT: &str = "usual = { per_address = \"1000000/1m\", per_prefix = \"10
 
 #[test]
 fn a_burst_is_throttled_and_cools_down() {
-    let rules = format!("{OPEN}{PATIENT}\n[[route.limit]]\nname = \"burst\"\nkey = [\"ip\"]\nrate = \"5/2s\"\nover = \"throttle\"\n");
+    let rules = format!(
+        "{OPEN}{PATIENT}\n[[route.limit]]\nname = \"burst\"\nkey = [\"ip\"]\nrate = \"5/2s\"\nover = \"throttle\"\n"
+    );
     let rig = Rig::start(&rules);
     let mut connection = rig.client().connect().unwrap();
     let answers: Vec<_> = (0..8).map(|_| connection.get("/", CHROMIUM).unwrap()).collect();
@@ -98,7 +100,8 @@ action = \"ban\"
 /// A flood of strangers neither grows memory past its budget, nor locks others out, nor frees an offender.
 #[test]
 fn many_strangers_leave_memory_and_limits_as_they_are() {
-    let rules = format!("{OPEN}\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\nrate = \"20/1h\"\nover = \"throttle\"\n");
+    let rules =
+        format!("{OPEN}\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\nrate = \"20/1h\"\nover = \"throttle\"\n");
     let settings = "[memory]\ncounters_bytes = 1048576\n[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n";
     let rig = Rig::start_with(&rules, settings, crate::rig::usual_origin);
     let mut connection = rig.client().connect().unwrap();

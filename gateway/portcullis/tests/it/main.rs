@@ -1,13 +1,21 @@
 //! The running gateway, end to end: the real binary, real sockets, a real origin.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod challenge;
+mod corpus;
 mod flow;
 mod forged_headers;
 mod framing;
 mod limits;
 mod monitor;
 mod paths;
+mod prometheus;
 mod reload;
 mod rig;
 mod secrets;

@@ -71,7 +71,8 @@ fn a_rule_and_a_limit_in_monitor_only_say_what_they_would_have_done() {
     let records = rig.audit(3);
     let last = &records[2];
     assert_eq!(last["action"], "allow");
-    let kinds: Vec<_> = last["shadow"].as_array().unwrap().iter().map(|shadow| shadow["name"].as_str().unwrap()).collect();
+    let kinds: Vec<_> =
+        last["shadow"].as_array().unwrap().iter().map(|shadow| shadow["name"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"everyone") && kinds.contains(&"tight"), "{last}");
     assert!(rig.metrics().sum("portcullis_shadow_total") >= 5.0);
 }

@@ -80,7 +80,9 @@ fn the_origin_sees_the_form_that_was_judged() {
         ("/same/path", "/same/path"),
     ] {
         let mut connection = rig.client().connect().unwrap();
-        connection.send_raw(format!("GET {sent} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n").as_bytes()).unwrap();
+        connection
+            .send_raw(format!("GET {sent} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n").as_bytes())
+            .unwrap();
         let seen = rig.origin.take_requests();
         assert_eq!(seen[0].target, forwarded, "{sent}");
     }

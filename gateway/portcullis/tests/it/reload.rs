@@ -17,7 +17,8 @@ impl Drop for StopOnDrop<'_> {
 #[test]
 fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
     let rig = Rig::start(OPEN);
-    let blocking = format!("{OPEN}\n[[route.rule]]\nname = \"gone\"\nwhen = {{ path = [\"/gone\"] }}\naction = \"block\"\n");
+    let blocking =
+        format!("{OPEN}\n[[route.rule]]\nname = \"gone\"\nwhen = {{ path = [\"/gone\"] }}\naction = \"block\"\n");
     let stop = AtomicBool::new(false);
     let served = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -62,7 +63,8 @@ fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
 
 #[test]
 fn counts_survive_a_reload() {
-    let limited = format!("{OPEN}\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\nrate = \"2/1h\"\nover = \"throttle\"\n");
+    let limited =
+        format!("{OPEN}\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\nrate = \"2/1h\"\nover = \"throttle\"\n");
     let rig = Rig::start(&limited);
     for _ in 0..3 {
         rig.client().get("/", CHROMIUM).unwrap();

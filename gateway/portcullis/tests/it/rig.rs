@@ -23,7 +23,11 @@ pub struct Rig {
 
 /// The origin of most tests: 401 for `/login` with a wrong password, 200 for everything else.
 pub fn usual_origin(request: &RecordedRequest) -> Answer {
-    if request.target.starts_with("/login") && request.body != b"right" { Answer::status(401) } else { Answer::ok("hello") }
+    if request.target.starts_with("/login") && request.body != b"right" {
+        Answer::status(401)
+    } else {
+        Answer::ok("hello")
+    }
 }
 
 impl Rig {
@@ -145,7 +149,9 @@ allowed = "all"
     pub fn reload_rules(&self, rules: &str, result: &str) {
         let before = self.reloads(result);
         self.write_rules(rules);
-        portcullis_testkit::wait_until("a reload", std::time::Duration::from_secs(20), || self.reloads(result) > before);
+        portcullis_testkit::wait_until("a reload", std::time::Duration::from_secs(20), || {
+            self.reloads(result) > before
+        });
     }
 
     fn reloads(&self, result: &str) -> f64 {

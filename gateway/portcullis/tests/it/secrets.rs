@@ -19,7 +19,8 @@ action = \"block\"
 "
     );
     let rig = Rig::start(&rules);
-    let secrets = ["SEEDED-authorization", "SEEDED-cookie", "SEEDED-apikey", "SEEDED-password", "SEEDED-token", "SEEDED-query"];
+    let secrets =
+        ["SEEDED-authorization", "SEEDED-cookie", "SEEDED-apikey", "SEEDED-password", "SEEDED-token", "SEEDED-query"];
     let headers = [
         ("user-agent", "curl/8.5.0"),
         ("authorization", "Bearer SEEDED-authorization"),
@@ -34,7 +35,8 @@ action = \"block\"
             headers.push(("x-token", "SEEDED-token"));
         }
         let path = "/login?user=SEEDED-query&password=SEEDED-query";
-        let answer = rig.client().connect().unwrap().request("POST", path, &headers, b"password=SEEDED-password").unwrap();
+        let answer =
+            rig.client().connect().unwrap().request("POST", path, &headers, b"password=SEEDED-password").unwrap();
         answers.push(String::from_utf8_lossy(&answer.head).into_owned() + &answer.text());
     }
     rig.audit(4);

@@ -27,8 +27,8 @@ impl ServeHttp for Shop {
         let body = body(session).await;
         let request = session.req_header();
         let told = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let page = request.method == Method::GET && request.uri.path() == "/";
-        if page {
+        let for_people = told("accept").is_some_and(|accept| accept.contains("text/html")) || request.uri.path() == "/";
+        if for_people && request.method == Method::GET {
             return answer(StatusCode::OK, HTML, HOME.to_owned());
         }
         // Whatever stands before the last segment, so that `/v1/login` is a login as well.

@@ -1,0 +1,30 @@
+//! What the fuzz targets call, over their seeds and every beginning of each.
+
+use std::fs;
+use std::path::Path;
+
+fn every_prefix(folder: &str, read: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(folder);
+    let seeds: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(seeds.len() >= 3, "{}", folder.display());
+    for seed in seeds {
+        let bytes = fs::read(&seed).unwrap();
+        let step = (bytes.len() / 256).max(1);
+        for end in (0..bytes.len()).step_by(step) {
+            read(&bytes[..end]);
+        }
+        read(&bytes);
+    }
+}
+
+#[test]
+fn every_beginning_of_a_proxy_header_is_read_or_refused() {
+    every_prefix("proxy_header", |bytes| {
+        let _ = portcullis::accept::proxy_protocol::parse(bytes);
+    });
+}
+
+#[test]
+fn every_beginning_of_a_rules_file_is_compiled_or_explained() {
+    every_prefix("rules_text", |bytes| drop(portcullis_policy::compile_any(bytes)));
+}
