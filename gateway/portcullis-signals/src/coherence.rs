@@ -77,12 +77,13 @@ pub(crate) fn contradicting_headers(claim: &Claim, request: &CanonicalRequest<'_
     let says_mobile = request.header_str(&SEC_CH_UA_MOBILE).map(|value| value == "?1");
     findings.note(says_mobile.is_some_and(|mobile| mobile && !claim.mobile), 500);
     // A navigation cannot carry JSON: a form sends one of three types, and a script says cors or same-origin.
-    let navigates = request.header(&SEC_FETCH_MODE).is_some_and(|value| value == "navigate");
-    let json = request.header_str(&header::CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
-    let posts = *request.method() == Method::POST;
-    findings.note(posts && navigates && json, 900);
-    // A browser puts Origin on every POST (Fetch §3.2).
-    findings.note(posts && request.header(&header::ORIGIN).is_none(), 500);
+    if *request.method() == Method::POST {
+        let navigates = request.header(&SEC_FETCH_MODE).is_some_and(|value| value == "navigate");
+        let json = request.header_str(&header::CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
+        findings.note(navigates && json, 900);
+        // A browser puts Origin on every POST (Fetch §3.2).
+        findings.note(request.header(&header::ORIGIN).is_none(), 500);
+    }
     findings.strength()
 }
 

@@ -35,12 +35,12 @@ pub struct Key {
 impl Key {
     /// The key of another counter of the same things, without hashing them again.
     ///
-    /// Siblings lie beside each other in a table, so reading several of them costs few cache misses. `number`
-    /// tells them apart; 0 is the key itself. That they differ is as sure as for keys hashed apart.
+    /// Siblings lie beside each other in a table, so reading several of them costs few cache misses. `scope` is
+    /// the identity of the counter; 0 is the key itself. That they differ is as sure as for keys hashed apart.
     #[must_use]
-    pub const fn sibling(self, number: u8) -> Key {
-        // An odd constant without a pattern (the golden ratio of 2^64) spreads the numbers over all bits.
-        let spread = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    pub const fn sibling(self, scope: u64) -> Key {
+        // An odd constant without a pattern (the golden ratio of 2^64) spreads small numbers over all bits.
+        let spread = scope.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // The lower half of `place` names the set that siblings have in common.
         Key { place: self.place ^ (spread & 0xffff_ffff_0000_0000), tag: self.tag ^ spread }
     }

@@ -41,15 +41,8 @@ pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form:
     match (decision.action, decision.cause) {
         (_, Cause::Malformed(fault)) => {
             let detail = format!("the request can be read in more than one way: {}", fault.name());
-            return told(
-                StatusCode::BAD_REQUEST,
-                "Malformed request",
-                &detail,
-                decision.code,
-                Form::Problem,
-                reference_id,
-            )
-            .closing();
+            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, reference_id)
+                .closing()
         }
         (Action::Throttle, _) => throttled(decision, route, limits, form, reference_id),
         (Action::StepUp, _) => told(

@@ -12,7 +12,7 @@ use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
 
 use super::Gateway;
-use super::keys::{ban_key, client_bytes, limit_key, prefix_bytes};
+use super::keys::{ClientKeys, limit_key};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
@@ -76,8 +76,8 @@ struct KnownNetwork {
 }
 
 /// The numbers of the counters that stand beside that of a client's requests.
-const ANSWERS: u8 = 1;
-const FAILURES: u8 = 2;
+const ANSWERS: u64 = 1;
+const FAILURES: u64 = 2;
 
 /// The counters that the origin's answer goes to.
 #[derive(Debug)]
@@ -108,6 +108,7 @@ impl Gateway {
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
         let route = policy.rules().plan(&request);
+        let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let tls = conn.tls.as_deref().map(|tls| Tls {
             version: tls.version.into(),
             hello: &tls.hello,
@@ -124,15 +125,15 @@ impl Gateway {
             network: &network,
             claim,
             caller: caller(&policy.rules().route(route).identify, &request),
-            ban: self.ban_of(client, now),
+            ban: self.ban_of(&keys, now),
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
             limits: &[],
         };
         facts.caller.clearance = self.challenge.clearance(&facts, now);
         let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
-        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), client, counting, now);
-        let limits = self.read_limits(policy, route, &facts, now, &mut charges);
+        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, counting, now);
+        let limits = self.read_limits(policy, route, &facts, &keys, now, &mut charges);
         facts.behaviour = behaviour;
         facts.outcomes = outcomes;
         facts.limits = &limits;
@@ -149,16 +150,16 @@ impl Gateway {
             return intel.lookup(client.0);
         }
         let known = Remembered::of(conn)
-            .and_then(|remembered| {
+            .map(|remembered| {
                 let fresh = || KnownNetwork { facts: intel.lookup(client.0), by: Arc::clone(&intel) };
-                Some(remembered.network.get_or_init(fresh))
+                remembered.network.get_or_init(fresh)
             })
             .filter(|known| Arc::ptr_eq(&known.by, &intel));
         known.map_or_else(|| intel.lookup(client.0), |known| known.facts.clone())
     }
 
-    fn ban_of(&self, client: ClientAddr, now: Now) -> Option<Ban> {
-        let ban = self.bans.check(ban_key(self.counters.hasher(), client.0), now.millis)?;
+    fn ban_of(&self, keys: &ClientKeys, now: Now) -> Option<Ban> {
+        let ban = self.bans.check(keys.ban(), now.millis)?;
         let remaining_ms = ban.until.0.saturating_sub(now.millis.0);
         Some(Ban { remaining_secs: u32::try_from(remaining_ms.div_ceil(1000)).unwrap_or(u32::MAX) })
     }
@@ -167,15 +168,12 @@ impl Gateway {
     fn read_behaviour(
         &self,
         plan: Option<&RoutePlan>,
-        client: ClientAddr,
+        keys: &ClientKeys,
         counting: Counting,
         now: Now,
     ) -> (Behaviour, Outcomes, Charges) {
-        let hasher = self.counters.hasher();
-        let address = client_bytes(client.0);
-        let prefix = prefix_bytes(client.0);
         let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
-        let client_key = hasher.key(scope(|plan| plan.address), &[&address]);
+        let requests = keys.address.sibling(scope(|plan| plan.address));
         let velocity = Window::new(VELOCITY_WINDOW);
         // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
         let read = |key| match counting {
@@ -183,22 +181,25 @@ impl Gateway {
             Counting::Off => self.counters.peek(key, velocity, now.millis).count,
         };
         let behaviour = Behaviour {
-            address_per_minute: read(client_key),
-            prefix_per_minute: read(hasher.key(scope(|plan| plan.prefix), &[&prefix])),
+            address_per_minute: read(requests),
+            prefix_per_minute: read(keys.prefix.sibling(scope(|plan| plan.prefix))),
         };
-        let charges = Charges {
-            answers: client_key.sibling(ANSWERS),
-            failures: client_key.sibling(FAILURES),
+        let mut charges = Charges {
+            answers: requests.sibling(ANSWERS),
+            failures: requests.sibling(FAILURES),
             failing: false,
             limits: SmallVec::new(),
         };
-        let outcome = Window::new(OUTCOME_WINDOW);
-        let failures = self.counters.peek(charges.failures, outcome, now.millis).count;
-        if failures == 0 {
-            return (behaviour, Outcomes::default(), charges);
+        let mut outcomes = Outcomes::default();
+        if !self.quiet.is_quiet(scope(|plan| plan.address), now.millis) {
+            let outcome = Window::new(OUTCOME_WINDOW);
+            outcomes.failures = self.counters.peek(charges.failures, outcome, now.millis).count;
+            charges.failing = outcomes.failures > 0;
+            if charges.failing {
+                outcomes.attempts = self.counters.peek(charges.answers, outcome, now.millis).count;
+            }
         }
-        let attempts = self.counters.peek(charges.answers, outcome, now.millis).count;
-        (behaviour, Outcomes { attempts, failures }, Charges { failing: true, ..charges })
+        (behaviour, outcomes, charges)
     }
 
     fn read_limits(
@@ -206,6 +207,7 @@ impl Gateway {
         policy: &Policy,
         route: RouteId,
         facts: &Facts<'_>,
+        keys: &ClientKeys,
         now: Now,
         charges: &mut Charges,
     ) -> SmallVec<[LimitReading; 4]> {
@@ -213,7 +215,7 @@ impl Gateway {
         let limits = policy.rules().route(route).limits.iter().zip(&plan.limits);
         limits
             .map(|(limit, window)| {
-                let key = limit_key(self.counters.hasher(), limit, facts);
+                let key = limit_key(self.counters.hasher(), keys, limit, facts);
                 let read = match limit.count {
                     model::Count::Requests => self.counters.observe_limited(key, *window, limit.limit, 1, now.millis),
                     model::Count::Failures => {
@@ -233,13 +235,14 @@ impl Gateway {
     /// Counts an answer of the origin, and whether the route calls it failed.
     ///
     /// Answers are counted from a client's first failure on: before it there is no ratio to know.
-    pub(crate) fn charge(&self, route: &model::Route, charges: &Charges, status: u16, now: Now) {
+    pub(crate) fn charge(&self, policy: &Policy, route: RouteId, charges: &Charges, status: u16, now: Now) {
         let outcome = Window::new(OUTCOME_WINDOW);
-        let failed = route.failure.status.contains(&status);
+        let failed = policy.rules().route(route).failure.status.contains(&status);
         if failed || charges.failing {
             self.counters.observe(charges.answers, outcome, 1, now.millis);
         }
         if failed {
+            self.quiet.note_failure(policy.plan(route).map_or(0, |plan| plan.address), now.millis);
             self.counters.observe(charges.failures, outcome, 1, now.millis);
             for (key, window) in &charges.limits {
                 self.counters.observe(*key, *window, 1, now.millis);

@@ -25,13 +25,39 @@ pub fn prefix_bytes(addr: IpAddr) -> SmallVec<[u8; 16]> {
     }
 }
 
-/// The scope of bans on a client's address.
-const BAN_SCOPE: u64 = 0x6261_6e2e_6164_6472;
-
-/// The key under which a client is banned.
-pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
-    hasher.key(BAN_SCOPE, &[&client_bytes(addr)])
+/// The keys of a client, from which those of all its counters follow.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientKeys {
+    /// Of its address.
+    pub address: Key,
+    /// Of its prefix.
+    pub prefix: Key,
 }
+
+impl ClientKeys {
+    /// The keys of the client at an address.
+    pub fn of(hasher: &KeyHasher, addr: IpAddr) -> Self {
+        Self { address: address_key(hasher, addr), prefix: hasher.key(PREFIX_SCOPE, &[&prefix_bytes(addr)]) }
+    }
+
+    /// The key under which the client is banned.
+    pub const fn ban(&self) -> Key {
+        self.address.sibling(BAN_SCOPE)
+    }
+}
+
+/// The key under which the client at an address is banned.
+pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
+    address_key(hasher, addr).sibling(BAN_SCOPE)
+}
+
+fn address_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
+    hasher.key(ADDRESS_SCOPE, &[&client_bytes(addr)])
+}
+
+const ADDRESS_SCOPE: u64 = 1;
+const PREFIX_SCOPE: u64 = 2;
+const BAN_SCOPE: u64 = 3;
 
 /// What stands before a part that a request lacks; no part of ours begins with it.
 const MISSING: &[u8] = b"\0missing";
@@ -40,7 +66,12 @@ const MISSING: &[u8] = b"\0missing";
 ///
 /// INVARIANT: a part that the request lacks falls back to the client's prefix, so that leaving out a
 /// header or a cookie is never a way to an unlimited key.
-pub fn limit_key(hasher: &KeyHasher, limit: &Limit, facts: &Facts<'_>) -> Key {
+pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, facts: &Facts<'_>) -> Key {
+    match limit.key.as_slice() {
+        [KeyPart::Ip] => return keys.address.sibling(limit.counter),
+        [KeyPart::IpPrefix] => return keys.prefix.sibling(limit.counter),
+        _ => {}
+    }
     let addr = facts.client.0;
     let client = client_bytes(addr);
     let prefix = prefix_bytes(addr);

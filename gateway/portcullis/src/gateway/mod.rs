@@ -1,8 +1,8 @@
 //! The gateway: what it knows, and how it serves a request.
 //!
-//! A request passes through here as the drawing in the design: [`gather`] makes facts and asks the policy,
-//! [`enforce`] makes an answer of a refusal, [`upstream`] tells the origin what was found, [`proxy`] joins
-//! them to Pingora, and [`record`] says what happened, once, to metrics and audit alike.
+//! A request passes through here as the drawing in the design: `gather` makes facts and asks the policy,
+//! `enforce` makes an answer of a refusal, `upstream` tells the origin what was found, `proxy` joins
+//! them to Pingora, and `record` says what happened, once, to metrics and audit alike.
 
 pub mod challenge;
 mod enforce;
@@ -10,6 +10,7 @@ mod gather;
 mod keys;
 mod policy;
 mod proxy;
+mod quiet;
 mod record;
 mod reply;
 mod upstream;
@@ -35,6 +36,7 @@ pub use gather::Judged;
 pub(crate) use gather::caller;
 pub use policy::Policy;
 pub use proxy::Door;
+pub use quiet::QuietRoutes;
 pub use record::{Outcome, Record};
 
 /// Everything that serving a request reads or counts.
@@ -50,6 +52,8 @@ pub struct Gateway {
     pub counters: Counters,
     /// Bans in force.
     pub bans: Bans,
+    /// Which routes have had no failed answer lately.
+    pub quiet: QuietRoutes,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
     /// Signs verdicts for origins; none where the settings say so.

@@ -348,8 +348,8 @@ impl Gateway {
 
     /// Counts what the origin answered.
     fn settle(&self, ctx: &RequestContext, now: Now) {
-        if let (Some(judged), Some(route), Some(status)) = (&ctx.judged, ctx.route(), ctx.origin_status) {
-            self.charge(route, &judged.charges, status, now);
+        if let (Some(judged), Some(status)) = (&ctx.judged, ctx.origin_status) {
+            self.charge(&ctx.policy, judged.decision.route, &judged.charges, status, now);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the origin is told, and what a client may not tell it.
 
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use pingora::Result;
 use pingora::http::RequestHeader;
@@ -36,10 +36,13 @@ impl Gateway {
             set_path(request, path);
         }
         request.insert_header(FORWARDED_FOR, judged.client.0.to_string())?;
-        request.insert_header(FORWARDED_PROTO, if conn.tls.is_some() { "https" } else { "http" })?;
+        request.insert_header(
+            FORWARDED_PROTO,
+            HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }),
+        )?;
         let decision = &judged.decision;
         request.insert_header(SCORE, decision.score.to_string())?;
-        request.insert_header(ACTION, decision.action.name())?;
+        request.insert_header(ACTION, HeaderValue::from_static(decision.action.name()))?;
         if !decision.reasons.is_empty() {
             request.insert_header(REASONS, reasons(decision))?;
         }
@@ -93,6 +96,10 @@ fn speaks_for_others(name: &HeaderName) -> bool {
     if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'p' | b'f' | b'c' | b't')) {
         return false;
     }
+    // These two are written over right after.
+    if *name == FORWARDED_FOR || *name == FORWARDED_PROTO {
+        return false;
+    }
     is_portcullis_header(name) || is_client_address_header(name) || rewrites_the_request(name)
 }
 
@@ -110,7 +117,6 @@ fn rewrites_the_request(name: &HeaderName) -> bool {
             | "x-forwarded-host"
             | "x-forwarded-server"
             | "x-forwarded-port"
-            | "x-forwarded-proto"
             | "x-forwarded-scheme"
             | "x-http-method-override"
             | "x-http-method"
