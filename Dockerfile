@@ -11,7 +11,7 @@ RUN cargo build --release --locked --package portcullis
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/portcullis /usr/local/bin/portcullis
 COPY --from=build /src/rules /etc/portcullis/rules
-COPY --from=build /src/examples/quickstart/portcullis.toml /etc/portcullis/portcullis.toml
+COPY --from=build /src/examples/docker/portcullis.toml /etc/portcullis/portcullis.toml
 EXPOSE 8080 8443 9090
 ENTRYPOINT ["/usr/local/bin/portcullis"]
 CMD ["run", "--config", "/etc/portcullis/portcullis.toml"]

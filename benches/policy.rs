@@ -54,8 +54,7 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
         HEADERS.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let request = CanonicalRequest::of(&RequestHead {
         method: &Method::GET,
-        path: "/v1/section7/orders/4711",
-        query: None,
+        target: b"/v1/section7/orders/4711",
         authority: None,
         version: Version::HTTP_11,
         headers: &headers,

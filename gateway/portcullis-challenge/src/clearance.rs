@@ -6,6 +6,8 @@ use crate::binding::{Binding, BindingDigest};
 use crate::keys::{KeyRing, Purpose};
 use crate::puzzle::in_time;
 use crate::refusal::Refusal;
+use crate::solution::Solved;
+use crate::strength::Strength;
 use crate::time::UnixMillis;
 use crate::token::{self, Fields, Payload};
 
@@ -64,6 +66,8 @@ pub struct Clearance {
     pub id: [u8; 16],
     /// The rung that was reached.
     pub level: Level,
+    /// The work that was done for it; none where it was granted for something else.
+    pub work: Option<Strength>,
     /// When it was granted.
     pub issued_at: UnixMillis,
     /// The first moment at which it is no longer good.
@@ -71,7 +75,25 @@ pub struct Clearance {
 }
 
 impl Clearance {
-    /// Signs a clearance and returns the value of its cookie: letters, digits, `-` and `_` only.
+    /// Signs the clearance for a redeemed puzzle and returns the value of its cookie: letters, digits,
+    /// `-` and `_` only.
+    ///
+    /// Level, work, time and lifetime are those of `solved`: nothing of the request that redeems
+    /// can change what the work was worth. `id` is 16 fresh random bytes.
+    #[must_use]
+    pub fn for_work(ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> String {
+        let now = solved.redeemed_at;
+        Self {
+            id,
+            level: solved.level,
+            work: Some(solved.strength),
+            issued_at: now,
+            expires_at: now.after(solved.clearance_ttl.min(MAX_CLEARANCE_TTL)),
+        }
+        .seal(ring, binding)
+    }
+
+    /// Signs a clearance for which no work was done, otherwise as [`for_work`](Self::for_work).
     ///
     /// `id` is 16 fresh random bytes. `ttl` is at most [`MAX_CLEARANCE_TTL`].
     #[must_use]
@@ -83,8 +105,20 @@ impl Clearance {
         now: UnixMillis,
         ttl: Duration,
     ) -> String {
-        let clearance = Self { id, level, issued_at: now, expires_at: now.after(ttl.min(MAX_CLEARANCE_TTL)) };
-        token::seal(ring, &ClearancePayload { clearance, binding: binding.digest() }).0
+        Self { id, level, work: None, issued_at: now, expires_at: now.after(ttl.min(MAX_CLEARANCE_TTL)) }
+            .seal(ring, binding)
+    }
+
+    fn seal(self, ring: &KeyRing, binding: &Binding<'_>) -> String {
+        token::seal(ring, &ClearancePayload { clearance: self, binding: binding.digest() }).0
+    }
+
+    /// Whether at least as much work was done for it as `asked`, by hashes in the mean.
+    ///
+    /// Who granted it asked for the work of one route; a route that asks for more is not opened by it.
+    #[must_use]
+    pub fn covers(&self, asked: Strength) -> bool {
+        self.work.is_some_and(|work| work.expected_hashes() >= asked.expected_hashes())
     }
 
     /// Checks the value of a clearance cookie. No table is touched and nothing is allocated.
@@ -106,6 +140,11 @@ impl Clearance {
 /// bearer token, and a day is long enough to copy one.
 pub const MAX_CLEARANCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Difficulty and number of parts, as a puzzle's token carries them.
+const WORK_BYTES: usize = 1 + 2;
+/// No strength has a difficulty or a number of parts of zero, so this one is free.
+const NO_WORK: (u8, u16) = (0, 0);
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClearancePayload {
     clearance: Clearance,
@@ -114,11 +153,14 @@ pub(crate) struct ClearancePayload {
 
 impl Payload for ClearancePayload {
     const PURPOSE: Purpose = Purpose::Clearance;
-    const BYTES: usize = 16 + 1 + 8 + 8 + BindingDigest::BYTES;
+    const BYTES: usize = 16 + 1 + WORK_BYTES + 8 + 8 + BindingDigest::BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.clearance.id);
         out.push(self.clearance.level.code());
+        let (bits, count) = self.clearance.work.map_or(NO_WORK, |work| (work.difficulty_bits(), work.count()));
+        out.push(bits);
+        out.extend_from_slice(&count.to_be_bytes());
         out.extend_from_slice(&self.clearance.issued_at.0.to_be_bytes());
         out.extend_from_slice(&self.clearance.expires_at.0.to_be_bytes());
         out.extend_from_slice(&self.binding.0);
@@ -127,9 +169,14 @@ impl Payload for ClearancePayload {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let id = fields.take()?;
         let level = Level::from_code(fields.byte()?)?;
+        let work = match (fields.byte()?, u16::from_be_bytes(fields.take()?)) {
+            NO_WORK => None,
+            (bits, count) => Some(Strength::new(bits, count).ok()?),
+        };
         let issued_at = UnixMillis(u64::from_be_bytes(fields.take()?));
         let expires_at = UnixMillis(u64::from_be_bytes(fields.take()?));
-        Some(Self { clearance: Clearance { id, level, issued_at, expires_at }, binding: BindingDigest(fields.take()?) })
+        let clearance = Clearance { id, level, work, issued_at, expires_at };
+        Some(Self { clearance, binding: BindingDigest(fields.take()?) })
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! challenged ──► Puzzle::issue ──► page or problem+json ──► the client works
 //!                                                              │
-//! origin ◄── Clearance::verify ◄── Clearance::issue ◄── Solution::verify ──► SpentSet
+//! origin ◄── Clearance::verify ◄── Clearance::for_work ◄── Solution::verify ──► SpentSet
 //!   ▲
 //!   └── Verdict: score, action, reasons, signed for the origin with a secret of its own
 //! ```
@@ -15,6 +15,14 @@
 //!
 //! The gateway believes nothing that a client says about a puzzle. Difficulty, number of parts,
 //! expiry and binding are read from the authenticated token and from nowhere else.
+//!
+//! A clearance carries the work that was done for it, and is good for as long as the route said that
+//! asked for the work; a caller lets it open only routes that ask for no more
+//! ([`Clearance::covers`]).
+//!
+//! The keys of puzzles and of clearances have different lives. A clearance outlives a restart when
+//! its key does; a puzzle must not, as the spent set begins empty. Two rings serve that: one that is
+//! kept for clearances, one that each process makes anew for puzzles.
 //!
 //! What a client has to do is written down in [`protocol`].
 
@@ -45,7 +53,7 @@ pub use cookie::{Scheme, cookie_name, set_cookie};
 pub use headers::{PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
 pub use keys::{KeyId, KeyRing, KeyRingError, SigningKey};
 pub use nonce::CspNonce;
-pub use puzzle::{MAX_PUZZLE_TTL, Puzzle};
+pub use puzzle::{Lifetimes, MAX_PUZZLE_TTL, Puzzle};
 pub use refusal::Refusal;
 pub use return_target::{LocalPath, MAX_RETURN_BYTES, return_target};
 pub use solution::{MAX_SOLUTION_BYTES, Solution, Solved};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::binding::{Binding, BindingDigest};
-use crate::clearance::Level;
+use crate::clearance::{Level, MAX_CLEARANCE_TTL};
 use crate::keys::{KeyRing, Purpose};
 use crate::refusal::Refusal;
 use crate::strength::{Algorithm, Strength};
@@ -24,8 +24,12 @@ pub struct Puzzle {
 impl Puzzle {
     /// Makes a puzzle for the client that `binding` describes.
     ///
-    /// `id` is 16 fresh random bytes: single use hangs on no two puzzles sharing one. `ttl` is the
-    /// time to solve it in, from `now`, at most [`MAX_PUZZLE_TTL`].
+    /// `id` is 16 fresh random bytes: single use hangs on no two puzzles sharing one. `lifetimes`
+    /// begin at `now` for the puzzle, and when it is redeemed for the clearance.
+    ///
+    /// `ring` is best one that no other process and no later one has: what was redeemed is known to
+    /// one [`SpentSet`](crate::SpentSet) only, and where that is empty again every puzzle that was
+    /// signed with a kept key could be redeemed again.
     #[must_use]
     pub fn issue(
         ring: &KeyRing,
@@ -33,14 +37,16 @@ impl Puzzle {
         strength: Strength,
         binding: &Binding<'_>,
         now: UnixMillis,
-        ttl: Duration,
+        lifetimes: impl Into<Lifetimes>,
     ) -> Self {
+        let lifetimes = lifetimes.into();
         let payload = PuzzlePayload {
             id,
             algorithm: Algorithm::Sha256,
             strength,
             issued_at: now,
-            expires_at: now.after(ttl.min(MAX_PUZZLE_TTL)),
+            expires_at: now.after(lifetimes.puzzle.min(MAX_PUZZLE_TTL)),
+            clearance_ttl: Millis32::of(lifetimes.clearance.min(MAX_CLEARANCE_TTL)),
             binding: binding.digest(),
         };
         let (token, tag) = token::seal(ring, &payload);
@@ -84,11 +90,44 @@ impl Puzzle {
     }
 }
 
+/// How long a puzzle and the clearance for it are good.
+///
+/// The clearance's is signed into the puzzle: the route that asked for the work says what it is
+/// worth, not the path that the solution is posted to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lifetimes {
+    /// The time to solve the puzzle in, at most [`MAX_PUZZLE_TTL`].
+    pub puzzle: Duration,
+    /// The time that the clearance is good for, at most [`MAX_CLEARANCE_TTL`].
+    pub clearance: Duration,
+}
+
+/// A clearance that is good for as long as there was time to solve the puzzle.
+impl From<Duration> for Lifetimes {
+    fn from(both: Duration) -> Self {
+        Self { puzzle: both, clearance: both }
+    }
+}
+
 /// The longest time that a puzzle may be open; a longer one is cut to it.
 ///
 /// It bounds how long a solution can be hoarded and how long the spent set must remember it. The
 /// strictest preset takes an old phone some ten minutes.
 pub const MAX_PUZZLE_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// A span in whole milliseconds, as a token carries it: up to 49 days, far past every bound here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Millis32(u32);
+
+impl Millis32 {
+    fn of(span: Duration) -> Self {
+        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_millis(self.0.into())
+    }
+}
 
 /// What a puzzle's token says.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +137,7 @@ pub(crate) struct PuzzlePayload {
     pub(crate) strength: Strength,
     pub(crate) issued_at: UnixMillis,
     pub(crate) expires_at: UnixMillis,
+    pub(crate) clearance_ttl: Millis32,
     pub(crate) binding: BindingDigest,
 }
 
@@ -112,7 +152,7 @@ impl PuzzlePayload {
 
 impl Payload for PuzzlePayload {
     const PURPOSE: Purpose = Purpose::Puzzle;
-    const BYTES: usize = 16 + 1 + 1 + 2 + 8 + 8 + BindingDigest::BYTES;
+    const BYTES: usize = 16 + 1 + 1 + 2 + 8 + 8 + 4 + BindingDigest::BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id);
@@ -121,6 +161,7 @@ impl Payload for PuzzlePayload {
         out.extend_from_slice(&self.strength.count().to_be_bytes());
         out.extend_from_slice(&self.issued_at.0.to_be_bytes());
         out.extend_from_slice(&self.expires_at.0.to_be_bytes());
+        out.extend_from_slice(&self.clearance_ttl.0.to_be_bytes());
         out.extend_from_slice(&self.binding.0);
     }
 
@@ -132,6 +173,7 @@ impl Payload for PuzzlePayload {
             strength: Strength::new(fields.byte()?, u16::from_be_bytes(fields.take()?)).ok()?,
             issued_at: UnixMillis(u64::from_be_bytes(fields.take()?)),
             expires_at: UnixMillis(u64::from_be_bytes(fields.take()?)),
+            clearance_ttl: Millis32(u32::from_be_bytes(fields.take()?)),
             binding: BindingDigest(fields.take()?),
         })
     }

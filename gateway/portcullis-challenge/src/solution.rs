@@ -108,6 +108,7 @@ impl<'a> Solution<'a> {
             strength: payload.strength,
             issued_at: payload.issued_at,
             expires_at: payload.expires_at,
+            clearance_ttl: payload.clearance_ttl.duration(),
             redeemed_at: now,
         })
     }
@@ -144,6 +145,8 @@ pub struct Solved {
     pub issued_at: UnixMillis,
     /// Until when the puzzle has to be remembered as spent.
     pub expires_at: UnixMillis,
+    /// How long the clearance for it is good, as the route that asked for the work said.
+    pub clearance_ttl: Duration,
     /// When the solution was checked.
     pub redeemed_at: UnixMillis,
 }

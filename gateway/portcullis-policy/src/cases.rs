@@ -59,10 +59,13 @@ pub fn run_tests(rules: &RuleSet, tests: &[TestCase]) -> Vec<TestOutcome> {
 fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     let mut faults = Diagnostics::of(test.files.clone());
     let stated = &test.table.request;
+    let target = match &stated.query {
+        Some(query) => format!("{}?{query}", stated.path),
+        None => stated.path.clone(),
+    };
     let request = CanonicalRequest::of(&RequestHead {
         method: &stated.method,
-        path: &stated.path,
-        query: stated.query.as_deref(),
+        target: target.as_bytes(),
         authority: None,
         version: Version::HTTP_11,
         headers: &stated.headers,

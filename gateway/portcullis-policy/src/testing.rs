@@ -67,8 +67,7 @@ impl Asks {
         }
         let request = CanonicalRequest::of(&RequestHead {
             method: &self.method,
-            path: &self.path,
-            query: None,
+            target: self.path.as_bytes(),
             authority: None,
             version: Version::HTTP_11,
             headers: &headers,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 use portcullis_intel::{PrefixTable, canonical};
+use smallvec::SmallVec;
 
 /// The address that holds the socket, or that a believed PROXY header gave in its place.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -60,7 +61,8 @@ impl TrustedProxies {
         let lines = headers.get_all(name);
         for line in lines.iter().rev() {
             let Ok(line) = line.to_str() else { return ClientAddr(client) };
-            for entry in line.rsplit(',') {
+            let Some(entries) = self.entries(line) else { return ClientAddr(client) };
+            for entry in entries.iter().rev() {
                 if !self.trusts(client) {
                     return ClientAddr(client);
                 }
@@ -71,15 +73,63 @@ impl TrustedProxies {
         ClientAddr(client)
     }
 
+    /// The entries of one line; none where a quoted string does not end.
+    fn entries<'a>(&self, line: &'a str) -> Option<SmallVec<[&'a str; 8]>> {
+        match self.header {
+            ForwardedBy::XForwardedFor => Some(line.split(',').collect()),
+            ForwardedBy::Forwarded if ends_within_quotes(line) => None,
+            ForwardedBy::Forwarded => Some(split_outside_quotes(line, b',').collect()),
+        }
+    }
+
     fn entry_addr(&self, entry: &str) -> Option<IpAddr> {
         match self.header {
             ForwardedBy::XForwardedFor => node_addr(entry.trim()),
-            ForwardedBy::Forwarded => entry.split(';').find_map(|pair| {
+            // A quoted value may hold anything, so a pair that stands within quotes is no pair.
+            ForwardedBy::Forwarded => split_outside_quotes(entry, b';').find_map(|pair| {
                 let (key, value) = pair.trim().split_once('=')?;
                 key.eq_ignore_ascii_case("for").then(|| node_addr(value.trim().trim_matches('"')))?
             }),
         }
     }
+}
+
+/// The pieces of a text between separators that stand in no quoted string.
+fn split_outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut quoted = false;
+        let mut escaped = false;
+        let end = text.bytes().position(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if byte == separator && !quoted => return true,
+                _ => {}
+            }
+            false
+        });
+        let piece = end.map_or(text, |end| text.get(..end).unwrap_or_default());
+        rest = end.and_then(|end| text.get(end + 1..));
+        Some(piece)
+    })
+}
+
+/// Whether a quoted string (RFC 9110 §5.6.4) of a text does not end.
+fn ends_within_quotes(text: &str) -> bool {
+    let mut quoted = false;
+    let mut escaped = false;
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    quoted
 }
 
 /// Reads an address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
@@ -118,6 +168,10 @@ pub fn is_client_address_header(name: &HeaderName) -> bool {
             | "x-remote-addr"
             | "x-originating-ip"
             | "x-cluster-client-ip"
+            | "x-clientip"
+            | "x-proxyuser-ip"
+            | "proxy-client-ip"
+            | "wl-proxy-client-ip"
             | "x-envoy-external-address"
             | "x-appengine-user-ip"
             | "x-azure-clientip"
@@ -227,6 +281,11 @@ mod tests {
             (&["for=\"[2001:db8::1]:4711\""], "2001:db8::1"),
             (&["for=198.51.100.9, for=203.0.113.5, for=10.0.0.2"], "203.0.113.5"),
             (&["for=_secret"], "10.0.0.1"),
+            (&["for=203.0.113.5;host=\"evil,for=198.51.100.9\""], "203.0.113.5"),
+            (&["for=203.0.113.5;by=\"x;for=198.51.100.9\""], "203.0.113.5"),
+            (&["by=\"x;for=198.51.100.9\";for=203.0.113.5"], "203.0.113.5"),
+            (&["for=203.0.113.5;host=\"a\\\",for=198.51.100.9\""], "203.0.113.5"),
+            (&["for=198.51.100.9, for=203.0.113.5;host=\"evil"], "10.0.0.1"),
             (&["proto=https"], "10.0.0.1"),
         ] {
             check(ForwardedBy::Forwarded, "10.0.0.1", lines, client);

@@ -7,11 +7,9 @@ use http::{HeaderMap, HeaderName, Method, Version, header};
 pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The path of the request target, before `?`.
-    pub path: &'a str,
-    /// The query of the request target, after `?`.
-    pub query: Option<&'a str>,
-    /// The `:authority` of HTTP/2, or the authority of an absolute-form target.
+    /// The request target as sent: what stands between method and version, or the `:path` of HTTP/2.
+    pub target: &'a [u8],
+    /// The `:authority` of HTTP/2.
     pub authority: Option<&'a str>,
     /// The protocol version.
     pub version: Version,
@@ -40,6 +38,12 @@ pub enum FramingFault {
     BareControl,
     /// A header line that is continued on the next one (obs-fold).
     FoldedHeader,
+    /// A request target that is neither a path nor a URL of one (RFC 9112 §3.2).
+    Target,
+    /// A method with lower-case letters: methods are told apart by case (RFC 9110 §9.1), and some servers fold it.
+    MethodCase,
+    /// A field that stands once in a message, and stands there twice.
+    DuplicateField,
 }
 
 impl FramingFault {
@@ -53,6 +57,9 @@ impl FramingFault {
             Self::AmbiguousHost => "ambiguous-host",
             Self::BareControl => "bare-control",
             Self::FoldedHeader => "folded-header",
+            Self::Target => "target",
+            Self::MethodCase => "method-case",
+            Self::DuplicateField => "duplicate-field",
         }
     }
 }
@@ -72,7 +79,27 @@ pub(crate) fn check(head: &RequestHead<'_>) -> Option<FramingFault> {
             encodings: FieldValues::of(head.headers, &header::TRANSFER_ENCODING),
         },
     };
-    length_fault(&lines).or_else(|| encoding_fault(&lines, head.version)).or_else(|| host_fault(head))
+    length_fault(&lines)
+        .or_else(|| encoding_fault(&lines, head.version))
+        .or_else(|| host_fault(head))
+        .or_else(|| method_fault(head))
+        .or_else(|| duplicate_fault(head))
+}
+
+fn method_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
+    let lower = head.method.as_str().bytes().any(|byte| byte.is_ascii_lowercase());
+    lower.then_some(FramingFault::MethodCase)
+}
+
+/// Of two User-Agents or credentials a rule could judge one and the origin read the other.
+fn duplicate_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
+    if head.headers.len() == head.headers.keys_len() {
+        return None;
+    }
+    [header::USER_AGENT, header::AUTHORIZATION, header::CONTENT_TYPE]
+        .iter()
+        .any(|name| head.headers.get_all(name).iter().nth(1).is_some())
+        .then_some(FramingFault::DuplicateField)
 }
 
 /// The fields that frame a message.
@@ -174,15 +201,8 @@ mod tests {
         for (name, value) in fields {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let head = RequestHead {
-            method: &Method::POST,
-            path: "/",
-            query: None,
-            authority: None,
-            version,
-            headers: &headers,
-            raw,
-        };
+        let head =
+            RequestHead { method: &Method::POST, target: b"/", authority: None, version, headers: &headers, raw };
         check(&head)
     }
 

@@ -12,6 +12,7 @@ pub struct CanonicalRequest<'a> {
     method: &'a Method,
     host: Option<Host<'a>>,
     path: CanonicalPath<'a>,
+    form: Form,
     query: Option<&'a str>,
     headers: &'a HeaderMap,
     fault: Option<Fault>,
@@ -43,17 +44,29 @@ impl Fault {
 impl<'a> CanonicalRequest<'a> {
     /// Brings a request's head into its canonical form; what is wrong with it is kept as its fault.
     pub fn of(head: &RequestHead<'a>) -> Self {
+        let target = Target::of(head.target);
         let authority = head
             .authority
             .or_else(|| head.headers.get(header::HOST).and_then(|value| value.to_str().ok()))
             .unwrap_or_default();
         let host = Host::of(authority);
-        let path = CanonicalPath::of(head.path);
+        let path = CanonicalPath::of(target.path);
+        let other_host = target.authority.is_some_and(|named| !named.eq_ignore_ascii_case(authority));
         let fault = framing::check(head)
+            .or_else(|| (target.form == Form::Neither).then_some(FramingFault::Target))
+            .or_else(|| other_host.then_some(FramingFault::AmbiguousHost))
             .map(Fault::Framing)
             .or_else(|| host.as_ref().err().copied().map(Fault::Host))
             .or_else(|| path.ambiguity().map(Fault::Path));
-        Self { method: head.method, host: host.ok(), path, query: head.query, headers: head.headers, fault }
+        Self {
+            method: head.method,
+            host: host.ok(),
+            path,
+            form: target.form,
+            query: target.query,
+            headers: head.headers,
+            fault,
+        }
     }
 
     /// The method.
@@ -69,6 +82,11 @@ impl<'a> CanonicalRequest<'a> {
     /// The canonical path.
     pub const fn path(&self) -> &CanonicalPath<'a> {
         &self.path
+    }
+
+    /// Whether what is forwarded differs from what was sent.
+    pub fn is_rewritten(&self) -> bool {
+        self.form == Form::Absolute || self.path.is_rewritten()
     }
 
     /// The query as sent, without its `?`.
@@ -89,6 +107,12 @@ impl<'a> CanonicalRequest<'a> {
     /// The first value of one header field, where it is visible ASCII.
     pub fn header_str(&self, name: &HeaderName) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The value of a header field that stands there once; several values are no value.
+    pub fn only_header(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
+        let mut values = self.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
     }
 
     /// What is wrong with the request, framing first.
@@ -120,9 +144,50 @@ impl<'a> CanonicalRequest<'a> {
     }
 }
 
-/// Whether a header belongs to the gateway: its name begins with `Portcullis-`.
+/// Whether a header belongs to the gateway: its name begins with `Portcullis-`, or with `Portcullis_`, which CGI
+/// and what follows it (RFC 3875 §4.1.18) cannot tell from it.
 pub fn is_portcullis_header(name: &HeaderName) -> bool {
-    name.as_str().starts_with("portcullis-")
+    name.as_str().strip_prefix("portcullis").is_some_and(|rest| rest.starts_with(['-', '_']))
+}
+
+/// A request target, split.
+struct Target<'a> {
+    form: Form,
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+/// The forms of a request target that are served (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    /// A path, and a query.
+    Origin,
+    /// A URL of http or https.
+    Absolute,
+    /// Anything else, which servers read differently.
+    Neither,
+}
+
+impl<'a> Target<'a> {
+    const NEITHER: Self = Self { form: Form::Neither, authority: None, path: "/", query: None };
+
+    fn of(bytes: &'a [u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(bytes) else { return Self::NEITHER };
+        let (form, authority, rest) = if text.starts_with('/') {
+            (Form::Origin, None, text)
+        } else {
+            let Some((scheme, rest)) = text.split_once("://") else { return Self::NEITHER };
+            if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+                return Self::NEITHER;
+            }
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            (Form::Absolute, Some(authority), rest)
+        };
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        Self { form, authority, path, query }
+    }
 }
 
 #[cfg(test)]
@@ -130,11 +195,10 @@ mod tests {
     use super::*;
     use http::Version;
 
-    fn request<'a>(headers: &'a HeaderMap, path: &'a str, query: Option<&'a str>) -> CanonicalRequest<'a> {
+    fn request<'a>(headers: &'a HeaderMap, target: &'a [u8]) -> CanonicalRequest<'a> {
         CanonicalRequest::of(&RequestHead {
             method: &Method::GET,
-            path,
-            query,
+            target,
             authority: None,
             version: Version::HTTP_11,
             headers,
@@ -148,7 +212,7 @@ mod tests {
         headers.insert(header::HOST, HeaderValue::from_static("shop.example"));
         headers.append(header::COOKIE, HeaderValue::from_static("xsid=no; sid=yes ; other=1"));
         headers.append(header::COOKIE, HeaderValue::from_static("late=a=b"));
-        let request = request(&headers, "/", None);
+        let request = request(&headers, b"/");
         assert_eq!(request.cookie("sid"), Some("yes"));
         assert_eq!(request.cookie("late"), Some("a=b"));
         assert_eq!(request.cookie("si"), None);
@@ -157,7 +221,7 @@ mod tests {
     #[test]
     fn a_query_value_is_found_by_its_whole_name() {
         let headers = HeaderMap::new();
-        let request = request(&headers, "/", Some("xkey=1&key=2&key=3&flag"));
+        let request = request(&headers, b"/?xkey=1&key=2&key=3&flag");
         assert_eq!(request.query_value("key"), Some("2"));
         assert_eq!(request.query_value("flag"), Some(""));
         assert_eq!(request.query_value("missing"), None);
@@ -166,14 +230,51 @@ mod tests {
     #[test]
     fn a_request_without_a_host_is_at_fault() {
         let headers = HeaderMap::new();
-        assert_eq!(request(&headers, "/", None).fault(), Some(Fault::Host(HostFault::Missing)));
+        assert_eq!(request(&headers, b"/").fault(), Some(Fault::Host(HostFault::Missing)));
     }
 
     #[test]
     fn a_header_of_the_gateway_is_noticed() {
         let mut headers = HeaderMap::new();
-        assert!(!request(&headers, "/", None).claims_a_verdict());
+        assert!(!request(&headers, b"/").claims_a_verdict());
         headers.insert("portcullis-score", HeaderValue::from_static("0"));
-        assert!(request(&headers, "/", None).claims_a_verdict());
+        assert!(request(&headers, b"/").claims_a_verdict());
+    }
+
+    #[test]
+    fn only_a_path_or_a_url_is_a_target() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("shop.example"));
+        let framing = |fault| Some(Fault::Framing(fault));
+        for (target, path, fault) in [
+            ("/a?b", "/a", None),
+            ("http://shop.example/a?b", "/a", None),
+            ("HTTPS://Shop.Example/a", "/a", None),
+            ("http://shop.example", "/", None),
+            ("http://shop.example?b", "/", None),
+            ("http://other.example/a", "/a", framing(FramingFault::AmbiguousHost)),
+            ("http://user@shop.example/a", "/a", framing(FramingFault::AmbiguousHost)),
+            ("a", "/", framing(FramingFault::Target)),
+            ("x/../a", "/", framing(FramingFault::Target)),
+            ("?/a", "/", framing(FramingFault::Target)),
+            ("\\a", "/", framing(FramingFault::Target)),
+            ("@shop.example/a", "/", framing(FramingFault::Target)),
+            ("shop.example/a", "/", framing(FramingFault::Target)),
+            ("ftp://shop.example/a", "/", framing(FramingFault::Target)),
+            ("*", "/", framing(FramingFault::Target)),
+            ("", "/", framing(FramingFault::Target)),
+        ] {
+            let request = request(&headers, target.as_bytes());
+            assert_eq!((request.path().as_str(), request.fault()), (path, fault), "{target}");
+        }
+    }
+
+    #[test]
+    fn several_values_of_a_field_are_no_value() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-api-key", HeaderValue::from_static("a"));
+        assert!(request(&headers, b"/").only_header(&HeaderName::from_static("x-api-key")).is_some());
+        headers.append("x-api-key", HeaderValue::from_static("b"));
+        assert!(request(&headers, b"/").only_header(&HeaderName::from_static("x-api-key")).is_none());
     }
 }

@@ -112,7 +112,8 @@ impl Audit {
 
     /// Hands a request's record to the writer; never waits.
     pub fn record(&self, record: &Record<'_>) {
-        if self.state.capacity == 0 || (self.scope == Scope::NotAllowed && is_plain(record)) {
+        if self.state.capacity == 0 || record.judged.is_none() || (self.scope == Scope::NotAllowed && is_plain(record))
+        {
             return;
         }
         let kept = line(record).is_some_and(|line| self.state.add(&line));
@@ -228,7 +229,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<ShadowLine<'a>>,
     policy: &'a str,
-    method: &'a str,
+    method: String,
     host: String,
     path: String,
     http: &'static str,
@@ -334,9 +335,14 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
             .collect(),
         shadow: shadows(record, judged),
         policy: rules.version(),
-        method: request.method.as_str(),
+        method: clipped(request.method.as_str()),
         host: clipped(host),
-        path: clipped(judged.rewritten.as_deref().unwrap_or_else(|| request.uri.path())),
+        path: clipped(
+            judged
+                .target
+                .as_deref()
+                .map_or_else(|| request.uri.path(), |target| target.split('?').next().unwrap_or_default()),
+        ),
         http: if record.conn.is_http2() { "2" } else { "1.1" },
         client: judged.client.0.to_string(),
         asn: judged.network.asn.map(|asn| asn.0),

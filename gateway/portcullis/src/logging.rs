@@ -7,13 +7,14 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::filter::{Directive, EnvFilter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// The environment variable with the filter, as `info` or `portcullis=debug,pingora_proxy=info`.
+/// The environment variable with the filter, as `info` or `portcullis=debug,pingora_proxy=info`. Pingora never
+/// says more than `info`.
 pub const FILTER_VARIABLE: &str = "PORTCULLIS_LOG";
 
 /// What log lines look like.
@@ -74,12 +75,16 @@ static SECOND: AtomicU64 = AtomicU64::new(0);
 static LINES: AtomicU32 = AtomicU32::new(0);
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
-/// Holds the lines of libraries to [`LINES_PER_SECOND`].
+/// Holds the lines of libraries to [`LINES_PER_SECOND`], and those of Pingora to what tells nothing of requests.
 struct Quota {
     since: Instant,
 }
 
 impl<S: Subscriber> Layer<S> for Quota {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        !tells_too_much(metadata.target(), *metadata.level())
+    }
+
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let from_log = event.normalized_metadata();
         let target = from_log.as_ref().map_or(event.metadata().target(), |metadata| metadata.target());
@@ -89,6 +94,13 @@ impl<S: Subscriber> Layer<S> for Quota {
         LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         false
     }
+}
+
+/// Whether a line may hold what clients sent as it came, such as cookies and credentials.
+///
+/// Below `info`, Pingora writes whole request headers, whatever the variable asks for.
+fn tells_too_much(target: &str, level: Level) -> bool {
+    target.starts_with("pingora") && level > Level::INFO
 }
 
 fn is_library(target: &str) -> bool {
@@ -107,6 +119,19 @@ fn admits(second: u64, counted: &AtomicU64, lines: &AtomicU32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pingora_says_of_whole_requests_is_never_written() {
+        let filter = EnvFilter::new("trace,pingora_proxy=trace,pingora_core::protocols=debug");
+        let quota = Quota { since: Instant::now() };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter).with(quota), || {
+            assert!(tracing::enabled!(target: "pingora_proxy", Level::INFO));
+            assert!(!tracing::enabled!(target: "pingora_proxy", Level::DEBUG));
+            assert!(!tracing::enabled!(target: "pingora_core::protocols::http::v1::server", Level::DEBUG));
+            assert!(!tracing::enabled!(target: "pingora_core", Level::TRACE));
+            assert!(tracing::enabled!(target: "portcullis::reload", Level::TRACE));
+        });
+    }
 
     #[test]
     fn lines_of_libraries_are_held_to_a_rate_and_ours_are_not() {

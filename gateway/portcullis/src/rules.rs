@@ -22,6 +22,8 @@ const MAX_FILES: usize = 10_000;
 pub enum RulesError {
     /// A file or folder cannot be read.
     Unreadable(PathBuf, io::Error),
+    /// Something has the name of a rules file, and is none: a folder, a pipe, a device.
+    NotAFile(PathBuf),
     /// A file is longer than any rules file.
     TooLong(PathBuf),
     /// The folder has more files than any folder of rules.
@@ -37,6 +39,10 @@ impl RulesError {
     pub fn render(&self, style: Style) -> String {
         match self {
             Self::Unreadable(path, error) => format!("error: cannot read the rules in `{}`: {error}\n", path.display()),
+            Self::NotAFile(path) => format!(
+                "error: `{}` is not a regular file\n  = help: move it out of the folder, or give it a name that does not end in `.toml`\n",
+                path.display()
+            ),
             Self::TooLong(path) => {
                 format!("error: `{}` is longer than the {MAX_FILE_BYTES} bytes of a rules file\n", path.display())
             }
@@ -127,6 +133,10 @@ pub fn is_rules_file(path: &Path) -> bool {
 fn read_file(path: &Path) -> Result<SourceFile, RulesError> {
     let unreadable = |error| RulesError::Unreadable(path.to_owned(), error);
     let mut text = String::new();
+    // To open a pipe that nobody writes to would wait for ever.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(RulesError::NotAFile(path.to_owned()));
+    }
     let file = fs::File::open(path).map_err(unreadable)?;
     let length = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if u64::try_from(length).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
@@ -162,6 +172,20 @@ const MAX_LISTED: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        // A socket and a folder stand for a pipe, which takes a command to make.
+        let folder = std::env::temp_dir().join(format!("portcullis-no-file-{}", std::process::id()));
+        fs::create_dir_all(folder.join("sub.toml")).unwrap();
+        let socket = folder.join("a.toml");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let refused = read(&folder);
+        let alone = read_file(&folder.join("sub.toml"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(&refused, Err(RulesError::NotAFile(path)) if *path == socket), "{refused:?}");
+        assert!(matches!(alone, Err(RulesError::NotAFile(_))), "{alone:?}");
+    }
 
     #[test]
     fn files_of_editors_are_no_rules_files() {

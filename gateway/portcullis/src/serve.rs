@@ -17,17 +17,17 @@ use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening;
 use portcullis_challenge::{KeyId, KeyRing, KeyRingError, SigningKey, VerdictKeyError, VerdictSigner};
 use portcullis_intel::{Intel, PrefixTable};
-use portcullis_signals::TrustedProxies;
+use portcullis_signals::{Claim, TrustedProxies};
 use portcullis_velocity::{Bans, Counters};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::accept::{AcceptStats, Acceptor, ListenerSpec, TlsError, TlsStore};
+use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec, TlsError, TlsStore};
 use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
-use crate::gateway::challenge::ChallengeDesk;
+use crate::gateway::challenge::{ChallengeDesk, Rings};
 use crate::gateway::{Door, Gateway, Policy, QuietRoutes, RequestBounds};
 use crate::metrics::{Metrics, Readiness, Reload};
 use crate::origins::{HealthPathError, HealthService, Origins};
@@ -188,14 +188,18 @@ impl Serving {
         let stats = Arc::new(AcceptStats::default());
         let limits = settings.limits.accept;
         let door = Door::new(Arc::clone(&self.gateway));
-        let acceptor = Acceptor::new(door, &self.server.configuration, limits.idle_timeout, Arc::clone(&stats));
+        let http2 =
+            Http2Limits { idle_timeout: limits.idle_timeout, max_header_bytes: settings.limits.max_header_bytes };
+        let acceptor = Acceptor::new(door, &self.server.configuration, http2, Arc::clone(&stats));
+        // A ban is never on a trusted proxy, so none of those is turned away here.
+        let admission: Arc<dyn Admission> = Arc::<Gateway>::clone(&self.gateway);
         for (listener, socket) in settings.listeners.iter().zip(sockets.listeners) {
             let spec = ListenerSpec {
                 name: Arc::clone(&listener.name),
                 addr: socket.addr,
                 tls: tls.clone().filter(|_| listener.transport == Transport::Tls),
                 proxy_from: listener.proxy_from.clone(),
-                admission: None,
+                admission: Some(Arc::clone(&admission)),
                 limits,
             };
             self.add_listener(acceptor.service(spec), Arc::clone(&listener.name), socket);
@@ -236,6 +240,8 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
     let trusted = settings.client_address.trusted_proxies.iter().map(|network| (*network, ()));
     let memory = settings.memory;
     let secret = portcullis_velocity::Secret(random::bytes().map_err(StartError::Random)?);
+    // The tables of known clients are made when first asked, which is not to be the first request.
+    let _ = Claim::of(b"warm-up");
     Ok(Gateway {
         policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules)),
         intel: ArcSwap::from_pointee(intel),
@@ -243,7 +249,10 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         counters: Counters::new(memory.counters_bytes, secret),
         bans: Bans::new(memory.max_bans),
         challenge: ChallengeDesk::new(
-            key_ring(settings)?,
+            Rings {
+                puzzles: key_ring(random::bytes().map_err(StartError::Random)?)?,
+                clearances: clearance_ring(settings)?,
+            },
             memory.max_spent_puzzles,
             settings.challenge.contact.clone(),
         ),
@@ -256,14 +265,15 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         request_ids: RequestIds::new(random::bytes().map_err(StartError::Random)?),
         bounds: RequestBounds {
             body_timeout: settings.limits.body_timeout,
+            send_timeout: settings.limits.send_timeout,
             max_header_bytes: settings.limits.max_header_bytes,
             on_fault: settings.server.on_fault,
         },
     })
 }
 
-/// The keys that puzzles and clearances are signed with.
-fn key_ring(settings: &Settings) -> Result<KeyRing, StartError> {
+/// The keys that clearances are signed with: those that are kept in a file, if one is set.
+fn clearance_ring(settings: &Settings) -> Result<KeyRing, StartError> {
     let secret: [u8; 32] = match &settings.challenge.key_file {
         // A file may hold more than the 32 bytes of a key; all of them count.
         Some(path) => Sha256::digest(read_secret(path).map_err(StartError::Secret)?.bytes()).into(),
@@ -272,6 +282,10 @@ fn key_ring(settings: &Settings) -> Result<KeyRing, StartError> {
             random::bytes().map_err(StartError::Random)?
         }
     };
+    key_ring(secret)
+}
+
+fn key_ring(secret: [u8; 32]) -> Result<KeyRing, StartError> {
     // The number must change with the key, and must not tell of it.
     let number = Sha256::new().chain_update(b"portcullis challenge key number").chain_update(secret).finalize();
     let number = number.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));

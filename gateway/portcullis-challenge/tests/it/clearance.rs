@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portcullis_challenge::{
-    Binding, Clearance, KeyRing, Level, MAX_CLEARANCE_TTL, Puzzle, Refusal, Strength, UnixMillis,
+    Binding, Clearance, KeyRing, Level, Lifetimes, MAX_CLEARANCE_TTL, Puzzle, Refusal, Solution, Solved, Strength,
+    UnixMillis, encode_nonces, solve,
 };
 use proptest::prelude::*;
 
@@ -23,11 +24,52 @@ fn a_clearance_says_what_was_granted() {
         let value = Clearance::issue(&ring(), ID, level, &HERE, NOW, TTL);
         assert_eq!(
             check(&value),
-            Ok(Clearance { id: ID, level, issued_at: NOW, expires_at: UnixMillis(NOW.0 + 300_000) })
+            Ok(Clearance { id: ID, level, work: None, issued_at: NOW, expires_at: UnixMillis(NOW.0 + 300_000) })
         );
         assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "fits a cookie: {value}");
         assert!(value.len() <= 128, "is small: {}", value.len());
     }
+}
+
+/// A puzzle for which the clearance is good for `clearance`, solved a second after it was issued.
+fn solved(strength: Strength, clearance: Duration) -> Solved {
+    let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, NOW, Lifetimes { puzzle: TTL, clearance });
+    let text = format!("{}.{}", puzzle.token(), encode_nonces(&solve(&puzzle.seed(), strength)));
+    Solution::parse(&text).unwrap().check_work(&ring(), &HERE, UnixMillis(NOW.0 + 1_000)).unwrap()
+}
+
+#[test]
+fn a_clearance_carries_the_work_and_the_lifetime_that_were_asked() {
+    let strength = Strength::new(3, 5).unwrap();
+    for (asked, kept) in [
+        (Duration::from_secs(7), 7_000),
+        (Duration::from_millis(1_500), 1_500),
+        (Duration::from_secs(3_600), 3_600_000),
+        (Duration::MAX, 86_400_000),
+    ] {
+        let value = Clearance::for_work(&ring(), ID, &solved(strength, asked), &HERE);
+        let clearance = Clearance::verify(&ring(), &value, &HERE, UnixMillis(NOW.0 + 1_000)).unwrap();
+        assert_eq!((clearance.level, clearance.work), (Level::ProofOfWork, Some(strength)));
+        assert_eq!(clearance.issued_at, UnixMillis(NOW.0 + 1_000));
+        assert_eq!(clearance.expires_at.since(clearance.issued_at).as_millis(), kept, "{asked:?}");
+    }
+}
+
+#[test]
+fn a_clearance_covers_what_asks_for_no_more_work() {
+    let value = Clearance::for_work(&ring(), ID, &solved(Strength::new(4, 8).unwrap(), TTL), &HERE);
+    let clearance = Clearance::verify(&ring(), &value, &HERE, UnixMillis(NOW.0 + 1_000)).unwrap();
+    for (bits, count, covered) in
+        [(1, 1, true), (4, 8, true), (6, 2, true), (4, 9, false), (6, 3, false), (20, 120, false)]
+    {
+        assert_eq!(clearance.covers(Strength::new(bits, count).unwrap()), covered, "{bits} bits, {count} parts");
+    }
+    let without_work = check(&clearance_of(Level::StepUp)).unwrap();
+    assert!(!without_work.covers(Strength::new(1, 1).unwrap()));
+}
+
+fn clearance_of(level: Level) -> String {
+    Clearance::issue(&ring(), ID, level, &HERE, NOW, TTL)
 }
 
 #[test]
@@ -140,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_of_the_right_length_are_refused(bytes in proptest::collection::vec(any::<u8>(), 86)) {
+    fn arbitrary_bytes_of_the_right_length_are_refused(bytes in proptest::collection::vec(any::<u8>(), 89)) {
         prop_assert!(check(&encode(&bytes)).is_err());
     }
 

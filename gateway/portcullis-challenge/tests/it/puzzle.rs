@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_challenge::{
-    KeyRing, Level, MAX_COUNT, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES, Puzzle, Refusal, Seed, Solution, Solved, SpentSet,
-    Strength, UnixMillis, encode_nonces, solve, solve_part,
+    KeyRing, Level, Lifetimes, MAX_COUNT, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES, Puzzle, Refusal, Seed, Solution, Solved,
+    SpentSet, Strength, UnixMillis, encode_nonces, solve, solve_part,
 };
 use proptest::prelude::*;
 
@@ -251,6 +251,7 @@ fn everything_that_was_signed_is_in_the_seed() {
         Puzzle::issue(&ring(), ID, Strength::RELAXED, &HERE, NOW, TTL),
         Puzzle::issue(&ring(), ID, easy(), &HERE, UnixMillis(NOW.0 + 1), TTL),
         Puzzle::issue(&ring(), ID, easy(), &HERE, NOW, TTL * 2),
+        Puzzle::issue(&ring(), ID, easy(), &HERE, NOW, Lifetimes { puzzle: TTL, clearance: TTL * 2 }),
         Puzzle::issue(&KeyRing::new(&key(8), &[]).unwrap(), ID, easy(), &HERE, NOW, TTL),
     ];
     others.extend(elsewhere().map(|(_, binding)| Puzzle::issue(&ring(), ID, easy(), &binding, NOW, TTL)));

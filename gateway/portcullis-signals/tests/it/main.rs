@@ -54,8 +54,7 @@ impl Case {
     fn signals(&self) -> Vec<(SignalId, Strength)> {
         let request = CanonicalRequest::of(&RequestHead {
             method: &self.method,
-            path: "/",
-            query: None,
+            target: b"/",
             authority: None,
             version: Version::HTTP_11,
             headers: &self.fields,

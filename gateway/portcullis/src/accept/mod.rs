@@ -94,6 +94,22 @@ pub struct AcceptLimits {
     pub drain_timeout: Duration,
 }
 
+/// The bounds of HTTP/2 connections, the same on all listeners of an [`Acceptor`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Http2Limits {
+    /// For how long a connection may have no open stream. Default 75 s.
+    pub idle_timeout: Duration,
+    /// The size of a header list: bytes of names and values, and 32 more for each field (RFC 9113 §6.5.2).
+    /// A request past it is answered 431. Default 32 KiB.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self { idle_timeout: AcceptLimits::default().idle_timeout, max_header_bytes: 32 * 1024 }
+    }
+}
+
 impl Default for AcceptLimits {
     fn default() -> Self {
         Self {
@@ -115,15 +131,16 @@ where
 {
     /// An acceptor for `app`, whose listeners count into `stats`.
     ///
-    /// An HTTP/2 connection without an open stream is closed after `http2_idle_timeout`. Pingora takes
-    /// its process-wide cryptography here: see [`install_crypto_provider`].
-    pub fn new(app: P, server: &Arc<ServerConf>, http2_idle_timeout: Duration, stats: Arc<AcceptStats>) -> Self {
+    /// Pingora takes its process-wide cryptography here: see [`install_crypto_provider`].
+    pub fn new(app: P, server: &Arc<ServerConf>, http2: Http2Limits, stats: Arc<AcceptStats>) -> Self {
         install_crypto_provider();
         let mut http = HttpProxy::new(app, Arc::clone(server));
         let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(http2_idle_timeout);
+        options.h2_idle_timeout = Some(http2.idle_timeout);
         http.server_options = Some(options);
-        http.h2_options = Some(default_h2_options());
+        let mut http2_options = default_h2_options();
+        http2_options.max_header_list_size(u32::try_from(http2.max_header_bytes).unwrap_or(u32::MAX));
+        http.h2_options = Some(http2_options);
         http.handle_init_modules();
         Self { http: Arc::new(http), stats }
     }

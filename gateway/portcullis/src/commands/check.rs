@@ -9,6 +9,7 @@ use portcullis_policy::{Style, run_tests};
 
 use super::{error_style, tell, tell_error};
 use crate::accept::TlsStore;
+use crate::audit::Sink;
 use crate::cli::{CheckArgs, TestArgs};
 use crate::origins::OriginSettings;
 use crate::rules::LoadedRules;
@@ -75,6 +76,11 @@ impl Tally {
         }
         let (_, faults) = databases::load(&settings.intel, Intel::default());
         for fault in faults {
+            self.error(fault);
+        }
+        if let Sink::File(path) = &settings.audit.sink
+            && let Some(fault) = audit_fault(path)
+        {
             self.error(fault);
         }
         let secrets =
@@ -150,6 +156,17 @@ impl Tally {
         let written = writeln!(io::stdout().lock(), "{}{verdict}", self.summary);
         if good && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// Why audit records could not be written to a file, which need not be there yet.
+fn audit_fault(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return Some(format!("cannot write audit records to `{}`: it is a folder", path.display()));
+    }
+    (!folder.is_dir()).then(|| {
+        format!("cannot write audit records to `{}`: there is no folder `{}`", path.display(), folder.display())
+    })
 }
 
 /// `1 route`, `2 routes`.

@@ -52,10 +52,13 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
     })?;
     let rules = loaded.compiled.rules;
     let written = Written::read(args, &intel)?;
+    let target = match &written.query {
+        Some(query) => format!("{}?{query}", written.path),
+        None => written.path.clone(),
+    };
     let request = CanonicalRequest::of(&RequestHead {
         method: &written.method,
-        path: &written.path,
-        query: written.query.as_deref(),
+        target: target.as_bytes(),
         authority: None,
         version: Version::HTTP_11,
         headers: &written.headers,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle, Refusal,
+    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle, Refusal,
     SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target, set_cookie,
 };
 use portcullis_policy::model;
@@ -31,9 +31,19 @@ const PUZZLE_TTL: Duration = Duration::from_secs(5 * 60);
 /// Gives out puzzles, takes in solutions, and knows clearances.
 #[derive(Debug)]
 pub struct ChallengeDesk {
-    ring: KeyRing,
+    rings: Rings,
     spent: SpentSet,
     contact: Option<String>,
+}
+
+/// The keys of a desk, in two rings as puzzles and clearances have different lives.
+#[derive(Debug)]
+pub struct Rings {
+    /// Signs puzzles. Made anew by each process: the spent set begins empty, so that a puzzle which
+    /// outlived a restart could be redeemed a second time.
+    pub puzzles: KeyRing,
+    /// Signs clearances. Where it is kept, clearances outlive a restart.
+    pub clearances: KeyRing,
 }
 
 /// Whom a puzzle or a clearance is for, as this request shows it.
@@ -61,10 +71,15 @@ fn family(claim: &Claim) -> &'static str {
     claim.name.unwrap_or_else(|| claim.family.name())
 }
 
+/// The strength of a route's puzzle, the same when it is asked for and when it is looked for.
+fn strength(puzzle: &model::Puzzle) -> Strength {
+    Strength::new(puzzle.difficulty_bits, puzzle.count).unwrap_or(Strength::BALANCED)
+}
+
 impl ChallengeDesk {
-    /// A desk that signs with `ring` and remembers `capacity` spent puzzles.
-    pub fn new(ring: KeyRing, capacity: usize, contact: Option<String>) -> Self {
-        Self { ring, spent: SpentSet::new(capacity), contact }
+    /// A desk that signs with `rings` and remembers `capacity` spent puzzles.
+    pub fn new(rings: Rings, capacity: usize, contact: Option<String>) -> Self {
+        Self { rings, spent: SpentSet::new(capacity), contact }
     }
 
     /// The puzzles that were redeemed and not yet forgotten.
@@ -72,8 +87,9 @@ impl ChallengeDesk {
         &self.spent
     }
 
-    /// The clearance that a request carries, if it is good for this client.
-    pub(crate) fn clearance(&self, facts: &Facts<'_>, now: Now) -> Option<signals::Clearance> {
+    /// The clearance that a request carries, if it is good for this client, and no less work was done
+    /// for it than the route asks for with `asked`.
+    pub(crate) fn clearance(&self, facts: &Facts<'_>, asked: &model::Puzzle, now: Now) -> Option<signals::Clearance> {
         let scheme = if facts.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let value = facts.request.cookie(cookie_name(scheme))?;
         let network = prefix_bytes(facts.client.0);
@@ -83,7 +99,12 @@ impl ChallengeDesk {
             network: &network,
             family: family(&facts.claim).as_bytes(),
         };
-        match Clearance::verify(&self.ring, value, &binding, now.unix_millis()).ok()?.level {
+        let clearance = Clearance::verify(&self.rings.clearances, value, &binding, now.unix_millis()).ok()?;
+        // INVARIANT: work that was done for a cheap route opens no route that asks for more.
+        if !clearance.covers(strength(asked)) {
+            return None;
+        }
+        match clearance.level {
             Level::ProofOfWork => Some(signals::Clearance::ProofOfWork),
             Level::MemoryHard => Some(signals::Clearance::MemoryHard),
             Level::StepUp => Some(signals::Clearance::StepUp),
@@ -92,9 +113,10 @@ impl ChallengeDesk {
     }
 
     fn puzzle(&self, route: &model::Route, holder: &Holder, now: Now) -> Result<Puzzle, random::Unavailable> {
-        let strength = Strength::new(route.puzzle.difficulty_bits, route.puzzle.count).unwrap_or(Strength::BALANCED);
         let id = random::bytes()?;
-        Ok(Puzzle::issue(&self.ring, id, strength, &holder.binding(), now.unix_millis(), PUZZLE_TTL))
+        let lifetimes = Lifetimes { puzzle: PUZZLE_TTL, clearance: Duration::from_secs(7200) };
+        let strength = strength(&route.puzzle);
+        Ok(Puzzle::issue(&self.rings.puzzles, id, strength, &holder.binding(), now.unix_millis(), lifetimes))
     }
 
     /// The page for a person: 403, with a puzzle that the page's script solves.
@@ -143,23 +165,16 @@ impl ChallengeDesk {
     }
 
     /// Takes in a solution: 204 with the clearance as a cookie, or problem+json that says why not.
-    pub(crate) fn redeem(
-        &self,
-        body: &[u8],
-        holder: &Holder,
-        ttl: Duration,
-        reference_id: &str,
-        now: Now,
-    ) -> (Reply, Redeem) {
-        let solved = Solution::from_body(body)
-            .and_then(|solution| solution.verify(&self.ring, &holder.binding(), now.unix_millis(), &self.spent));
+    pub(crate) fn redeem(&self, body: &[u8], holder: &Holder, reference_id: &str, now: Now) -> (Reply, Redeem) {
+        let solved = Solution::from_body(body).and_then(|solution| {
+            solution.verify(&self.rings.puzzles, &holder.binding(), now.unix_millis(), &self.spent)
+        });
         match (solved, random::bytes()) {
             (Ok(solved), Ok(id)) => {
-                let clearance =
-                    Clearance::issue(&self.ring, id, solved.level, &holder.binding(), now.unix_millis(), ttl);
+                let clearance = Clearance::for_work(&self.rings.clearances, id, &solved, &holder.binding());
                 let reply = Reply::new(StatusCode::NO_CONTENT)
                     .with("cache-control", "no-store")
-                    .with("set-cookie", set_cookie(holder.scheme, &clearance, ttl));
+                    .with("set-cookie", set_cookie(holder.scheme, &clearance, solved.clearance_ttl));
                 (reply, Redeem::Solved(solved.took()))
             }
             (Ok(_), Err(_)) => (refused(Refusal::Busy, reference_id), Redeem::Refused(Refusal::Busy)),

@@ -135,14 +135,28 @@ pub fn told(status: StatusCode, title: &str, detail: &str, code: &str, form: For
     }
 }
 
-/// The answer where no origin could be reached or none answered in time.
-pub fn origin_failed(status: StatusCode, form: Form, reference_id: &str) -> Reply {
-    let (title, detail) = match status {
-        StatusCode::GATEWAY_TIMEOUT => ("Origin timed out", "the origin did not answer in time"),
-        StatusCode::PAYLOAD_TOO_LARGE => ("Request body too large", "the request body is larger than this route takes"),
-        _ => ("Origin unreachable", "no origin server could be reached"),
+/// The answer to a request that failed on its way, whoever is to blame.
+pub fn failed(status: StatusCode, form: Form, reference_id: &str) -> Reply {
+    let (title, detail, code) = match status {
+        StatusCode::BAD_REQUEST => ("Bad request", "the request could not be read to its end", "API.BAD_REQUEST"),
+        StatusCode::REQUEST_TIMEOUT => {
+            ("Request timed out", "the request body did not come in time", "API.REQUEST_TIMEOUT")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("Request body too large", "the request body is larger than this route takes", "API.BODY_TOO_LARGE")
+        }
+        StatusCode::URI_TOO_LONG => {
+            ("Path too long", "the canonical form of the path is too long", "API.PATH_TOO_LONG")
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            ("Internal fault", "the gateway failed at this request", "API.INTERNAL_FAULT")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Unavailable", "the gateway cannot serve this now; try again", "API.UNAVAILABLE")
+        }
+        StatusCode::GATEWAY_TIMEOUT => ("Origin timed out", "the origin did not answer in time", "API.ORIGIN_TIMEOUT"),
+        _ => ("Origin unreachable", "no origin server could be reached", "API.ORIGIN_FAILED"),
     };
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "API.BODY_TOO_LARGE" } else { "API.ORIGIN_FAILED" };
     told(status, title, detail, code, form, reference_id)
 }
 

@@ -36,8 +36,8 @@ pub struct Judged {
     pub limits: SmallVec<[LimitReading; 4]>,
     /// What the origin's answer is counted under.
     pub charges: Charges,
-    /// The canonical path, where it differs from what was sent.
-    pub rewritten: Option<String>,
+    /// The canonical path and the query, where they differ from what was sent and the route enforces.
+    pub target: Option<String>,
     /// Whether the client holds a clearance.
     pub cleared: bool,
 }
@@ -130,7 +130,7 @@ impl Gateway {
             outcomes: Outcomes::default(),
             limits: &[],
         };
-        facts.caller.clearance = self.challenge.clearance(&facts, now);
+        facts.caller.clearance = self.challenge.clearance(&facts, &policy.rules().route(route).puzzle, now);
         let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
         let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, counting, now);
         let limits = self.read_limits(policy, route, &facts, &keys, now, &mut charges);
@@ -139,8 +139,9 @@ impl Gateway {
         facts.limits = &limits;
         let decision = policy.rules().decide_on(route, &facts);
         let cleared = facts.caller.clearance.is_some();
-        let rewritten = request.path().is_rewritten().then(|| request.path().as_str().to_owned());
-        Judged { decision, client, claim, behaviour, outcomes, charges, rewritten, cleared, limits, network }
+        let enforced = decision.mode == model::Mode::Enforce;
+        let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
+        Judged { decision, client, claim, behaviour, outcomes, charges, target, cleared, limits, network }
     }
 
     /// What is known of the client's network: looked up once a connection where the connection is the client's own.
@@ -251,11 +252,16 @@ impl Gateway {
     }
 }
 
+fn canonical_target(request: &CanonicalRequest<'_>) -> String {
+    let path = request.path().as_str();
+    request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
 /// Whose request it is, by what the route says of where that stands.
 pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<'a>) -> Caller<'a> {
     let read = |place: &Option<model::Place>| {
         let value = match place.as_ref()? {
-            model::Place::Header(name) => request.header_str(name),
+            model::Place::Header(name) => request.only_header(name).and_then(|value| value.to_str().ok()),
             model::Place::Cookie(name) => request.cookie(name),
             model::Place::Query(name) => request.query_value(name),
         };

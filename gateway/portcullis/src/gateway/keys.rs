@@ -90,7 +90,7 @@ pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, facts: &F
             KeyPart::ApiKey => facts.caller.api_key.map(str::as_bytes),
             KeyPart::Session => facts.caller.session.map(str::as_bytes),
             KeyPart::Path => Some(facts.request.path().as_str().as_bytes()),
-            KeyPart::Header(name) => facts.request.header(name).map(http::HeaderValue::as_bytes),
+            KeyPart::Header(name) => facts.request.only_header(name).map(http::HeaderValue::as_bytes),
         };
         match value.filter(|value| !value.is_empty()) {
             Some(value) => parts.push(value),

@@ -77,6 +77,8 @@ pub struct Gateway {
 pub struct RequestBounds {
     /// How long a client may pause within a body.
     pub body_timeout: std::time::Duration,
+    /// How long a client may take none of an answer.
+    pub send_timeout: std::time::Duration,
     /// The largest header section, in bytes.
     pub max_header_bytes: usize,
     /// What becomes of a request whose judgement failed by a fault of ours.

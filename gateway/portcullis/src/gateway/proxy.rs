@@ -11,9 +11,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
 use portcullis_challenge::{MAX_SOLUTION_BYTES, Scheme};
-use portcullis_policy::model::{Action, Route};
+use portcullis_policy::model::{Action, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
-use portcullis_signals::{Http, RequestHead};
+use portcullis_signals::{CanonicalRequest, Http, RequestHead};
 
 use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
 use super::enforce::{self, Form};
@@ -22,6 +22,7 @@ use super::keys::ban_key;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
+use super::upstream;
 use super::{Gateway, OnFault};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
@@ -50,6 +51,8 @@ pub struct RequestContext {
     pub origin_status: Option<u16>,
     /// How a solution fared that this request brought.
     pub redeem: Option<Redeem>,
+    /// The route of a request that goes on though judging it failed.
+    unjudged_route: Option<RouteId>,
     body_bytes: u64,
 }
 
@@ -73,6 +76,7 @@ impl ProxyHttp for Door {
             decided_in: Duration::ZERO,
             origin_status: None,
             redeem: None,
+            unjudged_route: None,
             body_bytes: 0,
         }
     }
@@ -83,6 +87,7 @@ impl ProxyHttp for Door {
         }
         // The context is made when the connection begins to wait for a request; here there is one.
         ctx.began = self.0.clock.now();
+        ctx.policy = self.0.policy.load_full();
         Ok(())
     }
 
@@ -111,7 +116,7 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         ctx.body_bytes = ctx.body_bytes.saturating_add(body.as_ref().map_or(0, |chunk| chunk.len() as u64));
-        if ctx.route().is_some_and(|route| ctx.body_bytes > route.max_body_bytes) {
+        if ctx.route().is_some_and(|route| route.mode == Mode::Enforce && ctx.body_bytes > route.max_body_bytes) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is larger than the route takes");
         }
         Ok(())
@@ -134,7 +139,8 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         match (&ctx.judged, ConnInfo::of(session)) {
             (Some(judged), Some(conn)) => self.0.prepare(request, judged, ctx, conn),
-            _ => Ok(()),
+            (None, Some(conn)) => upstream::prepare_unjudged(request, conn),
+            (_, None) => Ok(()),
         }
     }
 
@@ -157,7 +163,7 @@ impl ProxyHttp for Door {
         {
             let clients = ctx.route().map(|route| route.clients).unwrap_or_default();
             let form = Form::of(clients, &session.req_header().headers);
-            let reply = enforce::origin_failed(status, form, ctx.id.as_str())
+            let reply = enforce::failed(status, form, ctx.id.as_str())
                 .with("portcullis-request-id", ctx.id.as_str().to_owned())
                 .closing();
             if let Err(unsent) = reply.send(session).await {
@@ -202,9 +208,10 @@ impl Door {
 }
 
 impl RequestContext {
-    /// The route that the request was judged on.
+    /// The route of the request.
     pub fn route(&self) -> Option<&Route> {
-        self.judged.as_ref().map(|judged| self.policy.rules().route(judged.decision.route))
+        let route = self.judged.as_ref().map(|judged| judged.decision.route).or(self.unjudged_route)?;
+        Some(self.policy.rules().route(route))
     }
 }
 
@@ -226,8 +233,7 @@ impl Gateway {
         }
         let head = RequestHead {
             method: &header.method,
-            path: header.uri.path(),
-            query: header.uri.query(),
+            target: header.raw_path(),
             authority: header.uri.authority().map(http::uri::Authority::as_str),
             version: header.version,
             headers: &header.headers,
@@ -244,13 +250,13 @@ impl Gateway {
             Err(_) => {
                 self.metrics.judgement_fault();
                 tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
-                match self.bounds.on_fault {
-                    OnFault::Open => Ok(()),
-                    OnFault::Closed => {
-                        Err(enforce::origin_failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str())
-                            .closing())
-                    }
+                let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
+                if self.bounds.on_fault == OnFault::Open {
+                    ctx.unjudged_route = catch_unwind(AssertUnwindSafe(plan)).ok();
                 }
+                let refused =
+                    || enforce::failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str()).closing();
+                ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
             }
         }
     }
@@ -264,12 +270,20 @@ impl Gateway {
         let own = session.req_header().uri.path().starts_with(OWN_PATHS);
         if own
             && !refusable
-            && let Some(reply) = self.own_path(session, conn, ctx, route).await?
+            && let Some(reply) = self.own_path(session, conn, ctx).await?
         {
             return Ok(Some(reply));
         }
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let header = session.req_header();
+        if header.method == http::Method::TRACE {
+            // An origin that serves it echoes what only the origin is to be told.
+            return Ok(Some(
+                Reply::new(StatusCode::METHOD_NOT_ALLOWED)
+                    .with("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+                    .with("cache-control", "no-store"),
+            ));
+        }
         let form = Form::of(route.clients, &header.headers);
         let decision = &judged.decision;
         if decision.action == Action::Challenge {
@@ -289,8 +303,8 @@ impl Gateway {
         }
         let length =
             header.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > route.max_body_bytes) {
-            return Ok(Some(enforce::origin_failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()));
+        if route.mode == Mode::Enforce && length.is_some_and(|length| length > route.max_body_bytes) {
+            return Ok(Some(enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()));
         }
         Ok(None)
     }
@@ -312,7 +326,7 @@ impl Gateway {
         };
         match reply {
             Ok(reply) => reply.with("portcullis-action", "challenge"),
-            Err(random::Unavailable) => enforce::origin_failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()),
+            Err(random::Unavailable) => enforce::failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()),
         }
     }
 
@@ -322,7 +336,6 @@ impl Gateway {
         session: &mut Session,
         conn: &ConnInfo,
         ctx: &mut RequestContext,
-        route: &Route,
     ) -> Result<Option<Reply>> {
         let header = session.req_header();
         match (&header.method, header.uri.path()) {
@@ -331,8 +344,7 @@ impl Gateway {
                 let Some(judged) = &ctx.judged else { return Ok(None) };
                 let holder = holder(header, conn, judged);
                 let body = read_body(session, MAX_SOLUTION_BYTES + 64, self.bounds.body_timeout).await?;
-                let (reply, redeem) =
-                    self.challenge.redeem(&body, &holder, route.clearance_ttl, ctx.id.as_str(), self.clock.now());
+                let (reply, redeem) = self.challenge.redeem(&body, &holder, ctx.id.as_str(), self.clock.now());
                 ctx.redeem = Some(redeem);
                 Ok(Some(reply))
             }
@@ -391,6 +403,7 @@ fn failure_status(error: &Error) -> Option<StatusCode> {
         {
             Some(StatusCode::GATEWAY_TIMEOUT)
         }
+        ErrorType::ReadTimedout if error.esource() == &ErrorSource::Downstream => Some(StatusCode::REQUEST_TIMEOUT),
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed
             if error.esource() == &ErrorSource::Downstream =>
         {

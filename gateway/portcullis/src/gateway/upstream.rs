@@ -1,9 +1,9 @@
 //! What the origin is told, and what a client may not tell it.
 
-use http::header::{HeaderName, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
-use pingora::Result;
+use http::Uri;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
+use pingora::prelude::{Error, ErrorType, Result};
 use portcullis_challenge::Verdict;
 use portcullis_policy::{Decision, RuleSet};
 use portcullis_signals::{is_client_address_header, is_portcullis_header};
@@ -32,8 +32,9 @@ impl Gateway {
         conn: &ConnInfo,
     ) -> Result<()> {
         strip(request);
-        if let Some(path) = &judged.rewritten {
-            set_path(request, path);
+        join_cookies(request)?;
+        if let Some(target) = &judged.target {
+            set_target(request, target)?;
         }
         request.insert_header(FORWARDED_FOR, judged.client.0.to_string())?;
         request.insert_header(
@@ -81,8 +82,32 @@ fn reasons(decision: &Decision) -> String {
     text
 }
 
+/// Rewrites a request that could not be judged: what a client may not say is taken off all the same.
+pub(crate) fn prepare_unjudged(request: &mut RequestHeader, conn: &ConnInfo) -> Result<()> {
+    strip(request);
+    join_cookies(request)?;
+    request.insert_header(FORWARDED_FOR, conn.client.ip().to_string())?;
+    request
+        .insert_header(FORWARDED_PROTO, HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }))?;
+    Ok(())
+}
+
+/// Joins what HTTP/2 sends as several cookie fields, as HTTP/1.1 knows one only (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    if request.headers.len() == request.headers.keys_len() {
+        return Ok(());
+    }
+    let crumbs: SmallVec<[&[u8]; 8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = (crumbs.len() > 1).then(|| crumbs.join(&b"; "[..]));
+    drop(crumbs);
+    if let Some(joined) = joined {
+        request.insert_header(COOKIE, joined)?;
+    }
+    Ok(())
+}
+
 /// Takes off what a client may not tell an origin: verdicts, other people's addresses, and headers by which
-/// some frameworks put another path or method in place of the one that was judged.
+/// some frameworks put another path, method or user in place of the one that was judged.
 fn strip(request: &mut RequestHeader) {
     let found: SmallVec<[HeaderName; 4]> =
         request.headers.keys().filter(|name| speaks_for_others(name)).cloned().collect();
@@ -93,8 +118,15 @@ fn strip(request: &mut RequestHeader) {
 
 fn speaks_for_others(name: &HeaderName) -> bool {
     // Of what a browser sends, next to nothing begins with one of these letters.
-    if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'p' | b'f' | b'c' | b't')) {
+    if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'p' | b'f' | b'c' | b't' | b'r' | b'w')) {
         return false;
+    }
+    if name.as_str().contains('_') {
+        // CGI and what follows it (RFC 3875 §4.1.18) cannot tell an underscore from a hyphen.
+        let hyphens = HeaderName::from_bytes(name.as_str().replace('_', "-").as_bytes());
+        return hyphens.is_ok_and(|name| {
+            FRAMING.contains(&name) || name == FORWARDED_FOR || name == FORWARDED_PROTO || speaks_for_others(&name)
+        });
     }
     // These two are written over right after.
     if *name == FORWARDED_FOR || *name == FORWARDED_PROTO {
@@ -103,37 +135,33 @@ fn speaks_for_others(name: &HeaderName) -> bool {
     is_portcullis_header(name) || is_client_address_header(name) || rewrites_the_request(name)
 }
 
+/// Fields that frame a message, which no other spelling may feign.
+const FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, COOKIE];
+
 fn rewrites_the_request(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "x-original-url"
-            | "x-original-uri"
-            | "x-original-method"
-            | "x-rewrite-url"
-            | "x-forwarded-uri"
-            | "x-forwarded-path"
-            | "x-forwarded-prefix"
-            | "x-forwarded-method"
-            | "x-forwarded-host"
-            | "x-forwarded-server"
-            | "x-forwarded-port"
-            | "x-forwarded-scheme"
-            | "x-http-method-override"
-            | "x-http-method"
-            | "x-method-override"
-    )
+    name.as_str().starts_with("x-forwarded-")
+        || matches!(
+            name.as_str(),
+            "proxy"
+                | "remote-user"
+                | "x-original-url"
+                | "x-original-uri"
+                | "x-original-method"
+                | "x-original-host"
+                | "x-rewrite-url"
+                | "x-host"
+                | "x-scheme"
+                | "x-http-method-override"
+                | "x-http-method"
+                | "x-method-override"
+        )
 }
 
-fn set_path(request: &mut RequestHeader, path: &str) {
-    let text = match request.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    if let Ok(target) = PathAndQuery::try_from(text) {
-        let mut parts = request.uri.clone().into_parts();
-        parts.path_and_query = Some(target);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            request.set_uri(uri);
-        }
-    }
+/// Puts the canonical target in place of what was sent.
+fn set_target(request: &mut RequestHeader, target: &str) -> Result<()> {
+    let uri = target
+        .parse::<Uri>()
+        .map_err(|_| Error::explain(ErrorType::HTTPStatus(414), "the canonical path is too long"))?;
+    request.set_uri(uri);
+    Ok(())
 }

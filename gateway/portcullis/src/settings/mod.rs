@@ -94,6 +94,8 @@ pub struct Limits {
     pub accept: AcceptLimits,
     /// How long a client may pause within a request body.
     pub body_timeout: Duration,
+    /// How long a client may take none of an answer.
+    pub send_timeout: Duration,
     /// The largest header section.
     pub max_header_bytes: usize,
 }
@@ -251,7 +253,7 @@ impl Settings {
                 root.table("client_address", "`[client_address]`", faults),
                 faults,
             ),
-            origins: sections::origins(root.tables("origin", "`[[origin]]`", faults), faults),
+            origins: sections::origins(root.tables("origin", "`[[origin]]`", faults), &listeners, faults),
             intel: sections::intel(root.table("intel", "`[intel]`", faults), base, faults),
             memory: sections::memory(root.table("memory", "`[memory]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
@@ -274,7 +276,12 @@ impl Settings {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { accept: AcceptLimits::default(), body_timeout: Duration::from_secs(30), max_header_bytes: 32 * 1024 }
+        Self {
+            accept: AcceptLimits::default(),
+            body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            max_header_bytes: 32 * 1024,
+        }
     }
 }
 

@@ -78,7 +78,9 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, where the table has it.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let written = self.entries?.get(key)?;
         Some(Value { key, written: written.get_ref(), place: written.span() })
     }

@@ -1,6 +1,6 @@
 //! Each table of a settings file, from what is written to what is meant.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +27,9 @@ const DAY_SECS: u64 = 24 * 60 * 60;
 /// Times in milliseconds up to an hour.
 const MILLIS: std::ops::RangeInclusive<u64> = 1..=60 * 60 * 1000;
 
+/// The most memory that counters may have: 16 GiB, for some 200 million. More is a slip of the unit.
+const MAX_COUNTERS_BYTES: u64 = 16 << 30;
+
 /// An address with its port, in words.
 const ADDRESS: &str = "an address with a port";
 
@@ -37,6 +40,7 @@ const NETWORK: &str = "a network";
 pub(super) struct WrittenListener {
     pub(super) listener: Listener,
     pub(super) tls: Option<Range<usize>>,
+    pub(super) address: Range<usize>,
 }
 
 pub(super) fn server(mut table: Table<'_>, faults: &mut Faults) -> Server {
@@ -70,6 +74,7 @@ pub(super) fn limits(mut table: Table<'_>, grace: Duration, faults: &mut Faults)
             drain_timeout: accept.drain_timeout.min(grace),
         },
         body_timeout: table.time("body_timeout_ms", MILLIS, default.body_timeout, faults),
+        send_timeout: table.time("send_timeout_ms", MILLIS, default.send_timeout, faults),
         max_header_bytes: table.size("max_header_bytes", 1024..=1024 * 1024, default.max_header_bytes, faults),
     };
     table.finish(faults);
@@ -105,38 +110,35 @@ pub(super) fn listeners(
         faults.add(Diagnostic::error("there is no `[[listener]]`, so nobody could connect").help(example));
     }
     let mut names = Unique::default();
-    let mut addresses = Unique::default();
-    addresses.seen.push((admin.to_string(), admin_place.clone()));
+    let mut addresses = Addresses { seen: vec![(admin, admin_place.clone())] };
     tables.into_iter().filter_map(|table| listener(table, &mut names, &mut addresses, faults)).collect()
 }
 
 fn listener(
     mut table: Table<'_>,
     names: &mut Unique,
-    addresses: &mut Unique,
+    addresses: &mut Addresses,
     faults: &mut Faults,
 ) -> Option<WrittenListener> {
     let name = name(&mut table, "https", names, faults);
     let addr = table.required("address", "\"0.0.0.0:8443\"", faults).and_then(|value| {
         let addr: SocketAddr = value.parsed(ADDRESS, "0.0.0.0:8443", faults)?;
-        // Port 0 stands for any free one, so it is never taken twice.
-        if addr.port() != 0 {
-            addresses.check(&addr.to_string(), &value, "address", faults);
-        }
-        Some(addr)
+        addresses.check(addr, &value, faults);
+        Some((addr, value.place))
     });
     let tls = table.value("tls");
     let tls_place = tls.as_ref().map(|value| value.place.clone());
     let speaks_tls = table.flag("tls", faults).unwrap_or(false);
     let proxy_from = table.value("proxy_from").map(|value| networks(&value, faults));
     table.finish(faults);
+    let (addr, address) = addr?;
     let listener = Listener {
         name: name?,
-        addr: addr?,
+        addr,
         transport: if speaks_tls { Transport::Tls } else { Transport::Plain },
         proxy_from,
     };
-    Some(WrittenListener { listener, tls: tls_place.filter(|_| speaks_tls) })
+    Some(WrittenListener { listener, tls: tls_place.filter(|_| speaks_tls), address })
 }
 
 /// Networks that are a condition for something; an empty list would be one that nobody meets.
@@ -203,21 +205,38 @@ pub(super) fn client_address(mut table: Table<'_>, faults: &mut Faults) -> Clien
         trusted_proxies.push(network);
     }
     let headers = [("x-forwarded-for", ForwardedBy::XForwardedFor), ("forwarded", ForwardedBy::Forwarded)];
+    let written = table.value("header");
     let header = table.choice("header", &headers, ForwardedBy::default(), faults);
+    if let (Some(written), true, ForwardedBy::Forwarded) = (written, items.is_empty(), header) {
+        let warning = Diagnostic::warning("`header` is not read, because no proxy is trusted")
+            .at(span(&written.place), "nobody's word is taken")
+            .help("name the proxies that write it, as in `trusted_proxies = [\"192.0.2.0/24\"]`");
+        faults.add(warning);
+    }
     table.finish(faults);
     ClientAddress { trusted_proxies, header }
 }
 
-pub(super) fn origins(tables: Vec<Table<'_>>, faults: &mut Faults) -> Vec<OriginSettings> {
+pub(super) fn origins(
+    tables: Vec<Table<'_>>,
+    listeners: &[WrittenListener],
+    faults: &mut Faults,
+) -> Vec<OriginSettings> {
     let mut names = Unique::default();
-    tables.into_iter().filter_map(|table| origin(table, &mut names, faults)).collect()
+    tables.into_iter().filter_map(|table| origin(table, listeners, &mut names, faults)).collect()
 }
 
-fn origin(mut table: Table<'_>, names: &mut Unique, faults: &mut Faults) -> Option<OriginSettings> {
+fn origin(
+    mut table: Table<'_>,
+    listeners: &[WrittenListener],
+    names: &mut Unique,
+    faults: &mut Faults,
+) -> Option<OriginSettings> {
     const EXAMPLE: &str = "127.0.0.1:8080";
     let name = name(&mut table, "shop-api", names, faults);
-    let servers =
-        table.required("servers", "[\"127.0.0.1:8080\"]", faults).map(|value| servers(&value, EXAMPLE, faults));
+    let servers = table
+        .required("servers", "[\"127.0.0.1:8080\"]", faults)
+        .map(|value| servers(&value, EXAMPLE, listeners, faults));
     let host = table.text("host", faults);
     let tls_value = table.value("tls");
     let tls = table.flag("tls", faults).unwrap_or(false);
@@ -245,7 +264,7 @@ fn origin(mut table: Table<'_>, names: &mut Unique, faults: &mut Faults) -> Opti
     })
 }
 
-fn servers(value: &Value<'_>, example: &str, faults: &mut Faults) -> Vec<SocketAddr> {
+fn servers(value: &Value<'_>, example: &str, listeners: &[WrittenListener], faults: &mut Faults) -> Vec<SocketAddr> {
     let Some(items) = value.list(example, faults) else { return Vec::new() };
     if items.is_empty() {
         faults.add(value.fault("is empty", "no server in it").help(format!("write `servers = [\"{example}\"]`")));
@@ -261,9 +280,30 @@ fn servers(value: &Value<'_>, example: &str, faults: &mut Faults) -> Vec<SocketA
             };
             faults.add(item.fault(how, label).help("name each server once, with its port"));
         }
+        if let Some(own) = listeners.iter().find(|own| reaches(server, own.listener.addr)) {
+            faults.add(
+                item.fault("has a listener of this gateway", "requests would come back for ever")
+                    .beside(span(&own.address), "listened to here")
+                    .help("name the address of the service behind the gateway"),
+            );
+        }
         servers.push(server);
     }
     servers
+}
+
+/// Whether who connects to `server` comes to the listener at `own`, as far as the settings tell.
+///
+/// Of a listener on every address, only that it has those of this machine's loopback is known.
+fn reaches(server: SocketAddr, own: SocketAddr) -> bool {
+    // To connect to no address in particular is to connect to this machine.
+    let ip = match server.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let is_there = own.ip().to_canonical() == ip || (covers(own.ip(), ip) && ip.is_loopback());
+    own.port() != 0 && own.port() == server.port() && is_there
 }
 
 fn health(mut table: Table<'_>, host: Option<&str>, faults: &mut Faults) -> HealthSettings {
@@ -298,7 +338,7 @@ pub(super) fn intel(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> I
 pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
     let default = Memory::default();
     let memory = Memory {
-        counters_bytes: table.size("counters_bytes", 1 << 20..=64 << 30, default.counters_bytes, faults),
+        counters_bytes: table.size("counters_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.counters_bytes, faults),
         max_bans: table.size("max_bans", 1..=100_000_000, default.max_bans, faults),
         max_spent_puzzles: table.size("max_spent_puzzles", 1000..=100_000_000, default.max_spent_puzzles, faults),
     };
@@ -396,15 +436,54 @@ impl Unique {
         match self.seen.iter().find(|(seen, _)| seen == text) {
             Some((_, first)) => {
                 let fault = Diagnostic::error(format!("the {what} {} is used twice", quote(text)))
-                    .at(span(&value.place), "again here");
-                let fault = if *first == (0..0) {
-                    fault.help("the admin listener has it unless `[admin]` says otherwise")
-                } else {
-                    fault.beside(span(first), "first used here")
-                };
+                    .at(span(&value.place), "again here")
+                    .beside(span(first), "first used here");
                 faults.add(fault.help(format!("give each its own {what}")));
             }
             None => self.seen.push((text.to_owned(), value.place.clone())),
         }
+    }
+}
+
+/// Addresses that are listened on, and where each of them stands; that of the admin listener may stand nowhere.
+struct Addresses {
+    seen: Vec<(SocketAddr, Range<usize>)>,
+}
+
+impl Addresses {
+    fn check(&mut self, addr: SocketAddr, value: &Value<'_>, faults: &mut Faults) {
+        let Some((seen, first)) = self.seen.iter().find(|(seen, _)| collide(*seen, addr)) else {
+            return self.seen.push((addr, value.place.clone()));
+        };
+        let is_default = *first == (0..0);
+        let fault = if *seen == addr {
+            let fault = Diagnostic::error(format!("the address `{addr}` is used twice"));
+            fault.at(span(&value.place), "again here")
+        } else {
+            let fault = Diagnostic::error(format!("the address `{addr}` collides with `{seen}`"));
+            fault.at(span(&value.place), "cannot be listened on as well")
+        };
+        let fault = if is_default {
+            fault.help("the admin listener has it unless `[admin]` says otherwise")
+        } else {
+            fault.beside(span(first), "first used here")
+        };
+        faults.add(fault.help(if *seen == addr { "give each its own address" } else { "give each its own port" }));
+    }
+}
+
+/// Whether two listeners cannot both have their address.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    let overlap = a.to_canonical() == b.to_canonical() || covers(a, b) || covers(b, a);
+    // Port 0 stands for any free one, so it is never taken twice.
+    one.port() != 0 && one.port() == other.port() && overlap
+}
+
+/// Whether `all` stands for every address, `ip` among them: `0.0.0.0` for those of IPv4, and `::` for those of both.
+fn covers(all: IpAddr, ip: IpAddr) -> bool {
+    match all {
+        IpAddr::V4(all) => all.is_unspecified() && ip.to_canonical().is_ipv4(),
+        IpAddr::V6(all) => all.is_unspecified(),
     }
 }

@@ -57,6 +57,7 @@ fn whole_settings_mean_what_they_say() {
         key = "/secret/a.key"
         [limits]
         header_timeout_ms = 4_000
+        send_timeout_ms = 7_000
         idle_timeout_secs = 20
         max_header_bytes = 16384
         [client_address]
@@ -96,6 +97,7 @@ fn whole_settings_mean_what_they_say() {
     assert_eq!(settings.certificates[0].key, Path::new("/secret/a.key"));
     assert_eq!(settings.listeners[0].proxy_from.as_ref().unwrap().len(), 2);
     assert_eq!(settings.limits.accept.header_timeout, Duration::from_secs(4));
+    assert_eq!(settings.limits.send_timeout, Duration::from_secs(7));
     assert_eq!(settings.limits.accept.idle_timeout, Duration::from_secs(20));
     // Connections are cut with the process, so leave is taken before.
     assert_eq!(settings.limits.accept.drain_timeout, Duration::from_secs(1));
@@ -527,4 +529,87 @@ fn what_is_probably_not_meant_is_warned_of() {
       |
       = help: write `tls = true` in the `[[listener]]` that is to serve it
     "#);
+}
+
+#[test]
+fn addresses_that_cannot_both_be_listened_on_are_refused() {
+    let check = |listener: &str, admin: &str, collides: bool| {
+        let text = format!("[[listener]]\nname = \"http\"\naddress = \"{listener}\"\n[admin]\naddress = \"{admin}\"\n");
+        assert_eq!(read(&text).is_err(), collides, "{listener} and {admin}");
+    };
+    check("0.0.0.0:9090", "127.0.0.1:9090", true);
+    check("127.0.0.1:9090", "0.0.0.0:9090", true);
+    check("[::]:9090", "127.0.0.1:9090", true);
+    check("[::1]:9090", "[::]:9090", true);
+    check("[::1]:9090", "0.0.0.0:9090", false);
+    check("127.0.0.2:9090", "127.0.0.1:9090", false);
+    check("0.0.0.0:9091", "127.0.0.1:9090", false);
+    check("0.0.0.0:0", "127.0.0.1:0", false);
+}
+
+#[test]
+fn an_address_within_that_of_the_admin_listener_shows_both_places() {
+    assert_snapshot!(faults("[[listener]]\nname = \"http\"\naddress = \"0.0.0.0:9999\"\n[admin]\naddress = \"127.0.0.1:9999\"\n"), @r#"
+    error: the address `0.0.0.0:9999` collides with `127.0.0.1:9999`
+     --> portcullis.toml:3:11
+      |
+    3 | address = "0.0.0.0:9999"
+      |           ^^^^^^^^^^^^^^ cannot be listened on as well
+    4 | [admin]
+    5 | address = "127.0.0.1:9999"
+      |           ---------------- first used here
+      |
+      = help: give each its own port
+    "#);
+}
+
+#[test]
+fn an_origin_that_is_the_gateway_itself_is_refused() {
+    let check = |listener: &str, server: &str, is_loop: bool| {
+        let text = format!(
+            "[[listener]]\nname = \"http\"\naddress = \"{listener}\"\n[[origin]]\nname = \"app\"\nservers = [\"{server}\"]\n"
+        );
+        assert_eq!(read(&text).is_err(), is_loop, "{server} behind {listener}");
+    };
+    check("127.0.0.1:8080", "127.0.0.1:8080", true);
+    check("0.0.0.0:8080", "127.0.0.1:8080", true);
+    check("[::]:8080", "127.0.0.1:8080", true);
+    check("[::]:8080", "[::ffff:127.0.0.1]:8080", true);
+    check("127.0.0.1:8080", "0.0.0.0:8080", true);
+    check("0.0.0.0:8080", "[::1]:8080", false);
+    check("0.0.0.0:8080", "192.0.2.7:8080", false);
+    check("127.0.0.1:8080", "127.0.0.1:8081", false);
+    assert_snapshot!(faults(&format!("{LISTENER}[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:8080\"]\n")), @r#"
+    error: `servers` has a listener of this gateway
+     --> portcullis.toml:6:12
+      |
+    3 | address = "127.0.0.1:8080"
+      |           ---------------- listened to here
+    ...
+    6 | servers = ["127.0.0.1:8080"]
+      |            ^^^^^^^^^^^^^^^^ requests would come back for ever
+      |
+      = help: name the address of the service behind the gateway
+    "#);
+}
+
+#[test]
+fn a_header_that_nobody_may_write_is_warned_of() {
+    assert_snapshot!(warnings("[client_address]\nheader = \"forwarded\"\n"), @r#"
+    warning: `header` is not read, because no proxy is trusted
+     --> portcullis.toml:5:10
+      |
+    5 | header = "forwarded"
+      |          ^^^^^^^^^^^ nobody's word is taken
+      |
+      = help: name the proxies that write it, as in `trusted_proxies = ["192.0.2.0/24"]`
+    "#);
+    assert!(warnings("[client_address]\nheader = \"x-forwarded-for\"\n").is_empty());
+}
+
+#[test]
+fn more_memory_than_a_machine_is_likely_to_have_is_refused() {
+    let text = |bytes: u64| format!("{LISTENER}[memory]\ncounters_bytes = {bytes}\n");
+    assert!(read(&text(16 << 30)).is_ok());
+    assert!(faults(&text((16 << 30) + 1)).contains("not from 1048576 to 17179869184"));
 }

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     client::{config, connect},
-    gate::{Gate, bound, certificate, closed, get, read_answer},
+    gate::{Gate, MAX_HEADER_BYTES, bound, certificate, closed, get, read_answer},
 };
 
 fn limits(change: impl FnOnce(&mut AcceptLimits)) -> impl FnOnce(&mut ListenerSpec) {
@@ -166,6 +166,22 @@ async fn an_http2_client_that_sends_no_preface_is_cut() {
         beat.tick().await;
     }
     assert_eq!((gate.stats.open.value(), gate.stats.cut.count(Cut::SlowHeader)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_request_whose_header_is_too_large_is_refused() {
+    let (shop, leaf) = certificate(&["shop.example"]);
+    let store = Arc::new(TlsStore::from_der(vec![shop]).unwrap());
+    let gate = Gate::tls(&store, |_| {});
+    let stream = connect(&gate, &config(&[&leaf], &[&TLS13], &["h2"]), "shop.example").await;
+    let (mut requests, connection) = bound(h2::client::handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (length, status) in [(MAX_HEADER_BYTES - 512, 200), (MAX_HEADER_BYTES + 1, 431), (100, 200)] {
+        let request = http::Request::get("https://shop.example/").header("x-long", "x".repeat(length));
+        requests = bound(requests.ready()).await.unwrap();
+        let (answer, _) = requests.send_request(request.body(()).unwrap(), true).unwrap();
+        assert_eq!(bound(answer).await.unwrap().status().as_u16(), status, "{length} bytes");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,9 @@ use pingora::{
     server::{Fds, configuration::ServerConf},
     services::Service,
 };
-use portcullis::accept::{AcceptLimits, AcceptStats, Acceptor, Certificate, ConnInfo, ListenerSpec, TlsStore};
+use portcullis::accept::{
+    AcceptLimits, AcceptStats, Acceptor, Certificate, ConnInfo, Http2Limits, ListenerSpec, TlsStore,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -21,6 +23,9 @@ use tokio::{
 
 /// Longer than anything here takes; a test that waits this long has failed.
 const BOUND: Duration = Duration::from_secs(20);
+
+/// The largest header list in HTTP/2.
+pub(crate) const MAX_HEADER_BYTES: usize = 8 * 1024;
 
 pub(crate) struct Gate {
     pub(crate) addr: SocketAddr,
@@ -46,7 +51,8 @@ impl Gate {
         change(&mut spec);
         let stats = Arc::<AcceptStats>::default();
         let conf = Arc::new(ServerConf::default());
-        let acceptor = Acceptor::new(Echo, &conf, Duration::from_secs(60), Arc::clone(&stats));
+        let http2 = Http2Limits { max_header_bytes: MAX_HEADER_BYTES, ..Http2Limits::default() };
+        let acceptor = Acceptor::new(Echo, &conf, http2, Arc::clone(&stats));
         let mut service = acceptor.service(spec);
         // As on an upgrade: the service finds its socket in the table and binds nothing.
         let mut fds = Fds::new();

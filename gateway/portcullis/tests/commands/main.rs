@@ -152,6 +152,58 @@ fn every_default_that_the_quickstart_shows_can_be_written() {
 }
 
 #[test]
+fn the_settings_of_the_image_are_right_with_the_rules_beside_them() {
+    let settings = fs::read_to_string(repository().join("examples/docker/portcullis.toml")).unwrap();
+    let folder = Folder::with("image", &[("portcullis.toml", &settings), ("rules/README.md", "")]);
+    for entry in fs::read_dir(repository().join("rules")).unwrap() {
+        let file = entry.unwrap().path();
+        fs::copy(&file, folder.0.join("rules").join(file.file_name().unwrap())).unwrap();
+    }
+    let ran = run(&["check", "--config", &folder.path("portcullis.toml")]);
+    ran.expect(0).says(&["1 listener, 1 origin", " passed, 0 failed", "admin listener can be reached"]);
+    // No way into a container leads to its loopback.
+    assert!(!settings.contains("\"127.0.0.1:"), "{settings}");
+
+    let dockerfile = fs::read_to_string(repository().join("Dockerfile")).unwrap();
+    for copied in
+        ["/src/rules /etc/portcullis/rules", "/src/examples/docker/portcullis.toml /etc/portcullis/portcullis.toml"]
+    {
+        assert!(dockerfile.contains(copied), "no {copied:?} in the Dockerfile");
+    }
+}
+
+#[test]
+fn a_pipe_among_the_rules_is_named_and_not_waited_for() {
+    let folder = Folder::with("pipe", &[("rules/a.toml", "[[route]]\nname = \"a\"\norigin = \"app\"\n")]);
+    let pipe = folder.path("rules/b.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    run(&["check", &folder.path("rules")]).expect(1).says(&[&format!("`{pipe}` is not a regular file")]);
+}
+
+#[test]
+fn a_check_tries_where_audit_records_would_go() {
+    let settings = |path: &str| {
+        format!(
+            "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:8080\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n[audit]\npath = \"{path}\"\n"
+        )
+    };
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n";
+    let folder = Folder::with(
+        "audit",
+        &[
+            ("missing.toml", &settings("no/audit.jsonl")),
+            ("folder.toml", &settings("rules")),
+            ("good.toml", &settings("audit.jsonl")),
+            ("rules/a.toml", rules),
+        ],
+    );
+    let check = |name: &str| run(&["check", "--config", &folder.path(name)]);
+    check("missing.toml").expect(1).says(&["no/audit.jsonl`: there is no folder", "not ok: 1 error"]);
+    check("folder.toml").expect(1).says(&["it is a folder", "not ok: 1 error"]);
+    check("good.toml").expect(0);
+}
+
+#[test]
 fn a_check_shows_every_fault_of_settings_and_of_rules() {
     let settings =
         "[[listener]]\nname = \"http\"\nadress = \"127.0.0.1:8080\"\n[limits]\nheader_timeout_ms = \"10s\"\n";

@@ -1,15 +1,17 @@
 //! The challenge of the running gateway: for programs over raw sockets, for people in a real browser.
 
 use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_challenge::{Seed, Strength, encode_nonces, solve};
-use portcullis_testkit::{Client, RawResponse};
+use portcullis_testkit::{Client, Gateway, RawResponse, ReadyCheck};
 
 use crate::CURL;
-use crate::rig::Rig;
+use crate::rig::{Rig, usual_origin};
 
 const REDEEM: &str = "/.well-known/portcullis/redeem";
 
@@ -90,6 +92,73 @@ fn a_program_pays_and_reaches_the_origin() {
     assert_eq!(client.get("/", &browser).unwrap().status, 403, "a clearance is bound to the kind of client");
     let metrics = rig.metrics();
     assert_eq!(metrics.value("portcullis_challenges_total", &[("outcome", "solved")]), Some(1.0));
+}
+
+/// Two routes: one with the cheapest puzzle there is and a clearance of ten minutes, one that asks for more.
+const CHEAP_AND_STRICT: &str = r#"
+[[route]]
+name = "cheap"
+paths = ["/cheap"]
+origin = "app"
+clients = "mixed"
+thresholds = { throttle = 0.05, challenge = 0.10, block = 0.90 }
+puzzle = { difficulty_bits = 1, count = 1 }
+clearance_ttl = "10m"
+
+[[route]]
+name = "strict"
+paths = ["/{*rest}", "/"]
+origin = "app"
+clients = "mixed"
+thresholds = { throttle = 0.05, challenge = 0.10, block = 0.90 }
+puzzle = { difficulty_bits = 6, count = 8 }
+clearance_ttl = "2h"
+"#;
+
+#[test]
+fn work_for_a_cheap_route_opens_no_strict_one_and_lasts_as_the_cheap_route_says() {
+    let rig = Rig::start(CHEAP_AND_STRICT);
+    let client = rig.client();
+    let pay = |path: &str, max_age: &str| {
+        let paid = redeem(&client, &Puzzle::of(&client.get(path, CURL).unwrap()).solution());
+        let cookie = paid.header("set-cookie").unwrap();
+        assert!(cookie.contains(max_age), "{path}: {cookie}");
+        clearance(&paid)
+    };
+    let status = |path: &str, cookie: &str| {
+        let mut headers = CURL.to_vec();
+        headers.push(("cookie", cookie));
+        client.get(path, &headers).unwrap().status
+    };
+    let cheap = pay("/cheap", "Max-Age=600;");
+    assert_eq!(status("/cheap", &cheap), 200);
+    assert_eq!(status("/", &cheap), 403, "a clearance for less work than is asked");
+    let strict = pay("/", "Max-Age=7200;");
+    assert_eq!(status("/", &strict), 200);
+    assert_eq!(status("/cheap", &strict), 200, "a clearance for more work than is asked");
+}
+
+#[test]
+fn a_restart_keeps_clearances_and_lets_no_puzzle_be_redeemed_again() {
+    let key = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("challenge-{}.key", std::process::id()));
+    fs::write(&key, "5a".repeat(32)).unwrap();
+    let settings = format!("[challenge]\nkey_file = \"{}\"", key.display());
+    let mut rig = Rig::start_with(GUARDED, &settings, usual_origin);
+    let client = rig.client();
+    let solution = Puzzle::of(&client.get("/", CURL).unwrap()).solution();
+    let cookie = clearance(&redeem(&client, &solution));
+    rig.gateway.terminate();
+    let config = rig.folder.join("portcullis.toml");
+    rig.gateway = Gateway::start(
+        Path::new(env!("CARGO_BIN_EXE_portcullis")),
+        &["run", "--config", config.to_str().unwrap()],
+        &ReadyCheck::http(rig.admin, "/ready"),
+    );
+    fs::remove_file(&key).unwrap();
+    assert_eq!(get_with(&client, &cookie).status, 200, "the key of clearances is kept");
+    let again = redeem(&client, &solution);
+    assert_eq!((again.status, again.header("set-cookie")), (403, None));
+    assert_eq!(again.json()["code"], "unknown-key");
 }
 
 /// TecharoHQ/anubis#1003: one solved challenge minted many tokens.

@@ -150,3 +150,22 @@ fn termination_lets_the_gateway_end_well() {
     assert!(rig.gateway.terminate().success());
     assert_eq!(rig.audit(1).len(), 1, "the last record is written before the end");
 }
+
+#[test]
+fn a_denied_autonomous_system_gets_its_code() {
+    let database =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mmdb/maxmind-test/GeoLite2-ASN-Test.mmdb");
+    if !std::path::Path::new(database).exists() {
+        eprintln!("skipped: {database} is absent");
+        return;
+    }
+    let rules =
+        format!("{OPEN}\n[[route.rule]]\nname = \"not from there\"\nwhen = {{ asn = [1221] }}\naction = \"block\"\n");
+    let rig = Rig::start_with(&rules, &format!("[intel]\nasn = {database:?}\n"), crate::rig::usual_origin);
+    let refused = rig.client_of("1.128.0.1").get("/", CHROMIUM).unwrap();
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("API.RULE_BLOCKED"));
+    assert_eq!(rig.client_of("8.8.8.8").get("/", CHROMIUM).unwrap().status, 200);
+    let record = &rig.audit(2)[0];
+    assert_eq!((&record["asn"], &record["rule"]), (&1221.into(), &"not from there".into()));
+}

@@ -125,3 +125,71 @@ proxy_from = [\"192.0.2.0/24\"]
     let without = portcullis_testkit::Client::new(rig.proxied);
     assert!(without.get("/", CURL).is_err(), "a listener that asks for the header takes no request without it");
 }
+
+#[test]
+fn no_other_spelling_of_such_a_header_reaches_the_origin() {
+    let rig = Rig::start(OPEN);
+    let mut headers = crate::CHROMIUM.to_vec();
+    let forged = [
+        ("X_Forwarded_For", "192.0.2.1"),
+        ("X_Real_IP", "192.0.2.1"),
+        ("X_Http_Method_Override", "DELETE"),
+        ("Content_Length", "5"),
+        ("Transfer_Encoding", "chunked"),
+        ("Proxy", "http://192.0.2.1/"),
+        ("X-Forwarded-Ssl", "on"),
+        ("X-Forwarded-Client-Cert", "x"),
+        ("X-Scheme", "https"),
+        ("X-Host", "other.example"),
+        ("X-ClientIP", "192.0.2.1"),
+        ("WL-Proxy-Client-IP", "192.0.2.1"),
+        ("Remote-User", "root"),
+    ];
+    headers.extend(forged);
+    headers.push(("X_Kept", "1"));
+    assert_eq!(rig.client().get("/", &headers).unwrap().status, 200);
+    let seen = &rig.origin.take_requests()[0];
+    for (name, _) in forged {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert_eq!(seen.header("x_kept"), Some("1"));
+    let mut verdict = crate::CHROMIUM.to_vec();
+    verdict.push(("Portcullis_Score", "0"));
+    rig.client().get("/", &verdict).unwrap();
+    let seen = &rig.origin.take_requests()[0];
+    assert_eq!(seen.header("portcullis_score"), None);
+    assert_eq!(reasons(seen.header("portcullis-reasons")), ["verdict-forged"]);
+}
+
+#[test]
+fn a_field_that_stands_twice_is_no_way_around_a_limit_or_a_rule() {
+    let rules = format!(
+        "{OPEN}identify = {{ api_key = \"header:x-api-key\" }}
+[[route.limit]]
+name = \"per key\"
+key = [\"api_key\"]
+rate = \"2/1h\"
+over = \"throttle\"
+"
+    );
+    let rig = Rig::start(&rules);
+    let statuses: Vec<u16> = (0..4)
+        .map(|n| {
+            let junk = format!("junk-{n}");
+            let mut headers = crate::CHROMIUM.to_vec();
+            headers.extend([("x-api-key", junk.as_str()), ("x-api-key", "real")]);
+            rig.client().get("/", &headers).unwrap().status
+        })
+        .collect();
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    let agents = [("user-agent", "MyApp/3"), ("user-agent", "sqlmap/1.8")];
+    assert_eq!(rig.client().get("/", &agents).unwrap().status, 400);
+}
+
+#[test]
+fn cookies_of_http2_reach_the_origin_as_one_field() {
+    let rig = Rig::start(OPEN);
+    let headers = [("user-agent", "curl/8.5.0"), ("cookie", "a=1"), ("cookie", "sid=2")];
+    assert_eq!(rig.tls_client(&["h2"]).get_h2("/", &headers).unwrap().status, 200);
+    assert_eq!(rig.origin.take_requests()[0].headers_named("cookie"), ["a=1; sid=2"]);
+}

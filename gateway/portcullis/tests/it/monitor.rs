@@ -76,3 +76,12 @@ fn a_rule_and_a_limit_in_monitor_only_say_what_they_would_have_done() {
     assert!(kinds.contains(&"everyone") && kinds.contains(&"tight"), "{last}");
     assert!(rig.metrics().sum("portcullis_shadow_total") >= 5.0);
 }
+
+#[test]
+fn a_bound_on_bodies_is_not_enforced_in_monitor() {
+    let rules = RULES.replace("MODE", "mode = \"monitor\"\nmax_body_bytes = 10");
+    let rig = Rig::start(&rules);
+    let answer = rig.client().connect().unwrap().request("POST", "/a//b", CURL, &[b'x'; 1000]).unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(rig.origin.take_requests()[0].target, "/a//b", "what is sent on is what was sent");
+}

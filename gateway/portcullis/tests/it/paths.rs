@@ -103,3 +103,67 @@ fn the_host_has_one_form_for_matching() {
     }
     assert_eq!(rig.client().host("other.example").get("/x", CURL).unwrap().status, 200);
 }
+
+/// A target that is no path is judged as one path by one reader and as another by the next.
+#[test]
+fn a_target_that_is_no_path_is_refused() {
+    let rig = Rig::start(&guarded());
+    for target in [
+        "admin/users",
+        "x/../admin/users",
+        "\\admin/users",
+        "?/admin/users",
+        "@shop.example/admin/users",
+        "shop.example/admin/users",
+        "ftp://shop.example/admin/users",
+        "*",
+    ] {
+        let mut connection = rig.client().connect().unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n");
+        let answer = connection.send_raw(head.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{target}");
+    }
+    assert!(rig.origin.take_requests().is_empty());
+}
+
+#[test]
+fn a_url_as_target_is_judged_and_forwarded_as_its_path() {
+    let rig = Rig::start(&guarded());
+    let ask = |target: &str| {
+        let mut connection = rig.client().connect().unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n");
+        connection.send_raw(head.as_bytes()).unwrap().status
+    };
+    assert_eq!(ask("http://shop.example/admin/users"), 403);
+    assert_eq!(ask("http://shop.example/x/../admin"), 403);
+    assert!(rig.origin.take_requests().is_empty());
+    assert_eq!(ask("http://shop.example/open?a=//b"), 200);
+    assert_eq!(rig.origin.take_requests()[0].target, "/open?a=//b");
+}
+
+/// The canonical form may be longer than what was sent; where it cannot be forwarded, nothing is.
+#[test]
+fn a_path_whose_canonical_form_is_too_long_is_refused() {
+    let rules = format!("{OPEN}ambiguous_paths = \"allow\"\n");
+    let rig = Rig::start_with(&rules, "[limits]\nmax_header_bytes = 60000\n", crate::rig::usual_origin);
+    let mut connection = rig.client().connect().unwrap();
+    let head =
+        format!("GET /x/../{} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n", "\"".repeat(23_000));
+    let answer = connection.send_raw(head.as_bytes()).unwrap();
+    assert!((400..500).contains(&answer.status), "{}", answer.status);
+    assert!(rig.origin.take_requests().is_empty());
+}
+
+#[test]
+fn a_method_in_another_case_is_no_way_around_a_route() {
+    let rig = Rig::start(&guarded());
+    for method in ["get", "Get", "pOST"] {
+        let mut connection = rig.client().connect().unwrap();
+        let head = format!("{method} /open HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n");
+        assert_eq!(connection.send_raw(head.as_bytes()).unwrap().status, 400, "{method}");
+    }
+    let mut connection = rig.client().connect().unwrap();
+    let trace = b"TRACE /open HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n\r\n";
+    assert_eq!(connection.send_raw(trace).unwrap().status, 405);
+    assert!(rig.origin.take_requests().is_empty());
+}
