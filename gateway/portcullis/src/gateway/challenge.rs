@@ -114,7 +114,7 @@ impl ChallengeDesk {
 
     fn puzzle(&self, route: &model::Route, holder: &Holder, now: Now) -> Result<Puzzle, random::Unavailable> {
         let id = random::bytes()?;
-        let lifetimes = Lifetimes { puzzle: PUZZLE_TTL, clearance: Duration::from_secs(7200) };
+        let lifetimes = Lifetimes { puzzle: PUZZLE_TTL, clearance: route.clearance_ttl };
         let strength = strength(&route.puzzle);
         Ok(Puzzle::issue(&self.rings.puzzles, id, strength, &holder.binding(), now.unix_millis(), lifetimes))
     }

@@ -200,10 +200,12 @@ impl ProxyHttp for Door {
 }
 
 impl Door {
-    /// Sets how long a client may pause within a body. How long it may pause between requests is the stream's to know.
+    /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is
+    /// the stream's to know.
     fn bound(&self, session: &mut Session) {
         let upgrades = session.is_upgrade_req();
         session.set_read_timeout((!upgrades).then_some(self.0.bounds.body_timeout));
+        session.set_write_timeout(Some(self.0.bounds.send_timeout));
     }
 }
 

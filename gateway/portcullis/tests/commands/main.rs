@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use portcullis_testkit::{Client, Gateway, ReadyCheck, free_ports, run_to_end};
+use portcullis_testkit::{Answer, Client, Gateway, Origin, ReadyCheck, free_ports, run_to_end, scrape};
 use serde_json::Value;
 
 /// What a command did.
@@ -341,6 +341,29 @@ fn an_address_that_is_taken_is_named_before_anything_is_served() {
     run(&["run", "--config", &folder.path("p.toml")])
         .expect(1)
         .says(&[&format!("cannot listen on {addr} for `http`"), "another program has it"]);
+}
+
+#[test]
+fn a_banned_client_is_turned_away_before_it_has_said_anything() {
+    let [http, admin] = free_ports::<2>();
+    let origin = Origin::start(|_| Answer::ok("hello"));
+    let settings = format!(
+        "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:{http}\"\n[[origin]]\nname = \"app\"\nservers = [\"{}\"]\n[admin]\naddress = \"127.0.0.1:{admin}\"\n",
+        origin.address()
+    );
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n[[route.rule]]\nname = \"trap\"\nwhen = { path = [\"/.env\"] }\naction = \"ban\"\n";
+    let folder = Folder::with("ban", &[("p.toml", &settings), ("rules/a.toml", rules)]);
+    let ready = ReadyCheck::http(([127, 0, 0, 1], admin).into(), "/ready");
+    let args = ["run", "--config", &folder.path("p.toml")];
+    let _gateway = Gateway::start(Path::new(env!("CARGO_BIN_EXE_portcullis")), &args, &ready);
+    let client = |last| Client::new(([127, 0, 0, 1], http).into()).from_source([127, 0, 0, last].into());
+
+    assert_eq!(client(8).get("/.env", &[]).unwrap().status, 403);
+    assert!(client(8).get("/", &[]).is_err(), "its connection is closed without an answer");
+    assert!(client(9).get("/.env", &[]).is_ok_and(|answer| answer.status == 403), "another one is heard");
+    let metrics = scrape(&format!("http://127.0.0.1:{admin}/metrics"));
+    let refused = metrics.value("portcullis_connections_refused_total", &[("reason", "address")]);
+    assert_eq!(refused, Some(1.0));
 }
 
 #[test]
