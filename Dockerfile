@@ -7,11 +7,13 @@ WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --package portcullis
 
-# Run: no shell, no package manager, no root.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# Run: what the binary links to, and not as root.
+FROM debian:bookworm-slim
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin portcullis
 COPY --from=build /src/target/release/portcullis /usr/local/bin/portcullis
 COPY --from=build /src/rules /etc/portcullis/rules
 COPY --from=build /src/examples/docker/portcullis.toml /etc/portcullis/portcullis.toml
+USER portcullis
 EXPOSE 8080 8443 9090
 ENTRYPOINT ["/usr/local/bin/portcullis"]
 CMD ["run", "--config", "/etc/portcullis/portcullis.toml"]
