@@ -164,8 +164,9 @@ fn tls<'a>(stated: &TestRequest, hello: &'a ClientHello) -> Tls<'a> {
     }
 }
 
-/// A ClientHello that contradicts no claim of this family, for tests that name only a fingerprint.
-fn unremarkable_hello(family: Family) -> ClientHello {
+/// A ClientHello that contradicts no claim of this family, for where only a fingerprint is given: a fingerprint by
+/// itself says nothing about the rest.
+pub fn unremarkable_hello(family: Family) -> ClientHello {
     let mut hello = ClientHello::parse(HELLO_WITH_H2).unwrap_or_default();
     if matches!(family, Family::Chromium | Family::Safari) {
         hello.cipher_suites.insert(0, GREASE);

@@ -25,7 +25,7 @@ mod units;
 mod weigh;
 mod written;
 
-pub use cases::{TestCase, TestOutcome, run_tests};
+pub use cases::{TestCase, TestOutcome, run_tests, unremarkable_hello};
 pub use compile::{Compiled, OriginUse, Origins, compile_any};
 pub use decision::{Cause, Decision, Reason, Shadow, ShadowWhat};
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};

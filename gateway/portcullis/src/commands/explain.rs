@@ -8,12 +8,12 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
+use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
-use portcullis_policy::{RouteId, RuleSet};
+use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Family, Http, LimitReading,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Http, LimitReading, Outcomes,
+    RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use super::{error_style, intel, settings, tell, tell_error};
@@ -159,26 +159,6 @@ impl Written {
     }
 }
 
-/// A ClientHello that contradicts no claim of this family, where only a fingerprint is given: as in the tests
-/// of rules, a fingerprint by itself says nothing about the rest.
-fn unremarkable_hello(family: Family) -> ClientHello {
-    let mut hello = ClientHello::parse(HELLO_WITH_H2).unwrap_or_default();
-    if matches!(family, Family::Chromium | Family::Safari) {
-        hello.cipher_suites.insert(0, GREASE);
-    }
-    hello.extensions.extend([extension::SUPPORTED_VERSIONS, extension::COMPRESS_CERTIFICATE]);
-    hello.supported_versions.push(TLS13);
-    hello.groups.extend([group::X25519_MLKEM768, group::X25519]);
-    hello
-}
-
-/// A reserved value that clients send so that servers ignore what they do not know (RFC 8701 §2).
-const GREASE: u16 = 0x0a0a;
-
-/// The smallest ClientHello (RFC 8446 §4.1.2) that offers HTTP/2: one cipher suite, and `h2` by ALPN (RFC 7301).
-const HELLO_WITH_H2: &[u8] = b"\x01\0\0\x34\x03\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-\0\0\x02\x13\x01\x01\0\0\x09\0\x10\0\x05\0\x03\x02h2";
-
 /// TLS 1.3 as `supported_versions` names it (RFC 8446 §4.2.1).
 const TLS13: u16 = 0x0304;
 
@@ -260,6 +240,8 @@ fn wrong(option: impl Display, what: &str, text: &str) -> Told {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_signals::Family;
+
     use super::*;
 
     #[test]

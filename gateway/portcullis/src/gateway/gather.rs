@@ -218,6 +218,10 @@ impl Gateway {
             .map(|(limit, window)| {
                 let key = limit_key(self.counters.hasher(), keys, limit, facts);
                 let read = match limit.count {
+                    // INVARIANT: as for velocity, what a ban refuses counts for nothing.
+                    model::Count::Requests if facts.ban.is_some() => {
+                        self.counters.peek_limited(key, *window, limit.limit, 1, now.millis)
+                    }
                     model::Count::Requests => self.counters.observe_limited(key, *window, limit.limit, 1, now.millis),
                     model::Count::Failures => {
                         charges.limits.push((key, *window));

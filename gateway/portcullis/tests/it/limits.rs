@@ -97,6 +97,36 @@ action = \"ban\"
     });
 }
 
+/// Once a ban is over, a client that met nothing but its refusals is clean.
+#[test]
+fn refusals_of_a_ban_use_up_no_limit() {
+    let rules = format!(
+        "{OPEN}{PATIENT}ban_ttl = \"2s\"
+[[route.limit]]
+name = \"few\"
+key = [\"ip\"]
+rate = \"5/1h\"
+over = \"throttle\"
+[[route.rule]]
+name = \"trap\"
+when = {{ path = [\"/.env\"] }}
+action = \"ban\"
+"
+    );
+    let settings = "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let rig = Rig::start_with(&rules, settings, crate::rig::usual_origin);
+    let mut headers = CURL.to_vec();
+    headers.push(("x-forwarded-for", "198.51.100.66"));
+    assert_eq!(rig.client().get("/.env", &headers).unwrap().status, 403);
+    let mut connection = rig.client().connect().unwrap();
+    for _ in 0..20 {
+        assert_eq!(connection.get("/", &headers).unwrap().json()["code"], "API.BANNED");
+    }
+    portcullis_testkit::wait_until("the ban to end", Duration::from_secs(20), || {
+        connection.get("/", &headers).is_ok_and(|answer| answer.status == 200)
+    });
+}
+
 /// A flood of strangers neither grows memory past its budget, nor locks others out, nor frees an offender.
 #[test]
 fn many_strangers_leave_memory_and_limits_as_they_are() {
