@@ -25,9 +25,17 @@ impl Score {
     }
 }
 
+impl Score {
+    /// The score as decimal text in ASCII, three digits behind the point.
+    pub fn decimal(self) -> [u8; 5] {
+        let digit = |unit: u16| b'0' + u8::try_from(self.0 / unit % 10).unwrap_or(0);
+        [digit(1000), b'.', digit(100), digit(10), digit(1)]
+    }
+}
+
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+        f.write_str(std::str::from_utf8(&self.decimal()).unwrap_or_default())
     }
 }
 

@@ -54,11 +54,11 @@ impl TrustedProxies {
         if !self.trusts(client) {
             return ClientAddr(client);
         }
-        let name = match self.header {
-            ForwardedBy::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
-            ForwardedBy::Forwarded => http::header::FORWARDED,
+        const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+        let lines = match self.header {
+            ForwardedBy::XForwardedFor => headers.get_all(&X_FORWARDED_FOR),
+            ForwardedBy::Forwarded => headers.get_all(&http::header::FORWARDED),
         };
-        let lines = headers.get_all(name);
         for line in lines.iter().rev() {
             let Ok(line) = line.to_str() else { return ClientAddr(client) };
             let Some(entries) = self.entries(line) else { return ClientAddr(client) };

@@ -120,14 +120,15 @@ impl<'a> CanonicalRequest<'a> {
         self.fault
     }
 
-    /// The value of one cookie (RFC 6265 §4.2.1), the first of that name.
+    /// The value of one cookie (RFC 6265 §4.2.1), the first of that name, where it is visible ASCII.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        self.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).find_map(|line| {
-            line.split(';').find_map(|pair| {
-                let (key, value) = pair.trim_start().split_once('=')?;
-                (key == name).then(|| value.trim_end())
-            })
-        })
+        let named = |pair: &'a [u8]| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+        let mut pairs = self
+            .headers
+            .get_all(header::COOKIE)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';').filter_map(named));
+        std::str::from_utf8(pairs.next()?.trim_ascii_end()).ok()
     }
 
     /// The value of one query parameter as sent, the first of that name.

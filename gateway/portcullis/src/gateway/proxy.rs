@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
 use portcullis_challenge::{MAX_SOLUTION_BYTES, Scheme};
@@ -67,6 +68,9 @@ impl Door {
 impl ProxyHttp for Door {
     type CTX = RequestContext;
 
+    /// Nothing: what Pingora puts here by itself, a compression that is off, would still be asked about each request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     fn new_ctx(&self) -> RequestContext {
         RequestContext {
             id: self.0.request_ids.next(),
@@ -81,20 +85,12 @@ impl ProxyHttp for Door {
         }
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
-        if let Some(conn) = ConnInfo::of(session) {
-            conn.begin_request();
-        }
-        // The context is made when the connection begins to wait for a request; here there is one.
-        ctx.began = self.0.clock.now();
-        ctx.policy = self.0.policy.load_full();
-        Ok(())
-    }
-
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         let Some(conn) = ConnInfo::of(session).cloned() else {
             return Error::e_explain(ErrorType::InternalError, "a session that no listener accepted");
         };
+        conn.begin_request();
+        self.begin(ctx);
         self.bound(session);
         if let Err(reply) = self.0.judge_guarded(session, &conn, ctx) {
             return reply.send(session).await.map(|()| true);
@@ -200,6 +196,15 @@ impl ProxyHttp for Door {
 }
 
 impl Door {
+    /// Has a request begin now, under the policy of now: its context was made when the connection began to wait.
+    fn begin(&self, ctx: &mut RequestContext) {
+        ctx.began = self.0.clock.now();
+        let policy = self.0.policy.load();
+        if !Arc::ptr_eq(&policy, &ctx.policy) {
+            ctx.policy = Arc::clone(&policy);
+        }
+    }
+
     /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is
     /// the stream's to know.
     fn bound(&self, session: &mut Session) {
@@ -286,8 +291,15 @@ impl Gateway {
                     .with("cache-control", "no-store"),
             ));
         }
-        let form = Form::of(route.clients, &header.headers);
         let decision = &judged.decision;
+        let unrouted = decision.route == RouteId(0) && route.origin.is_none();
+        if decision.action == Action::Allow && !unrouted {
+            return Ok(too_long(header, route).then(|| {
+                let form = Form::of(route.clients, &header.headers);
+                enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()
+            }));
+        }
+        let form = Form::of(route.clients, &header.headers);
         if decision.action == Action::Challenge {
             return Ok(Some(self.challenged(header, conn, judged, route, form, ctx)));
         }
@@ -297,18 +309,11 @@ impl Gateway {
             let key = ban_key(self.counters.hasher(), judged.client.0);
             self.bans.ban(key, portcullis_velocity::Millis(until), decision.route.0, ctx.began.millis);
         }
-        if decision.action != Action::Allow {
-            return Ok(Some(enforce::refuse(decision, route, &judged.limits, form, ctx.id.as_str())));
-        }
-        if decision.route == RouteId(0) && route.origin.is_none() {
-            return Ok(Some(enforce::unrouted(form, ctx.id.as_str())));
-        }
-        let length =
-            header.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if route.mode == Mode::Enforce && length.is_some_and(|length| length > route.max_body_bytes) {
-            return Ok(Some(enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()));
-        }
-        Ok(None)
+        Ok(Some(if decision.action == Action::Allow {
+            enforce::unrouted(form, ctx.id.as_str())
+        } else {
+            enforce::refuse(decision, route, &judged.limits, form, ctx.id.as_str())
+        }))
     }
 
     fn challenged(
@@ -366,6 +371,13 @@ impl Gateway {
             self.charge(&ctx.policy, judged.decision.route, &judged.charges, status, now);
         }
     }
+}
+
+/// Whether a request states a body that is larger than its route takes.
+fn too_long(header: &RequestHeader, route: &Route) -> bool {
+    let length = header.headers.get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    route.mode == Mode::Enforce && length.is_some_and(|length| length > route.max_body_bytes)
 }
 
 fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {

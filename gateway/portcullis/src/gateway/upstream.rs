@@ -1,9 +1,12 @@
 //! What the origin is told, and what a client may not tell it.
 
-use http::Uri;
+use std::net::IpAddr;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
 use pingora::http::RequestHeader;
-use pingora::prelude::{Error, ErrorType, Result};
+use pingora::prelude::{Error, ErrorType, OrErr, Result};
 use portcullis_challenge::Verdict;
 use portcullis_policy::{Decision, RuleSet};
 use portcullis_signals::{is_client_address_header, is_portcullis_header};
@@ -31,27 +34,23 @@ impl Gateway {
         ctx: &RequestContext,
         conn: &ConnInfo,
     ) -> Result<()> {
-        strip(request);
-        join_cookies(request)?;
-        if let Some(target) = &judged.target {
-            set_target(request, target)?;
-        }
-        request.insert_header(FORWARDED_FOR, judged.client.0.to_string())?;
-        request.insert_header(
-            FORWARDED_PROTO,
-            HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }),
-        )?;
-        let decision = &judged.decision;
-        request.insert_header(SCORE, decision.score.to_string())?;
-        request.insert_header(ACTION, HeaderValue::from_static(decision.action.name()))?;
-        if !decision.reasons.is_empty() {
-            request.insert_header(REASONS, reasons(decision))?;
-        }
-        request.insert_header(REQUEST_ID, ctx.id.as_str())?;
-        if let Some(verdict) = self.verdict(ctx.policy.rules(), judged, ctx) {
-            request.insert_header(VERDICT, verdict)?;
-        }
-        Ok(())
+        rewrite(request, |headers| {
+            tell_client(headers, judged.client.0, conn)?;
+            let decision = &judged.decision;
+            headers.insert(SCORE, value(&decision.score.decimal())?);
+            headers.insert(ACTION, HeaderValue::from_static(decision.action.name()));
+            match decision.reasons.as_slice() {
+                [] => {}
+                [reason] => drop(headers.insert(REASONS, HeaderValue::from_static(reason.signal.name()))),
+                _ => drop(headers.insert(REASONS, value(reasons(decision).as_bytes())?)),
+            }
+            headers.insert(REQUEST_ID, value(ctx.id.as_str().as_bytes())?);
+            if let Some(verdict) = self.verdict(ctx.policy.rules(), judged, ctx) {
+                headers.insert(VERDICT, value(verdict.as_bytes())?);
+            }
+            Ok(())
+        })?;
+        judged.target.as_deref().map_or(Ok(()), |target| set_target(request, target))
     }
 
     fn verdict(&self, rules: &RuleSet, judged: &Judged, ctx: &RequestContext) -> Option<String> {
@@ -84,35 +83,81 @@ fn reasons(decision: &Decision) -> String {
 
 /// Rewrites a request that could not be judged: what a client may not say is taken off all the same.
 pub(crate) fn prepare_unjudged(request: &mut RequestHeader, conn: &ConnInfo) -> Result<()> {
-    strip(request);
-    join_cookies(request)?;
-    request.insert_header(FORWARDED_FOR, conn.client.ip().to_string())?;
-    request
-        .insert_header(FORWARDED_PROTO, HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }))?;
+    rewrite(request, |headers| tell_client(headers, conn.client.ip(), conn))
+}
+
+/// Takes off what a client may not say, and has `tell` add to the header fields what the gateway says.
+///
+/// The fields are taken out of Pingora's type for it, and their spelling by letter case is let go: keeping it costs
+/// a second map of all names, and names mean the same in any case (RFC 9110 §5.1).
+fn rewrite(request: &mut RequestHeader, tell: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
+    let in_uri = request.uri.path_and_query().is_some_and(|path| path.as_str().as_bytes() == request.raw_path());
+    let raw_target = (!in_uri).then(|| SmallVec::<[u8; 64]>::from_slice(request.raw_path()));
+    let nothing = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(request, nothing));
+    strip(&mut parts.headers);
+    join_cookies(&mut parts.headers)?;
+    tell(&mut parts.headers)?;
+    *request = RequestHeader::from(parts);
+    raw_target.map_or(Ok(()), |target| request.set_raw_path(&target))
+}
+
+/// Says who asks, and how.
+fn tell_client(headers: &mut HeaderMap, client: IpAddr, conn: &ConnInfo) -> Result<()> {
+    headers.insert(FORWARDED_FOR, value(&address_text(client))?);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }));
     Ok(())
 }
 
+/// An address as text. Most are of IPv4, and are written without the machinery of formatting.
+fn address_text(address: IpAddr) -> SmallVec<[u8; 48]> {
+    let mut text = SmallVec::new();
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    text.push(b'.');
+                }
+                if octet >= 100 {
+                    text.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    text.push(b'0' + octet / 10 % 10);
+                }
+                text.push(b'0' + octet % 10);
+            }
+        }
+        IpAddr::V6(address) => text.extend_from_slice(address.to_string().as_bytes()),
+    }
+    text
+}
+
+/// A header field's value. Everything put in one here is visible ASCII, so this does not fail.
+fn value(text: &[u8]) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(text).or_err(ErrorType::InvalidHTTPHeader, "a field of ours has no visible ASCII")
+}
+
 /// Joins what HTTP/2 sends as several cookie fields, as HTTP/1.1 knows one only (RFC 9113 §8.2.3).
-fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    if request.headers.len() == request.headers.keys_len() {
+fn join_cookies(headers: &mut HeaderMap) -> Result<()> {
+    if headers.len() == headers.keys_len() {
         return Ok(());
     }
-    let crumbs: SmallVec<[&[u8]; 8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    let joined = (crumbs.len() > 1).then(|| crumbs.join(&b"; "[..]));
+    let crumbs: SmallVec<[&[u8]; 8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = (crumbs.len() > 1).then(|| HeaderValue::from_bytes(&crumbs.join(&b"; "[..])));
     drop(crumbs);
     if let Some(joined) = joined {
-        request.insert_header(COOKIE, joined)?;
+        let joined = joined.or_err(ErrorType::InvalidHTTPHeader, "cookies that are no field's value")?;
+        headers.insert(COOKIE, joined);
     }
     Ok(())
 }
 
 /// Takes off what a client may not tell an origin: verdicts, other people's addresses, and headers by which
 /// some frameworks put another path, method or user in place of the one that was judged.
-fn strip(request: &mut RequestHeader) {
-    let found: SmallVec<[HeaderName; 4]> =
-        request.headers.keys().filter(|name| speaks_for_others(name)).cloned().collect();
+fn strip(headers: &mut HeaderMap) {
+    let found: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| speaks_for_others(name)).cloned().collect();
     for name in &found {
-        request.remove_header(name);
+        headers.remove(name);
     }
 }
 
@@ -164,4 +209,17 @@ fn set_target(request: &mut RequestHeader, target: &str) -> Result<()> {
         .map_err(|_| Error::explain(ErrorType::HTTPStatus(414), "the canonical path is too long"))?;
     request.set_uri(uri);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_as_it_is_usually_written() {
+        for address in ["0.0.0.0", "9.10.99.100", "192.0.2.255", "2001:db8::1", "::ffff:192.0.2.1"] {
+            let parsed: IpAddr = address.parse().unwrap();
+            assert_eq!(address_text(parsed).as_slice(), address.as_bytes());
+        }
+    }
 }

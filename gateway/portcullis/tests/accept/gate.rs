@@ -164,6 +164,7 @@ pub(crate) async fn closed(stream: &mut (impl AsyncRead + Unpin)) {
     while let Ok(1..) = bound(stream.read_buf(&mut bytes)).await {}
 }
 
+#[derive(Clone)]
 struct Echo;
 
 #[async_trait]
