@@ -103,8 +103,8 @@ impl ConnInfo {
 
     /// Notes that a request's header is whole; the header clock stands still from here.
     ///
-    /// To be called first thing in `early_request_filter`: a connection that never says so is cut
-    /// when its header time is over.
+    /// To be called before a request is judged: a connection that never says so is cut when its header
+    /// time is over.
     pub fn begin_request(&self) {
         if self.is_http2() {
             self.turn.fetch_add(2, Relaxed);

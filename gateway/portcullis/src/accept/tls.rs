@@ -156,6 +156,9 @@ impl Loaded {
         config.ticketer = Arc::clone(ticketer);
         // rustls keeps 256 sessions behind a lock otherwise, of clients that take no tickets.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // One ticket, not two: each is sealed and sent in every handshake, and a client that opens a second
+        // connection is given another one there.
+        config.send_tls13_tickets = 1;
         Ok(Self { config: Arc::new(config), expires_at })
     }
 }
