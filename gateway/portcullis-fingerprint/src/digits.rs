@@ -1,99 +1,178 @@
-//! Numbers to the digits that prints are made of, and a hash that takes them as they come.
+//! Numbers to the digits that prints are made of.
 
-/// Where the text of a print goes: into memory, or straight into a hash.
-pub(crate) trait Sink {
-    /// Takes the first `len` bytes of `word`.
-    ///
-    /// All the text comes in such words: copying eight bytes and counting fewer is several times faster than
-    /// copying two or five.
-    fn put_word(&mut self, word: [u8; 8], len: usize);
+use sha2::{Digest, Sha256};
+
+use crate::codes::is_grease;
+
+/// The text of a print while it is made: on the stack unless it is longer than real clients' are.
+pub(crate) struct Text {
+    stack: [u8; STACK_BYTES],
+    /// All of the text, once it is too long for the stack.
+    heap: Vec<u8>,
+    len: usize,
+}
+
+impl Text {
+    pub(crate) const fn new() -> Self {
+        Self { stack: [0; STACK_BYTES], heap: Vec::new(), len: 0 }
+    }
+
+    /// Makes the text empty, to be used for another print: making one anew means filling the stack with zeros.
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+        self.len = 0;
+    }
+
+    /// What was put so far.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        let all = if self.heap.is_empty() { &self.stack[..] } else { &self.heap };
+        all.get(..self.len).unwrap_or_default()
+    }
+
+    /// What was put from the offset `start` on.
+    pub(crate) fn since(&self, start: usize) -> &[u8] {
+        self.as_bytes().get(start..).unwrap_or_default()
+    }
+
+    /// How many bytes were put so far.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The text. All that is put is ASCII, so nothing is ever lost.
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The text from the offset `start` on.
+    pub(crate) fn str_since(&self, start: usize) -> &str {
+        str::from_utf8(self.since(start)).unwrap_or_default()
+    }
+
+    /// Puts again what stands between two offsets.
+    pub(crate) fn put_again(&mut self, start: usize, end: usize) {
+        let to = self.len;
+        self.space(end.saturating_sub(start));
+        let all = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap };
+        // Both ends were put before.
+        if end <= to {
+            all.copy_within(start..end, to);
+        }
+    }
 
     /// Puts one byte.
     #[inline]
-    fn put_byte(&mut self, byte: u8) {
-        self.put_word([byte, 0, 0, 0, 0, 0, 0, 0], 1);
+    pub(crate) fn put_byte(&mut self, byte: u8) {
+        self.space(1).fill(byte);
     }
 
-    /// Puts `values` in decimal, with `-` between them.
+    /// Puts bytes as they are.
     #[inline]
-    fn put_decimals(&mut self, mut values: impl Iterator<Item = u16>) {
-        if let Some(first) = values.next() {
-            self.put_decimal(first);
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
+        self.space(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Puts those of `values` that are not GREASE in decimal, with `-` between them.
+    #[inline]
+    pub(crate) fn put_decimals(&mut self, values: &[u16]) {
+        let start = self.len;
+        // Five digits and `-` each, and the last word goes on for two bytes more.
+        let places = self.space(6 * values.len() + 2);
+        let mut end = 0;
+        for value in values.iter().filter(|value| !is_grease(**value)) {
+            let (digits, len) = decimal(*value);
+            let word = u64::from_le_bytes(digits) | u64::from(b'-') << (8 * len);
+            if let Some(place) = places.get_mut(end..).and_then(<[u8]>::first_chunk_mut) {
+                *place = word.to_le_bytes();
+            }
+            end += len + 1;
         }
-        for value in values {
-            self.put_byte(b'-');
-            self.put_decimal(value);
-        }
+        self.len = start + end.saturating_sub(1);
     }
 
     /// Puts `value` in decimal.
     #[inline]
-    fn put_decimal(&mut self, value: u16) {
+    pub(crate) fn put_decimal(&mut self, value: u16) {
         let (digits, len) = decimal(value);
-        self.put_word(digits, len);
+        // Copying eight bytes and counting fewer is several times faster than copying two or five.
+        self.space(digits.len()).copy_from_slice(&digits);
+        self.len -= digits.len() - len;
+    }
+
+    /// Puts `value` in decimal.
+    pub(crate) fn put_long_decimal(&mut self, value: u32) {
+        if let Ok(short) = u16::try_from(value) {
+            return self.put_decimal(short);
+        }
+        let mut digits = [0; 10];
+        let mut len = 0;
+        let mut rest = value;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+            len += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put_bytes(digits.get(digits.len() - len..).unwrap_or_default());
     }
 
     /// Puts `values`, each as four lowercase hex digits, with `,` between them.
     #[inline]
-    fn put_hexes(&mut self, mut values: impl Iterator<Item = u16>) {
-        if let Some(first) = values.next() {
-            let [a, b, c, d] = hex_quad(first);
-            self.put_word([a, b, c, d, 0, 0, 0, 0], 4);
+    pub(crate) fn put_hexes(&mut self, values: &[u16]) {
+        let (places, _) = self.space(5 * values.len()).as_chunks_mut::<5>();
+        for (place, value) in places.iter_mut().zip(values) {
+            let [a, b, c, d] = hex_quad(*value);
+            *place = [a, b, c, d, b','];
         }
-        for value in values {
-            let [a, b, c, d] = hex_quad(value);
-            self.put_word([b',', a, b, c, d, 0, 0, 0], 5);
+        self.len -= usize::from(!values.is_empty());
+    }
+
+    /// Puts a name that a stranger chose: visible ASCII as it is save for `,` and `%`, the rest as `%` and hex.
+    pub(crate) fn put_name(&mut self, name: &[u8]) {
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'%');
+        if name.iter().all(plain) {
+            return self.put_bytes(name);
+        }
+        for byte in name {
+            if plain(byte) {
+                self.put_byte(*byte);
+            } else {
+                let [high, low] = hex_pair(*byte);
+                self.put_bytes(&[b'%', high, low]);
+            }
         }
     }
-}
 
-impl Sink for Vec<u8> {
+    /// Makes the text `len` bytes longer, and gives their place.
     #[inline]
-    fn put_word(&mut self, word: [u8; 8], len: usize) {
-        let end = self.len() + len;
-        self.extend_from_slice(&word);
-        self.truncate(end);
-    }
-}
-
-/// A hash over text that comes in crumbs, which it gathers on the stack: no allocation, however long the text.
-///
-/// The digest keeps a buffer too, but taking every crumb into it costs more than the hashing itself.
-pub(crate) struct HashSink<D> {
-    digest: D,
-    gathered: [u8; GATHERED_BYTES],
-    // INVARIANT: at most `GATHERED_BYTES`.
-    len: usize,
-}
-
-impl<D: sha2::Digest> HashSink<D> {
-    pub(crate) fn new() -> Self {
-        Self { digest: D::new(), gathered: [0; GATHERED_BYTES], len: 0 }
-    }
-
-    /// The digest of all that was put in.
-    pub(crate) fn finish(mut self) -> sha2::digest::Output<D> {
-        self.flush();
-        self.digest.finalize()
-    }
-
-    fn flush(&mut self) {
-        self.digest.update(self.gathered.get(..self.len).unwrap_or_default());
-        self.len = 0;
-    }
-}
-
-impl<D: sha2::Digest> Sink for HashSink<D> {
-    #[inline]
-    fn put_word(&mut self, word: [u8; 8], len: usize) {
-        if self.len + word.len() > GATHERED_BYTES {
-            self.flush();
+    fn space(&mut self, len: usize) -> &mut [u8] {
+        let start = self.len;
+        self.len += len;
+        if self.len <= STACK_BYTES && self.heap.is_empty() {
+            return self.stack.get_mut(start..self.len).unwrap_or_default();
         }
-        if let Some(place) = self.gathered.get_mut(self.len..self.len + word.len()) {
-            place.copy_from_slice(&word);
-            self.len += len;
-        }
+        self.heap_space(start)
     }
+
+    #[cold]
+    fn heap_space(&mut self, start: usize) -> &mut [u8] {
+        if self.heap.is_empty() {
+            self.heap.extend_from_slice(self.stack.get(..start).unwrap_or_default());
+        }
+        self.heap.resize(self.len, 0);
+        self.heap.get_mut(start..).unwrap_or_default()
+    }
+}
+
+/// The first 12 hex digits of the SHA-256 of `text`.
+pub(crate) fn hash12(text: &[u8]) -> [u8; 12] {
+    let mut digits = [0; 12];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(Sha256::digest(text)) {
+        *pair = hex_pair(byte);
+    }
+    digits
 }
 
 /// The decimal digits of `value` at the front of a word, and how many they are.
@@ -105,12 +184,14 @@ fn decimal(value: u16) -> ([u8; 8], usize) {
     ((all_five >> (8 * u32::from(zeros))).to_le_bytes(), 5 - usize::from(zeros))
 }
 
-/// The four lowercase hex digits of `value`.
+/// The four lowercase hex digits of `value`, all at once.
 #[inline]
 fn hex_quad(value: u16) -> [u8; 4] {
-    let [high, low] = value.to_be_bytes();
-    let ([a, b], [c, d]) = (hex_pair(high), hex_pair(low));
-    [a, b, c, d]
+    let value = u32::from(value);
+    let nibbles = value >> 12 | value & 0x0f00 | (value & 0x00f0) << 12 | (value & 0x000f) << 24;
+    // One in each byte whose nibble is a letter.
+    let letters = (nibbles + 0x0606_0606) >> 4 & 0x0101_0101;
+    (nibbles + 0x3030_3030 + letters * u32::from(b'a' - b'0' - 10)).to_le_bytes()
 }
 
 /// The two lowercase hex digits of `byte`.
@@ -135,8 +216,8 @@ fn hex_digit(nibble: u8) -> u8 {
     b'0' + nibble + u8::from(nibble > 9) * (b'a' - b'0' - 10)
 }
 
-/// Eight blocks of either hash: each list of nearly every client fits.
-const GATHERED_BYTES: usize = 512;
+/// Longer than the texts of real clients: OpenSSL's raw forms have 600 bytes.
+const STACK_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -145,25 +226,67 @@ mod tests {
     #[test]
     fn every_value_has_the_digits_that_the_standard_library_gives() {
         for value in 0..=u16::MAX {
-            let mut decimal = Vec::new();
+            let mut decimal = Text::new();
             decimal.put_decimal(value);
-            assert_eq!(decimal, value.to_string().as_bytes());
-            let mut hex = Vec::new();
-            hex.put_hexes([value].into_iter());
-            assert_eq!(hex, format!("{value:04x}").as_bytes());
+            assert_eq!(decimal.as_str(), value.to_string());
+            let mut hex = Text::new();
+            hex.put_hexes(&[value]);
+            assert_eq!(hex.as_str(), format!("{value:04x}"));
+        }
+    }
+
+    #[test]
+    fn a_long_value_has_the_digits_that_the_standard_library_gives() {
+        for value in [0, 7, 10, 65_535, 65_536, 15_663_105, u32::MAX] {
+            let mut decimal = Text::new();
+            decimal.put_long_decimal(value);
+            assert_eq!(decimal.as_str(), value.to_string());
+        }
+    }
+
+    #[test]
+    fn a_name_is_put_so_that_it_cannot_pass_for_two() {
+        for (name, expected) in [
+            (&b""[..], &b""[..]),
+            (b"sec-ch-ua-platform", b"sec-ch-ua-platform"),
+            (b"a,b", b"a%2cb"),
+            (b"a%2cb", b"a%252cb"),
+            (b"\xff \0", b"%ff%20%00"),
+        ] {
+            let mut text = Text::new();
+            text.put_name(name);
+            assert_eq!(text.as_bytes(), expected, "{name:02x?}");
         }
     }
 
     #[test]
     fn a_list_has_separators_only_between() {
         let check = |values: &[u16], decimals: &[u8], hexes: &[u8]| {
-            let (mut decimal, mut hex) = (Vec::new(), Vec::new());
-            decimal.put_decimals(values.iter().copied());
-            hex.put_hexes(values.iter().copied());
-            assert_eq!((&decimal[..], &hex[..]), (decimals, hexes));
+            let (mut decimal, mut hex) = (Text::new(), Text::new());
+            decimal.put_decimals(values);
+            hex.put_hexes(values);
+            assert_eq!((decimal.as_bytes(), hex.as_bytes()), (decimals, hexes));
         };
         check(&[], b"", b"");
         check(&[10], b"10", b"000a");
         check(&[0, 65535, 47], b"0-65535-47", b"0000,ffff,002f");
+        check(&[65535; 3], b"65535-65535-65535", b"ffff,ffff,ffff");
+        let mut decimal = Text::new();
+        decimal.put_decimals(&[0x1a1a, 7, 0xfafa]);
+        assert_eq!(decimal.as_str(), "7", "without GREASE");
+    }
+
+    #[test]
+    fn a_text_goes_on_when_it_is_too_long_for_the_stack() {
+        for first in [0, 1, STACK_BYTES - 8, STACK_BYTES - 1, STACK_BYTES, STACK_BYTES + 1, 5000] {
+            let mut text = Text::new();
+            text.put_bytes(&vec![b'x'; first]);
+            text.put_decimal(47);
+            text.put_byte(b',');
+            text.put_hexes(&[0x1301; 300]);
+            let expected = format!("{}47,{}", "x".repeat(first), vec!["1301"; 300].join(","));
+            assert_eq!(text.as_str(), expected, "{first}");
+            assert_eq!((text.len(), text.since(first)), (expected.len(), &expected.as_bytes()[first..]));
+        }
     }
 }

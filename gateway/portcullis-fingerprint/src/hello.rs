@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::codes::{extension, is_grease};
+use crate::codes::{extension, group, is_grease};
 use crate::error::HelloError;
 use crate::reader::{ReadError, Reader};
 use crate::record::{self, CLIENT_HELLO, HelloLimits, Scan};
@@ -11,7 +11,9 @@ use crate::record::{self, CLIENT_HELLO, HelloLimits, Scan};
 ///
 /// An extension that is absent leaves its list empty; [`has_extension`](Self::has_extension) tells an absent
 /// one from an empty one. Of an extension that is sent twice, which the standard forbids, both types stand in
-/// `extensions` and the first one's contents count. The lists have room for what real clients send without
+/// `extensions` and the first one's contents count. The contents of the last five fields' extensions may be in
+/// any form: what cannot be read leaves the field empty, since no print depends on it that others make and
+/// drafts of these extensions have had other forms. The lists have room for what real clients send without
 /// touching the heap.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ClientHello {
@@ -46,6 +48,16 @@ pub struct ClientHello {
     pub psk_modes: SmallVec<[u8; 8]>,
     /// The algorithms in which a certificate may come compressed (RFC 8879, extension 27).
     pub cert_compression: SmallVec<[u16; 4]>,
+    /// The signature schemes for certificates, where they are sent apart (extension 50).
+    pub certificate_signature_algorithms: SmallVec<[u16; 8]>,
+    /// The signature schemes for delegated credentials (RFC 9345, extension 34).
+    pub delegated_credentials: SmallVec<[u16; 8]>,
+    /// The longest record that the client takes, in bytes (RFC 8449, extension 28).
+    pub record_size_limit: Option<u16>,
+    /// The application protocols that have settings (ALPS; extension 17513 or 17613, see [`extension`]).
+    pub alps: AlpnList,
+    /// How many bytes of padding the hello has (RFC 7685, extension 21); none where there is no such extension.
+    pub padding_bytes: Option<u16>,
 }
 
 impl ClientHello {
@@ -96,6 +108,20 @@ impl ClientHello {
         }
     }
 
+    /// Reads the ClientHello that `bytes` are: the TLS records as sent, or the bare handshake message.
+    ///
+    /// The first byte says which.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`ClientHello::from_records`] or [`ClientHello::parse`] says.
+    pub fn from_any(bytes: &[u8]) -> Result<Self, HelloError> {
+        match bytes.first() {
+            Some(&CLIENT_HELLO) => Self::parse(bytes),
+            _ => Self::from_records(bytes),
+        }
+    }
+
     /// Whether the client sent an extension of this type, whatever was in it. See [`extension`].
     pub fn has_extension(&self, extension: u16) -> bool {
         self.extensions.contains(&extension)
@@ -112,6 +138,23 @@ impl ClientHello {
     /// Whether the client can agree a key in this group. See [`group`](crate::group).
     pub fn offers_group(&self, group: u16) -> bool {
         self.groups.contains(&group)
+    }
+
+    /// Whether the client can agree a key in a group that withstands a quantum computer.
+    pub fn offers_post_quantum(&self) -> bool {
+        self.groups.iter().any(|value| group::is_post_quantum(*value))
+    }
+
+    /// Whether the client hides a second hello in this one, or makes as if (ECH; RFC 9849 §6.2).
+    pub fn offers_ech(&self) -> bool {
+        self.has_extension(extension::ENCRYPTED_CLIENT_HELLO)
+    }
+
+    /// Whether this is an answer to a HelloRetryRequest that gave a cookie to be sent back.
+    ///
+    /// Not every such request gives one: false does not mean that this is a first hello.
+    pub fn has_retry_cookie(&self) -> bool {
+        self.has_extension(extension::COOKIE)
     }
 
     /// Whether the client would resume an earlier TLS 1.3 session (`pre_shared_key`).
@@ -188,10 +231,36 @@ impl ClientHello {
                 }
                 "key_share"
             }
-            _ => return Ok(()),
+            _ => {
+                self.read_in_any_form(kind, data);
+                return Ok(());
+            }
         };
         data.finish(field)
     }
+
+    fn read_in_any_form(&mut self, kind: u16, mut data: Reader<'_>) {
+        match kind {
+            extension::SIGNATURE_ALGORITHMS_CERT => {
+                self.certificate_signature_algorithms = u16_list_or_empty(data, "supported_signature_algorithms");
+            }
+            extension::DELEGATED_CREDENTIALS => {
+                self.delegated_credentials = u16_list_or_empty(data, "supported_signature_algorithm");
+            }
+            extension::RECORD_SIZE_LIMIT => self.record_size_limit = data.u16("RecordSizeLimit").ok(),
+            // A client may send both code points; the first one's list stays.
+            extension::APPLICATION_SETTINGS | extension::APPLICATION_SETTINGS_OLD if self.alps.is_empty() => {
+                let list = data.vec16("supported_protocols").and_then(AlpnList::read);
+                self.alps = list.unwrap_or_default();
+            }
+            extension::PADDING => self.padding_bytes = u16::try_from(data.remaining().len()).ok(),
+            _ => {}
+        }
+    }
+}
+
+fn u16_list_or_empty<const N: usize>(mut data: Reader<'_>, field: &'static str) -> SmallVec<[u16; N]> {
+    data.vec16(field).and_then(|list| list.u16_list(field)).unwrap_or_default()
 }
 
 /// The application protocols of a hello, best first (RFC 7301 §3.1).
@@ -235,12 +304,12 @@ impl AlpnList {
     }
 }
 
-/// Which of the extensions that are read have come already: one bit each, since all are below 64.
+/// Which of the extensions that are read strictly have come already: one bit each, since all are below 64.
 #[derive(Default)]
 struct Seen(u64);
 
 impl Seen {
-    /// Whether this is the first extension of its kind. Kinds from 64 up are not told apart: none is read.
+    /// Whether this is the first extension of its kind. Kinds from 64 up are always.
     fn first(&mut self, kind: u16) -> bool {
         let bit = 1_u64.checked_shl(u32::from(kind)).unwrap_or(0);
         let first = self.0 & bit == 0;
@@ -280,7 +349,6 @@ const HOST_NAME: u8 = 0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::group;
 
     /// A handshake message around the bytes that follow `random`.
     fn message(after_random: &[u8]) -> Vec<u8> {
@@ -338,6 +406,46 @@ mod tests {
         assert!(hello.has_grease());
         assert!(hello.offers_group(group::X25519_MLKEM768) && !hello.offers_group(group::SECP256R1));
         assert!(hello.offers_early_data() && !hello.offers_psk());
+    }
+
+    #[test]
+    fn what_no_print_of_others_depends_on_is_read_in_any_form() {
+        let hello = read(&[
+            (21, &[0; 7]),
+            (28, &[0x40, 0x01]),
+            (34, &[0, 4, 4, 3, 5, 3]),
+            (44, &[0, 1, 9]),
+            (50, &[0, 2, 8, 4]),
+            (17613, b"\0\x03\x02h2"),
+            (0xfe0d, &[0]),
+        ]);
+        assert_eq!((hello.padding_bytes, hello.record_size_limit), (Some(7), Some(16385)));
+        assert_eq!(&hello.delegated_credentials[..], [0x0403, 0x0503]);
+        assert_eq!(&hello.certificate_signature_algorithms[..], [0x0804]);
+        assert_eq!(hello.alps.iter().collect::<Vec<_>>(), [b"h2"]);
+        assert!(hello.has_retry_cookie() && hello.offers_ech() && !hello.offers_post_quantum());
+        let other = read(&[(28, &[1]), (34, &[0, 9, 4]), (50, &[]), (17513, b"\0\x09\x02h2")]);
+        assert_eq!((other.padding_bytes, other.record_size_limit), (None, None));
+        assert!(other.delegated_credentials.is_empty() && other.certificate_signature_algorithms.is_empty());
+        assert!(other.alps.is_empty() && other.has_extension(extension::APPLICATION_SETTINGS_OLD));
+    }
+
+    #[test]
+    fn ten_thousand_extensions_are_read() {
+        let many: Vec<(u16, &[u8])> = (0..10_000).map(|index| (1000 + index, &[][..])).collect();
+        assert_eq!(read(&many).extensions.len(), 10_000);
+        let same: Vec<(u16, &[u8])> = (0..10_000).map(|_| (10, &[0, 2, 0, 29][..])).collect();
+        let hello = read(&same[..8000]);
+        assert_eq!((hello.extensions.len(), &hello.groups[..]), (8000, &[29][..]));
+    }
+
+    #[test]
+    fn an_empty_list_is_read_as_one() {
+        let hello =
+            read(&[(10, &[0, 0]), (11, &[0]), (13, &[0, 0]), (16, &[0, 0]), (27, &[0]), (43, &[0]), (51, &[0, 0])]);
+        assert_eq!(hello.extensions.len(), 7);
+        assert!(hello.groups.is_empty() && hello.alpn.is_empty() && hello.key_share_groups.is_empty());
+        assert_eq!(hello.highest_version(), 0x0303);
     }
 
     #[test]

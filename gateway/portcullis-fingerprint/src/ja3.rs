@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use md5::{Digest, Md5};
+use smallvec::SmallVec;
 
-use crate::codes::is_grease;
-use crate::digits::{HashSink, Sink, hex_pair, hex_value};
+use crate::digits::{Text, hex_pair, hex_value};
 use crate::hello::ClientHello;
 
 /// The JA3 of a hello: its text and the hash of that text.
@@ -24,11 +24,38 @@ pub struct Ja3 {
 impl Ja3 {
     /// The JA3 of `hello`. Where the text is not wanted, [`Ja3Hash::of`] allocates nothing.
     pub fn of(hello: &ClientHello) -> Self {
-        let mut text = Vec::with_capacity(USUAL_TEXT_BYTES);
-        write_text(hello, &mut text);
-        let hash = Ja3Hash(Md5::digest(&text).into());
-        // The text is ASCII, so nothing is ever replaced.
-        Self { text: String::from_utf8(text).unwrap_or_default(), hash }
+        let mut text = Text::new();
+        write_text(hello, &hello.extensions, &mut text);
+        Self { text: text.as_str().to_owned(), hash: Ja3Hash(Md5::digest(text.as_bytes()).into()) }
+    }
+
+    /// The JA3N of `hello`: its JA3 with the extensions sorted by number.
+    ///
+    /// Browsers that shuffle their extensions have a JA3 of chance and one JA3N. The form that "TLS Fingerprint"
+    /// (tlsfingerprint.io) calls normalised.
+    pub fn normalized(hello: &ClientHello) -> Self {
+        let mut sorted = hello.extensions.clone();
+        sorted.sort_unstable();
+        Self::pair(hello, &sorted, &mut Text::new()).1
+    }
+
+    /// [`Ja3::of`] and [`Ja3::normalized`], which differ in the middle only.
+    pub(crate) fn pair(hello: &ClientHello, sorted_extensions: &[u16], text: &mut Text) -> (Self, Self) {
+        text.clear();
+        write_front(hello, text);
+        let front = text.len();
+        let digest = Md5::new_with_prefix(text.as_bytes());
+        let ja3 = |text: &str, digest: Md5| Self { text: text.to_owned(), hash: Ja3Hash(digest.finalize().into()) };
+        text.put_decimals(&hello.extensions);
+        let middle = text.len();
+        write_back(hello, text);
+        let original = ja3(text.as_str(), digest.clone().chain_update(text.since(front)));
+        let end = text.len();
+        text.put_again(0, front);
+        text.put_decimals(sorted_extensions);
+        text.put_again(middle, end);
+        let normalized = ja3(text.str_since(end), digest.chain_update(text.since(end + front)));
+        (original, normalized)
     }
 }
 
@@ -37,11 +64,11 @@ impl Ja3 {
 pub struct Ja3Hash(pub [u8; 16]);
 
 impl Ja3Hash {
-    /// The JA3 hash of `hello`, without making its text.
+    /// The JA3 hash of `hello`, without keeping its text.
     pub fn of(hello: &ClientHello) -> Self {
-        let mut hash = HashSink::<Md5>::new();
-        write_text(hello, &mut hash);
-        Self(hash.finish().into())
+        let mut text = Text::new();
+        write_text(hello, &hello.extensions, &mut text);
+        Self(Md5::digest(text.as_bytes()).into())
     }
 }
 
@@ -103,18 +130,26 @@ impl fmt::Display for Ja3HashParseError {
 
 impl std::error::Error for Ja3HashParseError {}
 
-fn write_text(hello: &ClientHello, out: &mut impl Sink) {
-    out.put_decimal(hello.legacy_version);
-    for list in [&hello.cipher_suites[..], &hello.extensions, &hello.groups] {
-        out.put_byte(b',');
-        out.put_decimals(list.iter().copied().filter(|value| !is_grease(*value)));
-    }
-    out.put_byte(b',');
-    out.put_decimals(hello.point_formats.iter().copied().map(u16::from));
+fn write_text(hello: &ClientHello, extensions: &[u16], out: &mut Text) {
+    write_front(hello, out);
+    out.put_decimals(extensions);
+    write_back(hello, out);
 }
 
-/// Browsers' texts have 130 to 180 bytes, OpenSSL's up to 350.
-const USUAL_TEXT_BYTES: usize = 384;
+fn write_front(hello: &ClientHello, out: &mut Text) {
+    out.put_decimal(hello.legacy_version);
+    out.put_byte(b',');
+    out.put_decimals(&hello.cipher_suites);
+    out.put_byte(b',');
+}
+
+fn write_back(hello: &ClientHello, out: &mut Text) {
+    out.put_byte(b',');
+    out.put_decimals(&hello.groups);
+    out.put_byte(b',');
+    let formats: SmallVec<[u16; 8]> = hello.point_formats.iter().copied().map(u16::from).collect();
+    out.put_decimals(&formats);
+}
 
 #[cfg(test)]
 mod tests {
@@ -140,6 +175,21 @@ mod tests {
         hello.cipher_suites = (0x0a00..=0x0fff).collect();
         let ja3 = Ja3::of(&hello);
         assert_eq!(ja3.hash, Ja3Hash::of(&hello), "a text of {} bytes, streamed", ja3.text.len());
+    }
+
+    #[test]
+    fn the_normalized_form_is_the_same_in_any_order() {
+        let mut hello = ClientHello {
+            legacy_version: 771,
+            cipher_suites: smallvec![4866, 4865],
+            extensions: smallvec![0x5a5a, 65281, 0, 43, 10, 5],
+            ..ClientHello::default()
+        };
+        let ja3n = Ja3::normalized(&hello);
+        assert_eq!(ja3n.text, "771,4866-4865,0-5-10-43-65281,,", "ciphers keep their order");
+        hello.extensions.reverse();
+        assert_eq!(Ja3::normalized(&hello), ja3n);
+        assert_ne!(Ja3::of(&hello), ja3n);
     }
 
     #[test]

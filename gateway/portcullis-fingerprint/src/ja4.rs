@@ -3,12 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::Sha256;
-use smallvec::SmallVec;
-
-use crate::codes::{extension, is_grease};
-use crate::digits::{HashSink, Sink, hex_pair};
+use crate::codes::extension;
+use crate::digits::{Text, hash12, hex_pair};
 use crate::hello::ClientHello;
+use crate::lists::Lists;
 
 /// A JA4, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`: 36 ASCII characters in three parts.
 ///
@@ -21,7 +19,17 @@ pub struct Ja4([u8; 36]);
 impl Ja4 {
     /// The JA4 of `hello`. Allocates nothing for the hellos that real clients send.
     pub fn of(hello: &ClientHello) -> Self {
-        Self::without(hello, &[])
+        let mut text = Text::new();
+        Raw::sorted(hello, &Lists::of(hello), &mut text).hash()
+    }
+
+    /// The JA4 of `hello` in its original order (`JA4_o`): nothing sorted, server name and ALPN not left out.
+    ///
+    /// As `technical_details/JA4.md` has it under "Raw Output". A browser that shuffles its extensions has
+    /// another one on each connection; a client that claims to be one and does not shuffle has not.
+    pub fn original(hello: &ClientHello) -> Self {
+        let mut text = Text::new();
+        Raw::original(hello, &Lists::of(hello), &mut text).hash()
     }
 
     /// The same, as if the client had sent no pre-shared key, early data or padding: a key for reputation.
@@ -30,7 +38,7 @@ impl Ja4 {
     /// rest; leaving them out, first visit and resumption give one value. It still tells whether a server name
     /// was sent. Not for comparing with lists that others made.
     pub fn stable(hello: &ClientHello) -> Self {
-        Self::without(hello, &[extension::PRE_SHARED_KEY, extension::EARLY_DATA, extension::PADDING])
+        Self::pair(hello).1
     }
 
     /// The whole print.
@@ -55,39 +63,99 @@ impl Ja4 {
 
     /// [`Ja4::of`] and [`Ja4::stable`] of one hello, for little more than the price of one.
     pub fn pair(hello: &ClientHello) -> (Self, Self) {
-        let b = part_b(hello);
-        let ja4 = Self::join(part_a(hello, &[]), b, part_c(hello, &[]));
-        if !STABLE_LEAVES_OUT.iter().any(|extension| hello.has_extension(*extension)) {
-            return (ja4, ja4);
-        }
-        let c = part_c(hello, &STABLE_LEAVES_OUT);
-        (ja4, Self::join(part_a(hello, &STABLE_LEAVES_OUT), b, c))
+        let lists = Lists::of(hello);
+        let mut text = Text::new();
+        let ja4 = Raw::sorted(hello, &lists, &mut text).hash();
+        (ja4, ja4.made_stable(hello, &lists, &mut text))
     }
 
-    fn without(hello: &ClientHello, left_out: &[u16]) -> Self {
-        Self::join(part_a(hello, left_out), part_b(hello), part_c(hello, left_out))
+    /// [`Ja4::stable`] from the [`Ja4::of`] of the same hello.
+    pub(crate) fn made_stable(self, hello: &ClientHello, lists: &Lists, text: &mut Text) -> Self {
+        if !STABLE_LEAVES_OUT.iter().any(|extension| lists.extensions.contains(extension)) {
+            return self;
+        }
+        let [psk, early_data, padding] = STABLE_LEAVES_OUT;
+        text.clear();
+        let extensions =
+            lists.sorted_extensions_without(&[psk, early_data, padding, extension::SERVER_NAME, extension::ALPN]);
+        write_extensions(&extensions, lists, text);
+        let count = lists.extensions.iter().filter(|extension| !STABLE_LEAVES_OUT.contains(extension)).count();
+        let mut stable = self;
+        stable.put(0, &part_a(hello, lists, count));
+        stable.put(C, &hash_unless_empty(&extensions, text.as_bytes()));
+        stable
     }
 
-    fn join(a: [u8; 10], b: [u8; 12], c: [u8; 12]) -> Self {
-        let mut text = [0; 36];
-        let parts = a.iter().chain(b"_").chain(&b).chain(b"_").chain(&c);
-        for (place, byte) in text.iter_mut().zip(parts) {
-            *place = *byte;
+    /// The part of the cipher suites, as bytes.
+    pub(crate) fn b_bytes(&self) -> [u8; 12] {
+        self.0.get(B..).and_then(|rest| rest.first_chunk().copied()).unwrap_or_default()
+    }
+
+    fn put(&mut self, at: usize, part: &[u8]) {
+        if let Some(place) = self.0.get_mut(at..at + part.len()) {
+            place.copy_from_slice(part);
         }
-        Self(text)
+    }
+}
+
+/// A JA4 before hashing: its text, and where its parts begin.
+pub(crate) struct Raw<'t> {
+    text: &'t Text,
+    /// Where the extensions begin.
+    extensions: usize,
+    ciphers_empty: bool,
+    extensions_empty: bool,
+}
+
+impl<'t> Raw<'t> {
+    /// The lists sorted, without server name and ALPN, which change with the request. Written into `text`.
+    pub(crate) fn sorted(hello: &ClientHello, lists: &Lists, text: &'t mut Text) -> Self {
+        let extensions = lists.sorted_extensions_without(&[extension::SERVER_NAME, extension::ALPN]);
+        Self::new(hello, lists, &lists.sorted_ciphers, &extensions, text)
+    }
+
+    /// The lists in wire order, and all of them. Written into `text`.
+    pub(crate) fn original(hello: &ClientHello, lists: &Lists, text: &'t mut Text) -> Self {
+        Self::new(hello, lists, &lists.ciphers, &lists.extensions, text)
+    }
+
+    fn new(hello: &ClientHello, lists: &Lists, ciphers: &[u16], extensions: &[u16], text: &'t mut Text) -> Self {
+        text.clear();
+        text.put_bytes(&part_a(hello, lists, lists.extensions.len()));
+        text.put_byte(b'_');
+        text.put_hexes(ciphers);
+        text.put_byte(b'_');
+        let start = text.len();
+        write_extensions(extensions, lists, text);
+        Self { text, extensions: start, ciphers_empty: ciphers.is_empty(), extensions_empty: extensions.is_empty() }
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        self.text.as_str()
+    }
+
+    /// The JA4 of the text.
+    pub(crate) fn hash(&self) -> Ja4 {
+        let bytes = self.text.as_bytes();
+        let mut ja4 = Ja4([b'_'; 36]);
+        ja4.put(0, bytes.get(..A_BYTES).unwrap_or_default());
+        let ciphers = bytes.get(B..self.extensions - 1).unwrap_or_default();
+        ja4.put(B, &if self.ciphers_empty { NOTHING } else { hash12(ciphers) });
+        let extensions = self.text.since(self.extensions);
+        ja4.put(C, &if self.extensions_empty { NOTHING } else { hash12(extensions) });
+        ja4
     }
 }
 
 /// The JA4 before hashing, lists sorted: `t13d…_ciphers_extensions_signature schemes` (`JA4_r`).
 pub fn ja4_r(hello: &ClientHello) -> String {
-    let mut text = Vec::with_capacity(USUAL_RAW_BYTES);
-    text.extend_from_slice(&part_a(hello, &[]));
-    text.put_byte(b'_');
-    text.put_hexes(sorted_ciphers(hello).into_iter());
-    text.put_byte(b'_');
-    write_extensions(hello, &sorted_extensions(hello, &[]), &mut text);
-    // The text is ASCII, so nothing is ever lost.
-    String::from_utf8(text).unwrap_or_default()
+    Raw::sorted(hello, &Lists::of(hello), &mut Text::new()).text().to_owned()
+}
+
+/// The JA4 before hashing, in its original order (`JA4_ro`): see [`Ja4::original`].
+pub fn ja4_ro(hello: &ClientHello) -> String {
+    Raw::original(hello, &Lists::of(hello), &mut Text::new()).text().to_owned()
 }
 
 impl fmt::Display for Ja4 {
@@ -171,18 +239,13 @@ const fn fits(place: usize, byte: u8) -> bool {
     }
 }
 
-fn part_a(hello: &ClientHello, left_out: &[u16]) -> [u8; 10] {
+fn part_a(hello: &ClientHello, lists: &Lists, extensions: usize) -> [u8; A_BYTES] {
     let [version_0, version_1] = version(hello.highest_version());
-    let server_name = if hello.has_extension(extension::SERVER_NAME) { b'd' } else { b'i' };
-    let [ciphers_0, ciphers_1] = count(kept(&hello.cipher_suites, &[]));
-    let [extensions_0, extensions_1] = count(kept(&hello.extensions, left_out));
+    let server_name = if lists.extensions.contains(&extension::SERVER_NAME) { b'd' } else { b'i' };
+    let [ciphers_0, ciphers_1] = count(lists.ciphers.len());
+    let [extensions_0, extensions_1] = count(extensions);
     let [alpn_0, alpn_1] = alpn_ends(hello.alpn.first().unwrap_or_default());
     [b't', version_0, version_1, server_name, ciphers_0, ciphers_1, extensions_0, extensions_1, alpn_0, alpn_1]
-}
-
-/// What `values` count for: all but GREASE and what is left out.
-fn kept<'a>(values: &'a [u16], left_out: &'a [u16]) -> impl Iterator<Item = u16> + 'a {
-    values.iter().copied().filter(|value| !is_grease(*value) && !left_out.contains(value))
 }
 
 /// The two characters of a version ("TLS and DTLS Version").
@@ -191,8 +254,8 @@ fn version(value: u16) -> [u8; 2] {
 }
 
 /// Two decimal digits, at most 99 ("Number of Ciphers").
-fn count(values: impl Iterator<Item = u16>) -> [u8; 2] {
-    let count = u8::try_from(values.take(99).count()).unwrap_or(99);
+fn count(count: usize) -> [u8; 2] {
+    let count = u8::try_from(count.min(99)).unwrap_or(99);
     [b'0' + count / 10, b'0' + count % 10]
 }
 
@@ -211,52 +274,29 @@ fn alpn_ends(protocol: &[u8]) -> [u8; 2] {
     [high, low]
 }
 
-fn sorted_ciphers(hello: &ClientHello) -> SmallVec<[u16; 64]> {
-    let mut ciphers: SmallVec<_> = kept(&hello.cipher_suites, &[]).collect();
-    ciphers.sort_unstable();
-    ciphers
-}
-
-/// The extensions that are hashed: without server name and ALPN, which change with the request.
-fn sorted_extensions(hello: &ClientHello, left_out: &[u16]) -> SmallVec<[u16; 32]> {
-    let hashed = |value: &u16| *value != extension::SERVER_NAME && *value != extension::ALPN;
-    let mut extensions: SmallVec<_> = kept(&hello.extensions, left_out).filter(hashed).collect();
-    extensions.sort_unstable();
-    extensions
-}
-
 /// The extensions, then the signature schemes in wire order; no `_` where there are none of these.
-fn write_extensions(hello: &ClientHello, extensions: &[u16], out: &mut impl Sink) {
-    out.put_hexes(extensions.iter().copied());
-    let mut schemes = kept(&hello.signature_algorithms, &[]).peekable();
-    if schemes.peek().is_some() {
+fn write_extensions(extensions: &[u16], lists: &Lists, out: &mut Text) {
+    out.put_hexes(extensions);
+    if !lists.schemes.is_empty() {
         out.put_byte(b'_');
-        out.put_hexes(schemes);
+        out.put_hexes(&lists.schemes);
     }
 }
 
-fn part_b(hello: &ClientHello) -> [u8; 12] {
-    let ciphers = sorted_ciphers(hello);
-    hash_unless_empty(ciphers.is_empty(), |out| out.put_hexes(ciphers.iter().copied()))
+/// The hash of `text`, or zeros where `list` has nothing to hash.
+pub(crate) fn hash_unless_empty<T>(list: &[T], text: &[u8]) -> [u8; 12] {
+    if list.is_empty() { NOTHING } else { hash12(text) }
 }
 
-fn part_c(hello: &ClientHello, left_out: &[u16]) -> [u8; 12] {
-    let extensions = sorted_extensions(hello, left_out);
-    hash_unless_empty(extensions.is_empty(), |out| write_extensions(hello, &extensions, out))
-}
+/// What stands for the hash of nothing.
+const NOTHING: [u8; 12] = [b'0'; 12];
 
-/// The first 12 hex digits of the SHA-256 of what `write` puts, or zeros where there is nothing to hash.
-fn hash_unless_empty(empty: bool, write: impl FnOnce(&mut HashSink<Sha256>)) -> [u8; 12] {
-    let mut text = [b'0'; 12];
-    if !empty {
-        let mut hash = HashSink::new();
-        write(&mut hash);
-        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(hash.finish()) {
-            *pair = hex_pair(byte);
-        }
-    }
-    text
-}
+/// How long the readable part is.
+const A_BYTES: usize = 10;
+/// Where the part of the cipher suites begins.
+const B: usize = A_BYTES + 1;
+/// Where the part of the extensions begins.
+const C: usize = B + 13;
 
 /// What resumption and the hello's length bring and take away.
 const STABLE_LEAVES_OUT: [u16; 3] = [extension::PRE_SHARED_KEY, extension::EARLY_DATA, extension::PADDING];
@@ -274,12 +314,9 @@ const VERSIONS: [(u16, [u8; 2]); 9] = [
     (0xfefc, *b"d3"),
 ];
 
-/// Browsers' raw texts have 230 to 280 bytes, OpenSSL's up to 600.
-const USUAL_RAW_BYTES: usize = 384;
-
 #[cfg(test)]
 mod tests {
-    use smallvec::smallvec;
+    use smallvec::{SmallVec, smallvec};
 
     use super::*;
 
@@ -312,6 +349,19 @@ mod tests {
              _0005,000a,000b,000d,0012,0015,0017,001b,0023,002b,002d,0033,4469,ff01\
              _0403,0804,0401,0503,0805,0501,0806,0601"
         );
+    }
+
+    #[test]
+    fn the_original_order_of_the_worked_example_is_hashed_as_the_text_says() {
+        let print = Ja4::original(&example());
+        assert_eq!((print.b(), print.c()), ("acb858a92679", "18f69afefd3d"));
+        assert_eq!(
+            ja4_ro(&example()),
+            "t13d151600_1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035\
+             _001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015\
+             _0403,0804,0401,0503,0805,0501,0806,0601"
+        );
+        assert_eq!(Ja4::original(&ClientHello::default()).as_str(), "t00i000000_000000000000_000000000000");
     }
 
     #[test]

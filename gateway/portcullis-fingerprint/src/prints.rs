@@ -1,29 +1,46 @@
 //! All the prints of one hello.
 
+use crate::digits::Text;
 use crate::error::HelloError;
 use crate::hello::ClientHello;
 use crate::ja3::Ja3;
-use crate::ja4::{Ja4, ja4_r};
-use crate::record::CLIENT_HELLO;
+use crate::ja4::{Ja4, Raw};
+use crate::lists::Lists;
+use crate::stable::StablePrint;
 
 /// Every print of one ClientHello.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Prints {
     /// The JA3 text and its hash.
     pub ja3: Ja3,
+    /// The JA3 with sorted extensions: see [`Ja3::normalized`].
+    pub ja3n: Ja3,
     /// The JA4.
     pub ja4: Ja4,
     /// The JA4 without what comes and goes with resumption: see [`Ja4::stable`].
     pub ja4_stable: Ja4,
-    /// The JA4 before hashing: see [`ja4_r`].
+    /// The JA4 in its original order: see [`Ja4::original`].
+    pub ja4_o: Ja4,
+    /// The JA4 before hashing: see [`ja4_r`](crate::ja4_r).
     pub ja4_r: String,
+    /// The JA4 in its original order before hashing: see [`ja4_ro`](crate::ja4_ro).
+    pub ja4_ro: String,
+    /// What the client is, whatever changes with the connection.
+    pub stable: StablePrint,
 }
 
 impl Prints {
     /// The prints of `hello`.
     pub fn of(hello: &ClientHello) -> Self {
-        let (ja4, ja4_stable) = Ja4::pair(hello);
-        Self { ja3: Ja3::of(hello), ja4, ja4_stable, ja4_r: ja4_r(hello) }
+        let lists = Lists::of(hello);
+        let text = &mut Text::new();
+        let (ja3, ja3n) = Ja3::pair(hello, &lists.sorted_extensions, text);
+        let raw = Raw::sorted(hello, &lists, text);
+        let (ja4, ja4_r) = (raw.hash(), raw.text().to_owned());
+        let raw = Raw::original(hello, &lists, text);
+        let (ja4_o, ja4_ro) = (raw.hash(), raw.text().to_owned());
+        let stable = StablePrint::with_ciphers(&ja4_o.b_bytes(), hello, &lists, text);
+        Self { ja3, ja3n, ja4, ja4_stable: ja4.made_stable(hello, &lists, text), ja4_o, ja4_r, ja4_ro, stable }
     }
 }
 
@@ -33,11 +50,7 @@ impl Prints {
 ///
 /// # Errors
 ///
-/// Whatever [`ClientHello::from_records`] or [`ClientHello::parse`] says.
+/// Whatever [`ClientHello::from_any`] says.
 pub fn read_any(bytes: &[u8]) -> Result<Prints, HelloError> {
-    let hello = match bytes.first() {
-        Some(&CLIENT_HELLO) => ClientHello::parse(bytes),
-        _ => ClientHello::from_records(bytes),
-    };
-    hello.map(|hello| Prints::of(&hello))
+    ClientHello::from_any(bytes).map(|hello| Prints::of(&hello))
 }

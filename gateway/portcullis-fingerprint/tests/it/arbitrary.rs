@@ -1,9 +1,14 @@
 //! Bytes that may be anything.
 
 use portcullis_fingerprint::record::scan;
-use portcullis_fingerprint::{ClientHello, HelloLimits, Ja3Hash, Ja4, Prints, Scan, read_any};
+use portcullis_fingerprint::{
+    ClientHello, HelloLimits, Http1Print, Http2Recorder, Ja3, Ja3Hash, Ja4, MAX_FIELDS, MAX_NAME_BYTES, Prints,
+    Recording, Scan, StablePrint, ja4_r, ja4_ro, read_any, walk_header_block,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::frames::{PREFACE, connection, frame};
 
 /// A vector with a true length in front, of `width` bytes.
 fn with_len(width: usize, contents: &[u8]) -> Vec<u8> {
@@ -49,7 +54,72 @@ fn in_records(message: &[u8], cuts: &[usize]) -> Vec<u8> {
     bytes
 }
 
+/// Frames that mostly have a form that their kind can have, and header blocks of any bytes.
+fn http2_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![0..11_u8, Just(1), Just(1), Just(4), Just(9), any::<u8>()];
+    let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 4..6), Just(b"\x82\x87\x84".to_vec())];
+    let frames = vec((kind, any::<u8>(), 0..4_u32, payload), 0..12);
+    frames.prop_map(|frames| {
+        let frames: Vec<_> =
+            frames.iter().map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload)).collect();
+        connection(&frames)
+    })
+}
+
+/// The first answer that is not to wait, of a recorder that gets `bytes` in pieces cut where `cuts` say.
+fn in_pieces(bytes: &[u8], cuts: &[usize]) -> Recording {
+    let mut recorder = Http2Recorder::new();
+    let mut rest = bytes;
+    for cut in cuts.iter().chain(std::iter::repeat(&usize::MAX)) {
+        let (piece, after) = rest.split_at((*cut).min(rest.len()));
+        let answer = recorder.feed(piece);
+        if answer != Recording::NeedMore || after.is_empty() {
+            return answer;
+        }
+        rest = after;
+    }
+    Recording::NeedMore
+}
+
 proptest! {
+    #[test]
+    fn any_bytes_are_recorded_or_given_up(bytes in vec(any::<u8>(), 0..300)) {
+        let _ = Http2Recorder::new().feed(&bytes);
+        let _ = Http2Recorder::new().feed(&[PREFACE, &bytes].concat());
+        let _ = Http1Print::of(&bytes).map(|print| (print.to_string(), print.repeated_names(), print.header_order()));
+    }
+
+    #[test]
+    fn pieces_change_no_answer(bytes in http2_bytes(), cuts in vec(0..40_usize, 0..60)) {
+        let whole = Http2Recorder::new().feed(&bytes);
+        prop_assert_eq!(&in_pieces(&bytes, &cuts), &whole);
+        prop_assert_eq!(&in_pieces(&bytes, &vec![1; bytes.len()]), &whole);
+        // An answer is never taken back, either.
+        let more = [&bytes[..], b"\0\0\0\xbe\0\0\0\0\0 and more"].concat();
+        if whole != Recording::NeedMore {
+            prop_assert_eq!(Http2Recorder::new().feed(&more), whole);
+        }
+    }
+
+    #[test]
+    fn any_header_block_is_walked_within_its_bounds(block in vec(any::<u8>(), 0..600)) {
+        let (mut fields, mut bytes) = (0, 0);
+        let _ = walk_header_block(&block, |name| {
+            fields += 1;
+            bytes += name.len();
+        });
+        prop_assert!(fields <= MAX_FIELDS && bytes <= MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn any_head_has_one_case_a_name(names in vec("[!-9;-~]{1,12}", 0..20)) {
+        let fields: String = names.iter().map(|name| format!("{name}: x\r\n")).collect();
+        let print = Http1Print::of(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes()).expect("made to be read");
+        prop_assert!(print.header_names.iter().map(AsRef::as_ref).eq(names.iter().map(String::as_bytes)));
+        prop_assert_eq!(print.cases().count(), names.len());
+        prop_assert!(print.to_string().is_ascii());
+    }
+
     #[test]
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..600)) {
         let _ = read_any(&bytes);
@@ -98,6 +168,17 @@ proptest! {
         let hello = ClientHello::parse(&message).expect("made to be read");
         let prints = Prints::of(&hello);
         prop_assert_eq!(prints.ja3.hash, Ja3Hash::of(&hello));
+        prop_assert_eq!(&prints.ja3, &Ja3::of(&hello));
+        prop_assert_eq!((prints.ja4, prints.ja4_stable), Ja4::pair(&hello));
+        prop_assert_eq!(prints.ja4_o, Ja4::original(&hello));
+        prop_assert_eq!((&prints.ja4_r, &prints.ja4_ro), (&ja4_r(&hello), &ja4_ro(&hello)));
+        prop_assert_eq!(prints.stable, StablePrint::of(&hello));
+        prop_assert_eq!(prints.ja4_o.as_str().parse::<Ja4>(), Ok(prints.ja4_o));
+        prop_assert_eq!(prints.stable.as_str().parse::<StablePrint>(), Ok(prints.stable));
+        let mut shuffled = hello;
+        shuffled.extensions.reverse();
+        prop_assert_eq!(Ja3::normalized(&shuffled), prints.ja3n);
+        prop_assert_eq!(StablePrint::of(&shuffled), prints.stable);
         prop_assert_eq!(prints.ja4.as_str().parse::<Ja4>(), Ok(prints.ja4));
         prop_assert_eq!(prints.ja4_stable.as_str().parse::<Ja4>(), Ok(prints.ja4_stable));
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use portcullis_fingerprint::record::scan;
 use portcullis_fingerprint::{
-    ClientHello, HelloError, HelloLimits, Ja3Hash, Ja4, Prints, Scan, extension, is_grease, read_any,
+    ClientHello, HelloError, HelloLimits, Ja3Hash, Ja4, Prints, Scan, StablePrint, extension, is_grease, read_any,
 };
 
 use crate::vectors;
@@ -89,6 +89,24 @@ fn one_client_keeps_its_stable_print_when_it_resumes() {
         resumed += 1;
     }
     assert!(vectors.is_empty() || resumed > 0, "no client resumes in the vectors");
+}
+
+#[test]
+fn a_second_hello_after_a_retry_request_has_the_stable_print_of_the_first() {
+    let vectors = vectors::all();
+    let mut seconds = 0;
+    for vector in vectors.iter().filter(|vector| vector.tags.iter().any(|tag| tag == "second_hello_after_hrr")) {
+        let second = ClientHello::from_records(&vector.bytes).unwrap();
+        assert_eq!(second.key_share_groups.len(), 1, "{}: only the group that was asked for", vector.name);
+        // The two hellos of a connection have one number; some first ones are not in the set.
+        let first = vector.name.strip_suffix(".1").unwrap();
+        let Some(first) = vectors.iter().find(|other| other.name == first) else { continue };
+        let first = ClientHello::from_records(&first.bytes).unwrap();
+        assert_ne!(Ja4::of(&first), Ja4::of(&second), "{}", vector.name);
+        assert_eq!(StablePrint::of(&first), StablePrint::of(&second), "{}", vector.name);
+        seconds += 1;
+    }
+    assert!(vectors.is_empty() || seconds > 0, "no second hello in the vectors");
 }
 
 #[test]

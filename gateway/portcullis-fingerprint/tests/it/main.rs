@@ -11,5 +11,8 @@
 
 mod arbitrary;
 mod captured;
+mod frames;
+mod http2;
 mod seeds;
 mod vectors;
+mod zoo;
