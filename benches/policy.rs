@@ -20,8 +20,8 @@ use portcullis_policy::model::{
 };
 use portcullis_policy::{RuleSet, Score};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Expectation, Facts, Http, Outcomes, RequestHead, Tls,
-    TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
+    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -79,6 +79,9 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
         client: ClientAddr(client),
         network: &network,
         claim: Claim::of(HEADERS[4].1.as_bytes()),
+        http2: None,
+        connection: None,
+        context: Context::default(),
         caller: Caller::default(),
         ban: None,
         behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100 },
@@ -98,7 +101,12 @@ fn route(number: usize) -> Route {
     route.thresholds =
         Thresholds { throttle: Some(score(300)), challenge: Some(score(500)), block: Some(score(900)), ban: None };
     route.weights.signals.fill(score(200));
-    route.expectation = Expectation { address_per_minute: 60, prefix_per_minute: 240, prior_answers: 10 };
+    route.expectation = Expectation {
+        address_per_minute: 60,
+        prefix_per_minute: 240,
+        prior_answers: 10,
+        clients: ExpectedClients::Any,
+    };
     route
 }
 

@@ -6,8 +6,8 @@ use http::Version;
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Facts, Family, Http, LimitReading, Outcomes,
-    RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
+    Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
@@ -79,6 +79,8 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         let named = stated.ja3.is_some() || stated.ja4.is_some();
         named.then(|| unremarkable_hello(claim.family))
     });
+    // Where only a fingerprint is stated, nothing is known of what else the handshake held.
+    let connection = stated.hello.is_none().then(|| ConnectionJudgement::of(Families::shipped(), &claim, None, None));
     let network = network(stated);
     let counters = &test.table.counters;
     let http = match &hello {
@@ -93,6 +95,9 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         client: ClientAddr(portcullis_intel::canonical(stated.ip)),
         network: &network,
         claim,
+        http2: None,
+        connection: connection.as_ref(),
+        context: Context::default(),
         caller: caller(stated, route, &request),
         ban: counters.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Expectation, Group, SignalId};
+use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::score::Score;
 use crate::weigh::signal_place;
@@ -367,7 +367,12 @@ impl Route {
             puzzle: Puzzle { difficulty_bits: 0, count: 1 },
             clearance_ttl: Duration::ZERO,
             ban_ttl: Duration::ZERO,
-            expectation: Expectation { address_per_minute: u32::MAX, prefix_per_minute: u32::MAX, prior_answers: 0 },
+            expectation: Expectation {
+                address_per_minute: u32::MAX,
+                prefix_per_minute: u32::MAX,
+                prior_answers: 0,
+                clients: ExpectedClients::Any,
+            },
             weights: Weights {
                 signals: vec![Score::ZERO; SignalId::ALL.len()],
                 caps: vec![Score::ONE; Group::ALL.len()],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_signals::{Expectation, Group, SignalId};
+use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::model::{Puzzle, Sensitivity, Thresholds, Weights};
 use crate::score::Score;
@@ -42,7 +42,7 @@ impl Preset {
             // No throttle: what is below a challenge there is not to be noticed at all.
             Self::Relaxed => (None, 500, 800, 990),
             Self::Balanced => (Some(Score::thousandths(300)), 350, 600, 970),
-            Self::Strict => (Some(Score::thousandths(150)), 200, 400, 950),
+            Self::Strict => (Some(Score::thousandths(150)), 200, 400, 970),
         };
         Thresholds {
             throttle,
@@ -73,7 +73,7 @@ pub(crate) const fn expectation(sensitivity: Sensitivity) -> Expectation {
         Sensitivity::High => (60, 600, 6),
         Sensitivity::Critical => (20, 200, 4),
     };
-    Expectation { address_per_minute, prefix_per_minute, prior_answers }
+    Expectation { address_per_minute, prefix_per_minute, prior_answers, clients: ExpectedClients::Any }
 }
 
 /// The shipped weight of a signal: the score that it alone gives at full strength.
@@ -84,10 +84,30 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::UaScanner => 390,
         SignalId::UaAutomated => 350,
         SignalId::UaCrawler => 300,
+        SignalId::ClientUnexpected => 380,
         SignalId::HeaderMissing => 360,
         SignalId::HeaderContradiction => 380,
-        SignalId::TlsUaMismatch => 380,
+        SignalId::HeaderOrder => 360,
+        SignalId::HeaderEncoding => 250,
+        SignalId::FetchMetadata => 390,
+        SignalId::ClientHints => 360,
+        SignalId::TlsUaMismatch => 360,
+        SignalId::TlsGrease => 360,
+        SignalId::TlsExtensions => 360,
+        SignalId::TlsGroups => 300,
+        SignalId::TlsAlpn => 300,
         SignalId::TlsOutdated => 250,
+        SignalId::TlsOrderConstant => 360,
+        SignalId::Http2NotOffered => 300,
+        SignalId::Http2Settings => 360,
+        SignalId::Http2PseudoOrder => 360,
+        SignalId::Http2Priority => 250,
+        SignalId::PostNoOrigin => 360,
+        SignalId::JsonNavigation => 390,
+        SignalId::RefererMissing => 100,
+        SignalId::CookieNeverReturned => 250,
+        SignalId::PageAlone => 200,
+        SignalId::PrintChanged => 360,
         SignalId::FingerprintListed => 360,
         SignalId::AsnHosting => 250,
         SignalId::NetTor => 360,
@@ -103,7 +123,12 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
 
 /// The shipped cap of a group: what it gives at most.
 pub(crate) const fn cap(group: Group) -> Score {
-    Score::thousandths(if group.is_passive() { 390 } else { 900 })
+    Score::thousandths(match group {
+        // What inspects TLS on a person's way here renews both of these: together they stay below a balanced block.
+        Group::Tls | Group::Http2 => 360,
+        Group::Velocity | Group::Outcomes => 900,
+        _ => 390,
+    })
 }
 
 /// The shipped weights, caps and credit.

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Http, LimitReading, Outcomes,
-    RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading,
+    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -87,6 +87,9 @@ impl Asks {
             client: ClientAddr(self.ip),
             network: &network,
             claim,
+            http2: None,
+            connection: None,
+            context: Context::default(),
             caller: Caller { clearance: self.clearance, ..Caller::default() },
             ban: self.ban,
             behaviour: Behaviour { address_per_minute: self.address_per_minute, prefix_per_minute: 1 },

@@ -1,8 +1,15 @@
 //! What a client says it is.
 
+mod hints;
+mod names;
+
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind};
+
+pub use hints::Hints;
+pub(crate) use hints::has_generated_brand;
+use names::Word;
 
 /// What the User-Agent header claims. It is a claim and nothing more: coherence judges it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,9 +20,11 @@ pub struct Claim {
     pub family: Family,
     /// The major version of the family; 0 where none is stated.
     pub version: u16,
+    /// The operating system that it says it runs on.
+    pub platform: Platform,
     /// Whether it says it runs on a telephone or tablet.
     pub mobile: bool,
-    /// The name of the tool, library or crawler, where it is a known one.
+    /// The name of the tool, library, crawler or niche browser, where it is a known one.
     pub name: Option<&'static str>,
 }
 
@@ -26,13 +35,17 @@ pub enum Kind {
     Browser,
     /// A browser that says it is automated or has no window.
     AutomatedBrowser,
-    /// A command-line client or a library for HTTP.
+    /// A command-line client, or a browser of text.
     Tool,
+    /// A library for HTTP.
+    Library,
     /// A scanner, a brute-force or load tool.
     Scanner,
     /// A crawler, preview or monitoring service.
     Crawler,
-    /// Something else with a name: an application, an unlisted library.
+    /// An application that speaks by the library of its system.
+    App,
+    /// Something else with a name: an unlisted application or library.
     Unknown,
     /// No User-Agent, or an empty one.
     Absent,
@@ -43,21 +56,68 @@ pub enum Kind {
 pub enum Family {
     /// Chrome and what is built on Chromium: Edge, Opera, Samsung Internet, Brave, Vivaldi.
     Chromium,
+    /// Browsers on Qt WebEngine: Chromium, years behind, without client hints.
+    QtWebEngine,
     /// Firefox and what is built on it.
     Firefox,
     /// Safari, and every browser on iOS.
     Safari,
+    /// Browsers on WebKitGTK or WPE: they say Safari on Linux, and have a TLS library of their own.
+    WebKitGtk,
+    /// A browser with an engine of its own; [`Claim::name`] says which.
+    Niche,
     /// No family that is known here.
     Other,
 }
 
+/// An operating system that a client says it runs on.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Platform {
+    /// Windows.
+    Windows,
+    /// macOS.
+    MacOs,
+    /// Linux and other systems with X11 or Wayland.
+    Linux,
+    /// Chrome OS.
+    ChromeOs,
+    /// Android.
+    Android,
+    /// iOS and iPadOS.
+    Ios,
+    /// Another, or none stated.
+    Other,
+}
+
 impl Family {
+    /// Every family.
+    pub const ALL: [Self; 7] =
+        [Self::Chromium, Self::QtWebEngine, Self::Firefox, Self::Safari, Self::WebKitGtk, Self::Niche, Self::Other];
+
     /// The stable lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chromium => "chromium",
+            Self::QtWebEngine => "qtwebengine",
             Self::Firefox => "firefox",
             Self::Safari => "safari",
+            Self::WebKitGtk => "webkitgtk",
+            Self::Niche => "niche",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Platform {
+    /// The stable lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::MacOs => "macos",
+            Self::Linux => "linux",
+            Self::ChromeOs => "chromeos",
+            Self::Android => "android",
+            Self::Ios => "ios",
             Self::Other => "other",
         }
     }
@@ -70,10 +130,30 @@ impl Kind {
             Self::Browser => "browser",
             Self::AutomatedBrowser => "automated-browser",
             Self::Tool => "tool",
+            Self::Library => "library",
             Self::Scanner => "scanner",
             Self::Crawler => "crawler",
+            Self::App => "app",
             Self::Unknown => "unknown",
             Self::Absent => "absent",
+        }
+    }
+
+    /// Whether it is a browser, driven or not.
+    pub const fn is_browser(self) -> bool {
+        matches!(self, Self::Browser | Self::AutomatedBrowser)
+    }
+
+    /// Which of two names of one text counts: the one that shows more intent.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Scanner => 6,
+            Self::AutomatedBrowser => 5,
+            Self::Crawler => 4,
+            Self::Tool => 3,
+            Self::Library => 2,
+            Self::App => 1,
+            Self::Browser | Self::Unknown | Self::Absent => 0,
         }
     }
 }
@@ -84,9 +164,16 @@ const MAX_USER_AGENT_BYTES: usize = 1024;
 
 impl Claim {
     /// The claim of a client that sends no User-Agent.
-    pub const ABSENT: Self = Self { kind: Kind::Absent, family: Family::Other, version: 0, mobile: false, name: None };
+    pub const ABSENT: Self = Self {
+        kind: Kind::Absent,
+        family: Family::Other,
+        version: 0,
+        platform: Platform::Other,
+        mobile: false,
+        name: None,
+    };
 
-    /// Reads the claim out of a User-Agent value in one pass over it, in linear time.
+    /// Reads the claim out of a User-Agent value in one pass over its first KiB, in linear time.
     pub fn of(user_agent: &[u8]) -> Self {
         let text = user_agent.get(..MAX_USER_AGENT_BYTES).unwrap_or(user_agent).trim_ascii();
         if text.is_empty() {
@@ -94,94 +181,156 @@ impl Claim {
         }
         let mut seen = Seen::default();
         for found in TOKENS.automaton.find_iter(text) {
-            if let Some((_, token)) = TOKENS.tokens.get(found.pattern().as_usize()) {
-                seen.note(*token, text.get(found.end()..).unwrap_or_default());
+            if let Some(token) = TOKENS.tokens.get(found.pattern().as_usize()) {
+                seen.note(token, text, found.start(), found.end());
             }
         }
         seen.claim(text.starts_with(b"Mozilla/"))
     }
+
+    /// The claim together with what the client hints say of it.
+    #[must_use]
+    pub fn with_hints(self, hints: &Hints) -> Self {
+        let automated = hints.headless && self.kind == Kind::Browser;
+        Self {
+            kind: if automated { Kind::AutomatedBrowser } else { self.kind },
+            name: if automated { Some("headless-chrome") } else { self.name },
+            platform: if self.platform == Platform::Other {
+                hints.platform.unwrap_or(self.platform)
+            } else {
+                self.platform
+            },
+            ..self
+        }
+    }
+
+    /// The name of the claimed browser by which families of rows are kept: that of a niche browser is its own.
+    pub fn family_name(&self) -> &'static str {
+        match self.family {
+            Family::Niche => self.name.unwrap_or(Family::Niche.name()),
+            family => family.name(),
+        }
+    }
 }
 
-#[derive(Clone, Copy)]
 enum Token {
-    Named(Kind, &'static str),
+    Named(Word),
     Chromium,
+    HeadlessChromium,
+    QtWebEngine,
     Firefox,
     /// Safari states its version behind `Version/`.
     SafariVersion,
     Safari,
+    /// What every browser on Apple's engine says.
+    AppleWebKit,
     /// Chrome, Firefox or Edge on iOS, which are Safari underneath.
     OnIos,
     Mobile,
+    Platform(Platform),
 }
 
 struct Tokens {
     automaton: AhoCorasick,
-    tokens: Vec<(&'static str, Token)>,
+    tokens: Vec<Token>,
 }
 
 #[derive(Default)]
 struct Seen {
-    named: Option<(Kind, &'static str)>,
+    named: Option<(Kind, &'static str, bool)>,
+    niche: Option<(&'static str, u16)>,
     chromium: Option<u16>,
+    qt: bool,
     firefox: Option<u16>,
     safari_version: Option<u16>,
     safari: bool,
+    webkit: bool,
     on_ios: bool,
     mobile: bool,
+    platform: Option<Platform>,
 }
 
 impl Seen {
-    fn note(&mut self, token: Token, behind: &[u8]) {
+    fn note(&mut self, token: &Token, text: &[u8], start: usize, end: usize) {
+        let behind = text.get(end..).unwrap_or_default();
         match token {
-            Token::Named(kind, name) => {
-                // A name that shows more intent wins over one that shows less.
-                if self.named.is_none_or(|(known, _)| rank(kind) > rank(known)) {
-                    self.named = Some((kind, name));
+            Token::Named(word) if !word.counts(text, start, end) => {}
+            Token::Named(Word { kind: Kind::Browser, name, .. }) => {
+                self.niche = self.niche.or(Some((name, leading_number(behind))));
+            }
+            Token::Named(Word { kind, name, sure, .. }) => {
+                let before = |(known, _, known_sure): (Kind, &str, bool)| {
+                    (u8::from(*sure), kind.rank()) > (u8::from(known_sure), known.rank())
+                };
+                if self.named.is_none_or(before) {
+                    self.named = Some((*kind, name, *sure));
                 }
             }
             Token::Chromium => self.chromium = self.chromium.or(Some(leading_number(behind))),
+            Token::HeadlessChromium => {
+                self.chromium = self.chromium.or(Some(leading_number(behind)));
+                self.named = Some((Kind::AutomatedBrowser, "headless-chrome", true));
+            }
+            Token::QtWebEngine => self.qt = true,
             Token::Firefox => self.firefox = self.firefox.or(Some(leading_number(behind))),
             Token::SafariVersion => self.safari_version = Some(leading_number(behind)),
             Token::Safari => self.safari = true,
+            Token::AppleWebKit => self.webkit = true,
             Token::OnIos => self.on_ios = true,
             Token::Mobile => self.mobile = true,
+            Token::Platform(platform) => self.note_platform(*platform),
         }
     }
 
+    /// Android says Linux too, and iOS says Mac OS X: the narrower one counts.
+    fn note_platform(&mut self, platform: Platform) {
+        let narrow = |platform| matches!(platform, Platform::Android | Platform::Ios | Platform::ChromeOs);
+        if self.platform.is_none_or(|known| narrow(platform) && !narrow(known)) {
+            self.platform = Some(platform);
+        }
+        self.mobile |= matches!(platform, Platform::Android | Platform::Ios);
+    }
+
     fn claim(&self, says_mozilla: bool) -> Claim {
-        let (family, version) = if !says_mozilla {
-            (Family::Other, 0)
-        } else if self.on_ios {
-            (Family::Safari, 0)
-        } else if let Some(version) = self.chromium {
-            (Family::Chromium, version)
-        } else if let Some(version) = self.firefox {
-            (Family::Firefox, version)
-        } else if let (true, Some(version)) = (self.safari, self.safari_version) {
-            (Family::Safari, version)
-        } else {
-            (Family::Other, 0)
+        let platform = self.platform.unwrap_or(Platform::Other);
+        let (family, version) = self.family(says_mozilla, platform);
+        let (kind, name) = match (self.named, family) {
+            (Some((kind, name, _)), _) => (kind, Some(name)),
+            (None, Family::Other) => (Kind::Unknown, None),
+            (None, Family::Niche) => (Kind::Browser, self.niche.map(|(name, _)| name)),
+            (None, _) => (Kind::Browser, None),
         };
-        let (kind, name) = match self.named {
-            Some((kind, name)) => (kind, Some(name)),
-            None if family == Family::Other => (Kind::Unknown, None),
-            None => (Kind::Browser, None),
-        };
-        Claim { kind, family, version, mobile: self.mobile, name }
+        Claim { kind, family, version, platform, mobile: self.mobile, name }
+    }
+
+    fn family(&self, says_mozilla: bool, platform: Platform) -> (Family, u16) {
+        if let Some((_, version)) = self.niche {
+            return (Family::Niche, version);
+        }
+        if !says_mozilla {
+            return (Family::Other, 0);
+        }
+        // Whatever runs on iOS is Apple's engine, also an application that shows a page and says no `Safari/`.
+        if self.on_ios || (self.webkit && platform == Platform::Ios) {
+            return (Family::Safari, self.safari_version.unwrap_or(0));
+        }
+        if let Some(version) = self.chromium {
+            return (if self.qt { Family::QtWebEngine } else { Family::Chromium }, version);
+        }
+        if let Some(version) = self.firefox {
+            return (Family::Firefox, version);
+        }
+        match (self.safari, self.safari_version, platform) {
+            (true, Some(version), Platform::MacOs | Platform::Other) => (Family::Safari, version),
+            (true, Some(version), Platform::Linux) => (Family::WebKitGtk, version),
+            // An application on macOS that shows a page.
+            (false, None, Platform::MacOs) if self.webkit => (Family::Safari, 0),
+            _ => (Family::Other, 0),
+        }
     }
 }
 
-const fn rank(kind: Kind) -> u8 {
-    match kind {
-        Kind::Scanner => 4,
-        Kind::AutomatedBrowser => 3,
-        Kind::Tool => 2,
-        Kind::Crawler => 1,
-        Kind::Browser | Kind::Unknown | Kind::Absent => 0,
-    }
-}
-
+/// The number that a text begins with, of at most four digits.
 fn leading_number(text: &[u8]) -> u16 {
     text.iter()
         .take_while(|byte| byte.is_ascii_digit())
@@ -190,279 +339,40 @@ fn leading_number(text: &[u8]) -> u16 {
 }
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
-    let mut tokens: Vec<(&'static str, Token)> = vec![
+    let own = [
         ("Chrome/", Token::Chromium),
         ("Chromium/", Token::Chromium),
+        ("HeadlessChrome/", Token::HeadlessChromium),
+        ("QtWebEngine/", Token::QtWebEngine),
         ("Firefox/", Token::Firefox),
         ("Version/", Token::SafariVersion),
         (" Safari/", Token::Safari),
+        ("AppleWebKit/", Token::AppleWebKit),
         ("CriOS/", Token::OnIos),
         ("FxiOS/", Token::OnIos),
         ("EdgiOS/", Token::OnIos),
         ("Mobile", Token::Mobile),
-        ("Android", Token::Mobile),
+        ("Android", Token::Platform(Platform::Android)),
+        ("iPhone", Token::Platform(Platform::Ios)),
+        ("iPad", Token::Platform(Platform::Ios)),
+        ("iPod", Token::Platform(Platform::Ios)),
+        ("Windows NT", Token::Platform(Platform::Windows)),
+        ("Macintosh", Token::Platform(Platform::MacOs)),
+        ("CrOS ", Token::Platform(Platform::ChromeOs)),
+        ("X11", Token::Platform(Platform::Linux)),
+        ("Wayland", Token::Platform(Platform::Linux)),
+        ("Linux", Token::Platform(Platform::Linux)),
     ];
-    for (kind, names) in
-        [(Kind::AutomatedBrowser, AUTOMATED), (Kind::Tool, TOOLS), (Kind::Scanner, SCANNERS), (Kind::Crawler, CRAWLERS)]
-    {
-        tokens.extend(names.iter().map(|(pattern, name)| (*pattern, Token::Named(kind, name))));
-    }
-    #[expect(clippy::expect_used, reason = "the patterns are constants of this file, and every test builds them")]
+    let tokens = own.into_iter().chain(names::all().map(|(text, word)| (text, Token::Named(word))));
+    let (texts, tokens): (Vec<&str>, Vec<Token>) = tokens.unzip();
+    #[expect(clippy::expect_used, reason = "the patterns are constants of this crate, and every test builds them")]
     let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(tokens.iter().map(|(pattern, _)| *pattern))
+        .build(texts)
         .expect("the constant patterns build an automaton");
     Tokens { automaton, tokens }
 });
 
-/// Browsers that say they are driven by a program.
-const AUTOMATED: &[(&str, &str)] = &[
-    ("HeadlessChrome/", "headless-chrome"),
-    ("PhantomJS/", "phantomjs"),
-    ("Puppeteer", "puppeteer"),
-    ("Playwright", "playwright"),
-    ("Selenium", "selenium"),
-    ("Electron/", "electron"),
-    ("jsdom/", "jsdom"),
-    ("HtmlUnit", "htmlunit"),
-    ("SlimerJS", "slimerjs"),
-    ("Splash", "splash"),
-];
-
-/// Command-line clients and libraries, by the token that they send when nobody changes it.
-const TOOLS: &[(&str, &str)] = &[
-    ("curl/", "curl"),
-    ("libcurl", "curl"),
-    ("Wget/", "wget"),
-    ("Wget2/", "wget"),
-    ("HTTPie/", "httpie"),
-    ("xh/", "xh"),
-    ("aria2/", "aria2"),
-    ("Lynx/", "lynx"),
-    ("w3m/", "w3m"),
-    ("Links (", "links"),
-    ("python-requests/", "python-requests"),
-    ("python-httpx/", "python-httpx"),
-    ("python-urllib3/", "python-urllib3"),
-    ("Python-urllib/", "python-urllib"),
-    ("Python/", "python"),
-    ("aiohttp/", "aiohttp"),
-    ("Scrapy/", "scrapy"),
-    ("PycURL/", "pycurl"),
-    ("Go-http-client/", "go"),
-    ("go-resty/", "go-resty"),
-    ("fasthttp", "fasthttp"),
-    ("colly", "colly"),
-    ("okhttp/", "okhttp"),
-    ("Apache-HttpClient/", "apache-httpclient"),
-    ("Apache-HttpAsyncClient/", "apache-httpclient"),
-    ("Java/", "java"),
-    ("Java-http-client/", "java"),
-    ("Jersey/", "jersey"),
-    ("Ktor client", "ktor"),
-    ("ktor-client", "ktor"),
-    ("ReactorNetty/", "reactor-netty"),
-    ("AHC/", "async-http-client"),
-    ("node-fetch", "node-fetch"),
-    ("node-superagent", "superagent"),
-    ("axios/", "axios"),
-    ("undici", "undici"),
-    ("got (", "got"),
-    ("needle/", "needle"),
-    ("Deno/", "deno"),
-    ("Bun/", "bun"),
-    ("libwww-perl/", "libwww-perl"),
-    ("lwp-", "libwww-perl"),
-    ("LWP::", "libwww-perl"),
-    ("Mojolicious", "mojolicious"),
-    ("HTTP-Tiny/", "http-tiny"),
-    ("Ruby", "ruby"),
-    ("Faraday", "faraday"),
-    ("rest-client/", "rest-client"),
-    ("Typhoeus", "typhoeus"),
-    ("http.rb/", "http.rb"),
-    ("Mechanize", "mechanize"),
-    ("GuzzleHttp/", "guzzle"),
-    ("PHP/", "php"),
-    ("Symfony HttpClient", "symfony"),
-    ("reqwest/", "reqwest"),
-    ("hyper/", "hyper"),
-    ("ureq/", "ureq"),
-    ("isahc/", "isahc"),
-    ("RestSharp/", "restsharp"),
-    (".NET", "dotnet"),
-    ("PostmanRuntime/", "postman"),
-    ("insomnia/", "insomnia"),
-    ("Bruno", "bruno"),
-    ("PowerShell/", "powershell"),
-    ("libsoup/", "libsoup"),
-    ("Dart/", "dart"),
-    ("cpp-httplib", "cpp-httplib"),
-    ("Boost.Beast", "boost-beast"),
-    ("Erlang", "erlang"),
-    ("hackney/", "hackney"),
-    ("WinHttp", "winhttp"),
-];
-
-/// Tools whose purpose is to probe, to try passwords or to load a server.
-const SCANNERS: &[(&str, &str)] = &[
-    ("sqlmap/", "sqlmap"),
-    ("Nikto", "nikto"),
-    ("Nmap", "nmap"),
-    ("masscan", "masscan"),
-    ("zgrab/", "zgrab"),
-    ("Nuclei", "nuclei"),
-    ("Fuzz Faster U Fool", "ffuf"),
-    ("ffuf", "ffuf"),
-    ("gobuster/", "gobuster"),
-    ("feroxbuster", "feroxbuster"),
-    ("DirBuster", "dirbuster"),
-    ("dirsearch", "dirsearch"),
-    ("Wfuzz/", "wfuzz"),
-    ("WPScan", "wpscan"),
-    ("Hydra", "hydra"),
-    ("Acunetix", "acunetix"),
-    ("Nessus", "nessus"),
-    ("OpenVAS", "openvas"),
-    ("Arachni", "arachni"),
-    ("WhatWeb/", "whatweb"),
-    ("httpx - Open-source", "httpx-scanner"),
-    ("l9explore", "leakix"),
-    ("Expanse", "expanse"),
-    ("CensysInspect", "censys"),
-    ("Shodan", "shodan"),
-    ("ApacheBench/", "ab"),
-    ("Siege/", "siege"),
-    ("hey/", "hey"),
-    ("k6/", "k6"),
-    ("Vegeta", "vegeta"),
-    ("Locust", "locust"),
-    ("JMeter", "jmeter"),
-    ("oha/", "oha"),
-    ("h2load", "h2load"),
-    ("Gatling", "gatling"),
-    ("autocannon", "autocannon"),
-];
-
-/// Crawlers, previews and monitors: the word that they nearly all carry, and those that do not.
-const CRAWLERS: &[(&str, &str)] = &[
-    ("Googlebot", "googlebot"),
-    ("bingbot", "bingbot"),
-    ("DuckDuckBot", "duckduckbot"),
-    ("Applebot", "applebot"),
-    ("YandexBot", "yandexbot"),
-    ("Baiduspider", "baiduspider"),
-    ("GPTBot", "gptbot"),
-    ("ChatGPT-User", "chatgpt-user"),
-    ("ClaudeBot", "claudebot"),
-    ("PerplexityBot", "perplexitybot"),
-    ("CCBot", "ccbot"),
-    ("Bytespider", "bytespider"),
-    ("AhrefsBot", "ahrefsbot"),
-    ("SemrushBot", "semrushbot"),
-    ("facebookexternalhit", "facebook"),
-    ("Slackbot", "slackbot"),
-    ("Twitterbot", "twitterbot"),
-    ("UptimeRobot", "uptimerobot"),
-    ("Pingdom", "pingdom"),
-    ("heritrix", "heritrix"),
-    ("bot/", "bot"),
-    ("bot;", "bot"),
-    ("bot)", "bot"),
-    ("crawler", "crawler"),
-    ("spider", "spider"),
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_browser_states_its_family_and_version() {
-        for (user_agent, family, version, mobile) in [
-            (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
-                Family::Chromium,
-                142,
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
-                Family::Chromium,
-                142,
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
-                Family::Chromium,
-                142,
-                true,
-            ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", Family::Firefox, 145, false),
-            (
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
-                Family::Safari,
-                26,
-                false,
-            ),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0.0.0 Mobile/15E148 Safari/604.1",
-                Family::Safari,
-                0,
-                true,
-            ),
-        ] {
-            let claim = Claim::of(user_agent.as_bytes());
-            assert_eq!(
-                (claim.kind, claim.family, claim.version, claim.mobile),
-                (Kind::Browser, family, version, mobile),
-                "{user_agent}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_tool_is_known_by_its_name() {
-        for (user_agent, kind, name) in [
-            ("curl/8.5.0", Kind::Tool, Some("curl")),
-            ("CURL/8.5.0", Kind::Tool, Some("curl")),
-            ("python-requests/2.32.3", Kind::Tool, Some("python-requests")),
-            ("Python/3.12 aiohttp/3.9.5", Kind::Tool, Some("python")),
-            ("Go-http-client/2.0", Kind::Tool, Some("go")),
-            (
-                "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682",
-                Kind::Tool,
-                Some("powershell"),
-            ),
-            ("sqlmap/1.8#stable (https://sqlmap.org)", Kind::Scanner, Some("sqlmap")),
-            ("Mozilla/5.00 (Nikto/2.5.0)", Kind::Scanner, Some("nikto")),
-            (
-                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-                Kind::Crawler,
-                Some("googlebot"),
-            ),
-            (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36",
-                Kind::AutomatedBrowser,
-                Some("headless-chrome"),
-            ),
-            ("MyApp/1.0 (iOS)", Kind::Unknown, None),
-            ("Mozilla/5.0", Kind::Unknown, None),
-            ("", Kind::Absent, None),
-            ("   ", Kind::Absent, None),
-        ] {
-            let claim = Claim::of(user_agent.as_bytes());
-            assert_eq!((claim.kind, claim.name), (kind, name), "{user_agent}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_make_a_claim(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
-            let _ = Claim::of(&bytes);
-        }
-    }
-}
+mod tests;

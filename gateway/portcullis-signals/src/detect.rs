@@ -2,7 +2,10 @@
 
 use portcullis_intel::NetworkClass;
 
-use crate::coherence;
+use crate::claim::{Family, Hints};
+use crate::coherence::{self, Channel, ConnectionJudgement};
+use crate::families::{Coverage, Families};
+use crate::headers::{Field, HeaderDigest};
 use crate::signal::{SignalId, Signals, Strength};
 use crate::{Facts, Kind};
 
@@ -18,7 +21,23 @@ pub struct Expectation {
     /// How many answers of an address must be seen before its failures weigh as much as the route's
     /// baseline: the strength of the prior, in answers.
     pub prior_answers: u32,
+    /// Which clients the route is for.
+    pub clients: ExpectedClients,
 }
+
+/// Which clients a route is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ExpectedClients {
+    /// Any: what says that it is a program is judged as one.
+    #[default]
+    Any,
+    /// People in browsers.
+    Browsers,
+}
+
+/// How much it counts, in thousandths, that a route for browsers is asked by a niche browser that no row covers: below
+/// every shipped challenge by itself.
+const UNCOVERED_NICHE: u32 = 600;
 
 /// The failure ratio that is taken as usual before an address has shown its own, in thousandths.
 const BASELINE_FAILURE: u64 = 100;
@@ -32,9 +51,22 @@ const FULL_FAILURES: u64 = 8;
 impl Facts<'_> {
     /// Judges the facts, each signal by itself.
     pub fn signals(&self, expectation: &Expectation) -> Signals {
-        let mut signals = Signals::default();
-        self.judge_claim(&mut signals);
-        self.judge_coherence(&mut signals);
+        let digest = HeaderDigest::of(self.request.headers());
+        let fresh;
+        let judged = match self.connection.filter(|judged| *judged.claim() == self.claim) {
+            Some(judged) => judged,
+            None => {
+                fresh = ConnectionJudgement::of(Families::shipped(), &self.claim, self.tls.as_ref(), self.http2);
+                &fresh
+            }
+        };
+        let opens_socket = digest.value(Field::Upgrade).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        let mut signals = if opens_socket { *judged.socket_signals() } else { *judged.signals() };
+        self.judge_claim(expectation.clients, judged.coverage(), &digest, &mut signals);
+        let method = self.request.method();
+        let channel = Channel { tls: self.tls.is_some(), http: self.http };
+        coherence::judge_fields(judged, method, &digest, channel, &mut signals);
+        coherence::judge_context(&self.claim, judged.shuffles(), method, &digest, &self.context, &mut signals);
         self.judge_network(&mut signals);
         self.judge_behaviour(expectation, &mut signals);
         if self.request.claims_a_verdict() {
@@ -43,26 +75,38 @@ impl Facts<'_> {
         signals
     }
 
-    fn judge_claim(&self, signals: &mut Signals) {
-        let verified_crawler = self.classes().contains(NetworkClass::Crawler);
-        let signal = match self.claim.kind {
-            Kind::Absent => SignalId::UaEmpty,
-            Kind::Tool => SignalId::UaTool,
-            Kind::Scanner => SignalId::UaScanner,
-            Kind::AutomatedBrowser => SignalId::UaAutomated,
-            Kind::Crawler if !verified_crawler => SignalId::UaCrawler,
-            Kind::Crawler | Kind::Browser | Kind::Unknown => return,
+    fn judge_claim(
+        &self,
+        expected: ExpectedClients,
+        coverage: Coverage,
+        digest: &HeaderDigest<'_>,
+        signals: &mut Signals,
+    ) {
+        let brands = digest.value(Field::SecChUa);
+        let kind =
+            if brands.is_some() { self.claim.with_hints(&Hints::of(brands, None, None)).kind } else { self.claim.kind };
+        let verified_crawler = kind == Kind::Crawler && self.classes().contains(NetworkClass::Crawler);
+        let signal = match kind {
+            Kind::Absent => Some(SignalId::UaEmpty),
+            Kind::Tool | Kind::Library => Some(SignalId::UaTool),
+            Kind::Scanner => Some(SignalId::UaScanner),
+            Kind::AutomatedBrowser => Some(SignalId::UaAutomated),
+            Kind::Crawler if !verified_crawler => Some(SignalId::UaCrawler),
+            Kind::Crawler | Kind::Browser | Kind::App | Kind::Unknown => None,
         };
-        signals.raise(signal, Strength::FULL);
-    }
-
-    fn judge_coherence(&self, signals: &mut Signals) {
-        signals
-            .raise(SignalId::HeaderMissing, coherence::missing_headers(&self.claim, self.request, self.tls.is_some()));
-        signals.raise(SignalId::HeaderContradiction, coherence::contradicting_headers(&self.claim, self.request));
-        if let Some(tls) = &self.tls {
-            signals.raise(SignalId::TlsUaMismatch, coherence::tls_mismatch(&self.claim, tls, self.http));
-            signals.raise(SignalId::TlsOutdated, coherence::tls_outdated(&self.claim, tls));
+        if let Some(signal) = signal {
+            signals.raise(signal, Strength::FULL);
+        }
+        if expected == ExpectedClients::Browsers {
+            let strength = match kind {
+                Kind::Browser if self.claim.family == Family::Niche && coverage == Coverage::Uncovered => {
+                    Strength::thousandths(UNCOVERED_NICHE)
+                }
+                Kind::Browser | Kind::AutomatedBrowser => Strength::NONE,
+                Kind::Crawler if verified_crawler => Strength::NONE,
+                _ => Strength::FULL,
+            };
+            signals.raise(SignalId::ClientUnexpected, strength);
         }
     }
 

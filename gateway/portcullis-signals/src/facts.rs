@@ -1,9 +1,9 @@
 //! Everything that a decision may depend on.
 
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, ClassSet};
 
-use crate::{CanonicalRequest, Claim, ClientAddr};
+use crate::{CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context};
 
 /// Seconds since 1970-01-01T00:00:00Z, as a wall clock gives them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -22,12 +22,21 @@ pub struct Facts<'a> {
     pub http: Http,
     /// What the TLS handshake showed; absent over plaintext.
     pub tls: Option<Tls<'a>>,
+    /// What the HTTP/2 preface showed; absent over HTTP/1.1 and where it was not recorded.
+    pub http2: Option<&'a Http2Print>,
     /// Who asks.
     pub client: ClientAddr,
     /// What is known of that address.
     pub network: &'a AddressFacts,
     /// What the client says it is.
     pub claim: Claim,
+    /// What the connection shows beside the claim, where it was judged before.
+    ///
+    /// Invariant: it was made of this claim, `tls` and `http2`. Where it is absent, or of another claim, the connection
+    /// is judged by the shipped families.
+    pub connection: Option<&'a ConnectionJudgement>,
+    /// What is remembered of the client.
+    pub context: Context,
     /// Whose request it is, where it says so.
     pub caller: Caller<'a>,
     /// A ban on the client that is in force.

@@ -8,19 +8,26 @@
 mod address;
 mod claim;
 mod coherence;
+mod context;
 mod detect;
 mod facts;
+mod families;
 mod framing;
+mod headers;
 mod host;
 mod path;
 mod request;
 mod signal;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
-pub use claim::{Claim, Family, Kind};
-pub use detect::Expectation;
+pub use claim::{Claim, Family, Hints, Kind, Platform};
+pub use coherence::ConnectionJudgement;
+pub use context::Context;
+pub use detect::{Expectation, ExpectedClients};
 pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
+pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError};
 pub use framing::{FramingFault, RequestHead};
+pub use headers::HeaderDigest;
 pub use host::{Host, HostFault};
 pub use path::{Ambiguity, CanonicalPath};
 pub use request::{CanonicalRequest, Fault, is_portcullis_header};

@@ -40,6 +40,10 @@ pub enum Group {
     Headers,
     /// The TLS handshake beside what it says.
     Tls,
+    /// The HTTP/2 preface beside what it says.
+    Http2,
+    /// The request beside its purpose and the requests before it.
+    Context,
     /// Fingerprints and other values on a list.
     Lists,
     /// The network that it comes from.
@@ -54,10 +58,12 @@ pub enum Group {
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Claim,
         Self::Headers,
         Self::Tls,
+        Self::Http2,
+        Self::Context,
         Self::Lists,
         Self::Network,
         Self::Velocity,
@@ -71,6 +77,8 @@ impl Group {
             Self::Claim => "claim",
             Self::Headers => "headers",
             Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::Context => "context",
             Self::Lists => "lists",
             Self::Network => "network",
             Self::Velocity => "velocity",
@@ -83,7 +91,7 @@ impl Group {
     ///
     /// No passive group blocks alone in the shipped presets.
     pub const fn is_passive(self) -> bool {
-        !matches!(self, Self::Velocity | Self::Outcomes)
+        !matches!(self, Self::Velocity | Self::Outcomes | Self::Context)
     }
 }
 
@@ -114,24 +122,75 @@ macro_rules! signals {
 }
 
 signals! {
-    /// No User-Agent, or an empty one.
+    /// No User-Agent, or an empty one: every browser sends one.
     UaEmpty = "ua-empty", Claim;
-    /// The User-Agent is that of a command-line client or a library.
+    /// The User-Agent is that of a command-line client or a library; [`Claim::name`](crate::Claim) says which.
     UaTool = "ua-tool", Claim;
     /// The User-Agent is that of a scanner, brute-force or load tool.
     UaScanner = "ua-scanner", Claim;
-    /// The User-Agent says that the browser is automated.
+    /// The User-Agent or a client hint says that the browser is automated.
     UaAutomated = "ua-automated", Claim;
     /// The User-Agent is that of a crawler, and the network does not prove it.
     UaCrawler = "ua-crawler", Claim;
-    /// Header fields that the claimed browser always sends are missing.
+    /// The route is for browsers, and the client does not claim to be one; at part of its strength for a niche
+    /// browser that no row covers, since anybody can claim to be one.
+    ClientUnexpected = "client-unexpected", Claim;
+    /// Header fields that the claimed browser always sends are missing. They are written by the network code, below
+    /// settings and extensions of pages.
     HeaderMissing = "header-missing", Headers;
-    /// Header fields say something that the claimed browser cannot say.
+    /// Header fields say something that the claimed browser cannot say: it lacks the feature, or asks for a page as
+    /// for anything.
     HeaderContradiction = "header-contradiction", Headers;
-    /// The ClientHello is not one that the claimed browser sends.
+    /// Header fields come in another order than the claimed browser's. Its network code writes them one after the
+    /// other; a person cannot change that, and a library has an order of its own.
+    HeaderOrder = "header-order", Headers;
+    /// The claimed browser takes more content codings: it names those that it was built with.
+    HeaderEncoding = "header-encoding", Headers;
+    /// Fetch metadata contradict each other. Scripts cannot set them (forbidden names begin with `Sec-`), so in a
+    /// browser they say what is.
+    FetchMetadata = "fetch-metadata", Headers;
+    /// Client hints are those of another browser or version. They follow from the browser's own version, also the
+    /// made-up brand among them.
+    ClientHints = "client-hints", Headers;
+    /// The cipher suites or the TLS version are not those of the claimed browser's TLS library, whose list is fixed
+    /// when the browser is built.
     TlsUaMismatch = "tls-ua-mismatch", Tls;
+    /// GREASE is missing where the claimed browser always sends it, or is there where it never does (RFC 8701).
+    TlsGrease = "tls-grease", Tls;
+    /// Extensions that the claimed browser always sends are missing, or there are some that its library has not got.
+    TlsExtensions = "tls-extensions", Tls;
+    /// The groups for key agreement are not those of the claimed version: it lacks the post-quantum one, or has some
+    /// that the browser's library has not got.
+    TlsGroups = "tls-groups", Tls;
+    /// The application protocols are not those of the claimed browser, such as HTTP/3 in a hello over TCP.
+    TlsAlpn = "tls-alpn", Tls;
     /// The client claims a current browser and speaks an outdated TLS.
     TlsOutdated = "tls-outdated", Tls;
+    /// Several hellos had one order of extensions, where the claimed browser takes another each time: of two hellos
+    /// of sixteen extensions the same order is a chance in many billions.
+    TlsOrderConstant = "tls-order-constant", Tls;
+    /// The client does not offer HTTP/2, which the claimed browser does on every connection that is no WebSocket's.
+    Http2NotOffered = "http2-not-offered", Http2;
+    /// The SETTINGS frame or the window is not the claimed browser's. Both are constants of its network code.
+    Http2Settings = "http2-settings", Http2;
+    /// The pseudo-header fields come in another order than the claimed browser's, which is fixed in its code.
+    Http2PseudoOrder = "http2-pseudo-order", Http2;
+    /// The first request's priority is not of the claimed browser's form.
+    Http2Priority = "http2-priority", Http2;
+    /// A request that changes something has no `Origin`, which browsers add to each (Fetch §3.2).
+    PostNoOrigin = "post-no-origin", Context;
+    /// A request that carries JSON says that it is a navigation. A form cannot send JSON, and what a script sends does
+    /// not navigate.
+    JsonNavigation = "json-navigation", Context;
+    /// A script's call to its own origin has no `Referer`. A page can ask for that, so it says little.
+    RefererMissing = "referer-missing", Context;
+    /// Cookies were set, and none ever came back. A person may refuse cookies, but then rarely gets far.
+    CookieNeverReturned = "cookie-never-returned", Context;
+    /// Pages were read, and nothing that belongs to them: no script, style, picture or icon.
+    PageAlone = "page-alone", Context;
+    /// The fingerprint changed under one session: once, when a person changes network; again and again, when the
+    /// session was copied or the fingerprint is made up.
+    PrintChanged = "print-changed", Context;
     /// The JA3 or JA4 is on a list of the policy.
     FingerprintListed = "fingerprint-listed", Lists;
     /// The network belongs to a hosting provider or data centre.
@@ -196,10 +255,10 @@ impl FromStr for SignalId {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Signals {
     strengths: [Strength; COUNT],
-    present: u32,
+    present: u64,
 }
 
-const _: () = assert!(COUNT <= 32, "the presence mask holds 32 signals");
+const _: () = assert!(COUNT <= 64, "the presence mask holds 64 signals");
 
 impl Default for Signals {
     fn default() -> Self {
@@ -215,6 +274,13 @@ impl Signals {
         {
             *slot = strength;
             self.present |= 1 << signal.index();
+        }
+    }
+
+    /// Raises every signal of `other` to its strength there.
+    pub fn raise_all(&mut self, other: &Self) {
+        for (signal, strength) in other.iter() {
+            self.raise(signal, strength);
         }
     }
 
@@ -248,7 +314,9 @@ mod tests {
     fn a_name_leads_back_to_its_signal() {
         for signal in SignalId::ALL {
             assert_eq!(signal.name().parse(), Ok(*signal));
-            assert!(signal.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
+            assert!(
+                signal.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            );
         }
         assert_eq!("ua-nothing".parse::<SignalId>(), Err(UnknownSignal));
     }

@@ -1,10 +1,10 @@
 //! Layers of a route's values: shipped, then `[defaults]`, then the route itself.
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Expectation, Group, SignalId};
+use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
-use crate::model::{Action, Failure, Filter, Identify, Mode, Puzzle, Sensitivity, Thresholds, Weights};
+use crate::model::{Action, Clients, Failure, Filter, Identify, Mode, Puzzle, Sensitivity, Thresholds, Weights};
 use crate::presets::{self, Preset};
 use crate::score::Score;
 use crate::written::{FilterEntry, RouteTable, RouteValues, THRESHOLDS, Weighing};
@@ -106,6 +106,9 @@ impl<'a> Layers<'a> {
         }
         if let Some(rate) = self.pick(|values| values.usual_per_prefix.as_ref()) {
             expectation.prefix_per_minute = rate.value;
+        }
+        if self.pick(|values| values.clients.as_ref()).is_some_and(|clients| clients.value == Clients::Browser) {
+            expectation.clients = ExpectedClients::Browsers;
         }
         expectation
     }

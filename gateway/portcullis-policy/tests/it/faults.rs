@@ -340,7 +340,6 @@ origin = "app"
       | ^^^^^^ not known here
       |
       = help: did you mean `headers`?
-      = help: known: `claim`, `headers`, `tls`, `lists`, `network`, `velocity`, `outcomes` or `tampering`
     "#);
 }
 

@@ -1,8 +1,15 @@
 //! Rules text, compiled: what is shipped, what is wrong, and what comes from nowhere.
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads captures"
+)]
 
 mod faults;
 mod meaning;
+mod reach;
 mod shipped;
 mod strange;
 

@@ -43,7 +43,7 @@ fn a_route_lies_over_the_defaults_and_those_over_the_preset() {
             (&*route.name, all.map(|score| score.map(|score| score.as_thousandths())))
         })
         .collect();
-    let strict = [Some(150), Some(200), Some(500), Some(950)];
+    let strict = [Some(150), Some(200), Some(500), Some(970)];
     assert_eq!(
         shown,
         [

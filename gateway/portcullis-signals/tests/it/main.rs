@@ -4,8 +4,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, NetworkClass};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Expectation, Facts, Http, Outcomes, RequestHead, SignalId,
-    Strength, UnixSeconds, is_client_address_header,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
+    Outcomes, RequestHead, SignalId, Strength, UnixSeconds, is_client_address_header,
 };
 
 const CHROME: &str =
@@ -13,16 +13,17 @@ const CHROME: &str =
 
 const BROWSER: &[(&str, &str)] = &[
     ("host", "shop.example"),
+    ("sec-ch-ua", "\"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\""),
+    ("sec-ch-ua-mobile", "?0"),
     ("user-agent", CHROME),
     ("accept", "text/html"),
+    ("sec-fetch-mode", "navigate"),
     ("accept-encoding", "gzip, deflate, br, zstd"),
     ("accept-language", "en-GB,en;q=0.9"),
-    ("sec-ch-ua", "\"Chromium\";v=\"142\""),
-    ("sec-ch-ua-mobile", "?0"),
-    ("sec-fetch-mode", "navigate"),
 ];
 
-const EXPECTATION: Expectation = Expectation { address_per_minute: 60, prefix_per_minute: 600, prior_answers: 10 };
+const EXPECTATION: Expectation =
+    Expectation { address_per_minute: 60, prefix_per_minute: 600, prior_answers: 10, clients: ExpectedClients::Any };
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -69,6 +70,9 @@ impl Case {
             client: ClientAddr("203.0.113.5".parse().unwrap()),
             network: &self.network,
             claim,
+            http2: None,
+            connection: None,
+            context: Context::default(),
             caller: Caller::default(),
             ban: None,
             behaviour: self.behaviour,
@@ -123,9 +127,15 @@ fn a_privacy_relay_is_no_vpn() {
 #[test]
 fn client_hints_of_chromium_contradict_another_browser() {
     let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
-    let mut fields = BROWSER.to_vec();
-    fields[1] = ("user-agent", firefox);
-    assert_eq!(Case::new(&fields).names(), ["header-contradiction"]);
+    let fields = [
+        ("host", "shop.example"),
+        ("sec-ch-ua", "\"Chromium\";v=\"142\""),
+        ("user-agent", firefox),
+        ("accept", "text/html"),
+        ("accept-language", "en-GB,en;q=0.9"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+    ];
+    assert_eq!(Case::new(&fields).names(), ["header-contradiction", "client-hints"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Facts, Http, LimitReading, Outcomes,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading, Outcomes,
     RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
@@ -75,6 +75,9 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         client: ClientAddr(canonical(args.ip)),
         network: &written.network,
         claim,
+        http2: None,
+        connection: None,
+        context: Context::default(),
         caller: Caller { clearance: args.cleared.then_some(Clearance::ProofOfWork), ..caller(&rules, route, &request) },
         ban: args.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {

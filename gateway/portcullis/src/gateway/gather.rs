@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Facts, Http, LimitReading, Outcomes, PeerAddr,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Http, LimitReading, Outcomes, PeerAddr,
     RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
@@ -124,6 +124,9 @@ impl Gateway {
             client,
             network: &network,
             claim,
+            http2: None,
+            connection: None,
+            context: Context::default(),
             caller: caller(&policy.rules().route(route).identify, &request),
             ban: self.ban_of(&keys, now),
             behaviour: Behaviour::default(),
