@@ -99,8 +99,11 @@ impl Facts<'_> {
         }
         if expected == ExpectedClients::Browsers {
             let strength = match kind {
+                // Anybody can claim a browser that no row covers; one that asks for anything at all, as programs do,
+                // has nothing of a browser but the name.
                 Kind::Browser if self.claim.family == Family::Niche && coverage == Coverage::Uncovered => {
-                    Strength::thousandths(UNCOVERED_NICHE)
+                    let anything = digest.value(Field::Accept).is_none_or(|accept| accept.starts_with(b"*/*"));
+                    if anything { Strength::FULL } else { Strength::thousandths(UNCOVERED_NICHE) }
                 }
                 Kind::Browser | Kind::AutomatedBrowser => Strength::NONE,
                 Kind::Crawler if verified_crawler => Strength::NONE,
