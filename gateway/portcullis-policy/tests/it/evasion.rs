@@ -92,5 +92,8 @@ fn no_fingerprint_alone_allows_or_blocks() {
             assert!(decision.verdict <= Action::Challenge, "{} by {}: {}", browser.client, tool.client, decision.score);
         }
     }
-    assert!(browsers.is_empty() || decide(&rules, &browsers[0], &browsers[0].headers, Context::default()).score < Score::ONE);
+    assert!(
+        browsers.is_empty()
+            || decide(&rules, &browsers[0], &browsers[0].headers, Context::default()).score < Score::ONE
+    );
 }
