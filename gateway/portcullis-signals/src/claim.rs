@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-pub use hints::Hints;
-pub(crate) use hints::has_generated_brand;
+pub use hints::{Hints, MadeUpBrand};
 use names::Word;
 
 /// What the User-Agent header claims. It is a claim and nothing more: coherence judges it.

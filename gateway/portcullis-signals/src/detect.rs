@@ -62,14 +62,18 @@ impl Facts<'_> {
         };
         let opens_socket = digest.value(Field::Upgrade).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
         let mut signals = if opens_socket { *judged.socket_signals() } else { *judged.signals() };
-        self.judge_claim(expectation.clients, judged.coverage(), &digest, &mut signals);
+        let hints = digest
+            .value(Field::SecChUa)
+            .map(|brands| Hints::of(Some(brands), digest.value(Field::SecChUaMobile), None));
+        let kind = hints.as_ref().map_or(self.claim, |hints| self.claim.with_hints(hints)).kind;
+        self.judge_claim(kind, expectation.clients, judged.coverage(), &digest, &mut signals);
         let method = self.request.method();
         let channel = Channel { tls: self.tls.is_some(), http: self.http };
-        coherence::judge_fields(judged, method, &digest, channel, &mut signals);
+        coherence::judge_fields(judged, hints.as_ref(), method, &digest, channel, &mut signals);
         coherence::judge_context(&self.claim, judged.shuffles(), method, &digest, &self.context, &mut signals);
         self.judge_network(&mut signals);
         self.judge_behaviour(expectation, &mut signals);
-        if self.request.claims_a_verdict() {
+        if digest.claims_a_verdict() {
             signals.raise(SignalId::VerdictForged, Strength::FULL);
         }
         signals
@@ -77,14 +81,12 @@ impl Facts<'_> {
 
     fn judge_claim(
         &self,
+        kind: Kind,
         expected: ExpectedClients,
         coverage: Coverage,
         digest: &HeaderDigest<'_>,
         signals: &mut Signals,
     ) {
-        let brands = digest.value(Field::SecChUa);
-        let kind =
-            if brands.is_some() { self.claim.with_hints(&Hints::of(brands, None, None)).kind } else { self.claim.kind };
         let verified_crawler = kind == Kind::Crawler && self.classes().contains(NetworkClass::Crawler);
         let signal = match kind {
             Kind::Absent => Some(SignalId::UaEmpty),
@@ -99,8 +101,11 @@ impl Facts<'_> {
         }
         if expected == ExpectedClients::Browsers {
             let strength = match kind {
+                // Anybody can claim a browser that no row covers; one that asks for anything at all, as programs do,
+                // has nothing of a browser but the name.
                 Kind::Browser if self.claim.family == Family::Niche && coverage == Coverage::Uncovered => {
-                    Strength::thousandths(UNCOVERED_NICHE)
+                    let anything = digest.value(Field::Accept).is_none_or(|accept| accept.starts_with(b"*/*"));
+                    if anything { Strength::FULL } else { Strength::thousandths(UNCOVERED_NICHE) }
                 }
                 Kind::Browser | Kind::AutomatedBrowser => Strength::NONE,
                 Kind::Crawler if verified_crawler => Strength::NONE,

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use crate::is_portcullis_header;
+
 macro_rules! fields {
     ($($variant:ident = $name:literal,)*) => {
         /// A header field that a judgement reads, or whose place in the order tells browsers apart.
@@ -119,15 +121,20 @@ pub struct HeaderDigest<'a> {
     present: Fields,
     values: [Option<&'a HeaderValue>; FIELDS],
     order: [Option<Field>; FIELDS],
+    claims_a_verdict: bool,
 }
 
 impl<'a> HeaderDigest<'a> {
     /// Goes over the header once.
     pub fn of(headers: &'a HeaderMap) -> Self {
-        let mut digest = Self { present: Fields::NONE, values: [None; FIELDS], order: [None; FIELDS] };
+        let mut digest =
+            Self { present: Fields::NONE, values: [None; FIELDS], order: [None; FIELDS], claims_a_verdict: false };
         let mut places = digest.order.iter_mut();
         for (name, value) in headers {
-            let Some(field) = Field::named(name.as_str()) else { continue };
+            let Some(field) = Field::named(name.as_str()) else {
+                digest.claims_a_verdict |= is_portcullis_header(name);
+                continue;
+            };
             if digest.present.contains(field) {
                 continue;
             }
@@ -149,6 +156,11 @@ impl<'a> HeaderDigest<'a> {
 
     pub(crate) const fn present(&self) -> Fields {
         self.present
+    }
+
+    /// Whether the client sent a field that only the gateway may write.
+    pub(crate) const fn claims_a_verdict(&self) -> bool {
+        self.claims_a_verdict
     }
 
     pub(crate) const fn has(&self, field: Field) -> bool {
@@ -173,14 +185,18 @@ impl<'a> HeaderDigest<'a> {
 
 /// A relative order of fields: for each its rank from 1 up, or 0 where the order says nothing of it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Order([u8; FIELDS]);
+pub(crate) struct Order {
+    ranks: [u8; FIELDS],
+    listed: u8,
+}
 
 impl Order {
     /// The order of these fields.
     pub(crate) fn of(fields: &[Field]) -> Self {
         let mut order = Self::default();
         for (rank, field) in (1..).zip(fields) {
-            if let Some(slot) = order.0.get_mut(field.place()) {
+            order.listed = rank;
+            if let Some(slot) = order.ranks.get_mut(field.place()) {
                 *slot = rank;
             }
         }
@@ -189,9 +205,12 @@ impl Order {
 
     /// Whether the fields of a request come in this order.
     pub(crate) fn holds(&self, digest: &HeaderDigest<'_>) -> bool {
+        if self.is_empty() {
+            return true;
+        }
         let mut highest = 0;
         digest.order().all(|field| {
-            let rank = self.0.get(field.place()).copied().unwrap_or(0);
+            let rank = self.ranks.get(field.place()).copied().unwrap_or(0);
             let holds = rank == 0 || rank > highest;
             highest = highest.max(rank);
             holds
@@ -199,8 +218,8 @@ impl Order {
     }
 
     /// Whether it says nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|rank| *rank == 0)
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.listed == 0
     }
 }
 

@@ -20,7 +20,7 @@ mod request;
 mod signal;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
-pub use claim::{Claim, Family, Hints, Kind, Platform};
+pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
 pub use coherence::ConnectionJudgement;
 pub use context::Context;
 pub use detect::{Expectation, ExpectedClients};

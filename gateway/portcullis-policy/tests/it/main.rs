@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and reads captures"
 )]
 
+mod evasion;
 mod faults;
 mod meaning;
 mod reach;

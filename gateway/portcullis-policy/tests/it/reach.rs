@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::shipped;
 
 /// The lines of the captures; none where they are not there.
-fn captures() -> Option<Vec<Value>> {
+pub(crate) fn captures() -> Option<Vec<Value>> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/zoo/clients.jsonl");
     let Ok(text) = std::fs::read_to_string(file) else {
         eprintln!("skipped: there is no `{file}`");
@@ -31,19 +31,19 @@ fn captures() -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-fn rules() -> RuleSet {
+pub(crate) fn rules() -> RuleSet {
     RuleSet::compile(&shipped::files()).unwrap_or_else(|faults| panic!("{faults}")).rules
 }
 
 /// One captured request.
-struct Captured {
-    client: String,
-    category: String,
+pub(crate) struct Captured {
+    pub(crate) client: String,
+    pub(crate) category: String,
     conn: (String, u64),
-    kind: String,
+    pub(crate) kind: String,
     method: Method,
     path: String,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     hello: Option<ClientHello>,
     tls12: bool,
     print: Option<Http2Print>,
@@ -51,8 +51,25 @@ struct Captured {
 }
 
 impl Captured {
+    /// The same request by another client's connection.
+    pub(crate) fn with_connection_of(&self, other: &Self) -> Self {
+        Self {
+            client: self.client.clone(),
+            category: self.category.clone(),
+            conn: other.conn.clone(),
+            kind: self.kind.clone(),
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            hello: other.hello.clone(),
+            tls12: other.tls12,
+            print: other.print.clone(),
+            http2: other.http2,
+        }
+    }
+
     /// Reads one line; none where the client asked for nothing.
-    fn of(line: &Value) -> Option<Self> {
+    pub(crate) fn of(line: &Value) -> Option<Self> {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let kind = text("request_kind");
         if kind == "none" || kind == "js-signals" {
@@ -158,11 +175,11 @@ impl Memory {
 }
 
 /// Decides on one request as live traffic would be.
-fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, context: Context) -> Decision {
+pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, context: Context) -> Decision {
     let request = CanonicalRequest::of(&RequestHead {
         method: &asked.method,
         target: asked.path.as_bytes(),
-        authority: asked.http2.then_some("shop.example"),
+        authority: (!headers.contains_key("host")).then_some("shop.example"),
         version: if asked.http2 { Version::HTTP_2 } else { Version::HTTP_11 },
         headers,
         raw: None,
@@ -221,7 +238,7 @@ impl Fate {
     }
 }
 
-fn group(client: &str, category: &str) -> &'static str {
+pub(crate) fn group(client: &str, category: &str) -> &'static str {
     match category {
         "browser" if client == "chromium-behind-tls-proxy" => "browser behind a TLS proxy",
         "browser" if client == "netsurf" => "browser, niche",

@@ -1,7 +1,5 @@
 //! Client hints: what a Chromium adds to its User-Agent.
 
-use memchr::memmem;
-
 use super::{Platform, leading_number};
 
 /// What the low-entropy client hints say (User-Agent Client Hints §3): `Sec-CH-UA`, `-Mobile` and `-Platform`.
@@ -15,31 +13,74 @@ pub struct Hints {
     pub mobile: Option<bool>,
     /// The operating system.
     pub platform: Option<Platform>,
+    /// The brand that stands there so that nobody relies on the list.
+    pub made_up: Option<MadeUpBrand>,
+}
+
+/// A brand `Not?A?Brand` with two odd characters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MadeUpBrand {
+    characters: (u8, u8),
+    version: u16,
+}
+
+impl MadeUpBrand {
+    /// The one that this version of Chromium generates.
+    ///
+    /// Since version 110 its characters and its version follow from the major version alone
+    /// (`GetGreasedUserAgentBrandVersion`, `components/embedder_support/user_agent_utils.cc`), whatever the browser
+    /// built on it is called.
+    pub fn of(version: u16) -> Self {
+        const CHARACTERS: [u8; 11] = *b" (:-./);=?_";
+        const VERSIONS: [u16; 3] = [8, 99, 24];
+        let character = |at: u16| CHARACTERS.get(usize::from(at % 11)).copied().unwrap_or(b' ');
+        Self {
+            characters: (character(version), character(version.wrapping_add(1))),
+            version: VERSIONS.get(usize::from(version % 3)).copied().unwrap_or(0),
+        }
+    }
+
+    fn read(name: &[u8], version: &[u8]) -> Option<Self> {
+        match name {
+            [b'N', b'o', b't', first, b'A', second, b'B', b'r', b'a', b'n', b'd'] => {
+                Some(Self { characters: (*first, *second), version: leading_number(version) })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The longest part of a brand list that is looked at, in bytes; real ones stay below 200.
 const MAX_BRANDS_BYTES: usize = 512;
 
 impl Hints {
-    /// Reads the three fields as they were sent.
+    /// Reads the three fields as they were sent, the first in one pass.
     pub fn of(brands: Option<&[u8]>, mobile: Option<&[u8]>, platform: Option<&[u8]>) -> Self {
-        let brands = brands.map(|text| text.get(..MAX_BRANDS_BYTES).unwrap_or(text)).unwrap_or_default();
-        let chromium = memmem::find(brands, CHROMIUM_BRAND)
-            .and_then(|at| brands.get(at + CHROMIUM_BRAND.len()..))
-            .map(leading_number);
-        Self {
-            chromium,
-            headless: memmem::find(brands, b"HeadlessChrome").is_some(),
-            mobile: mobile.map(|text| text == b"?1"),
-            platform: platform
-                .and_then(|text| PLATFORMS.iter().find(|(name, _)| name.as_bytes() == text))
-                .map(|(_, platform)| *platform),
+        let known =
+            |text: &[u8]| PLATFORMS.iter().find(|(name, _)| name.as_bytes() == text).map(|(_, platform)| *platform);
+        let mut hints =
+            Self { mobile: mobile.map(|text| text == b"?1"), platform: platform.and_then(known), ..Self::default() };
+        let mut rest = brands.map(|text| text.get(..MAX_BRANDS_BYTES).unwrap_or(text)).unwrap_or_default();
+        while let Some((name, behind)) = quoted(rest) {
+            rest = behind;
+            let Some((version, behind)) = behind.strip_prefix(b";v=").and_then(quoted) else { continue };
+            rest = behind;
+            match name {
+                b"Chromium" => hints.chromium = Some(leading_number(version)),
+                b"HeadlessChrome" => hints.headless = true,
+                _ => hints.made_up = hints.made_up.or_else(|| MadeUpBrand::read(name, version)),
+            }
         }
+        hints
     }
 }
 
-/// How the brand that every Chromium names begins.
-const CHROMIUM_BRAND: &[u8] = b"\"Chromium\";v=\"";
+/// The next text in quotation marks, and what stands behind it.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, from) = text.split_at_checked(text.iter().position(|byte| *byte == b'"')? + 1)?;
+    let end = from.iter().position(|byte| *byte == b'"')?;
+    Some((from.get(..end)?, from.get(end + 1..)?))
+}
 
 const PLATFORMS: [(&str, Platform); 6] = [
     ("\"Windows\"", Platform::Windows),
@@ -49,38 +90,6 @@ const PLATFORMS: [(&str, Platform); 6] = [
     ("\"Chromium OS\"", Platform::ChromeOs),
     ("\"Android\"", Platform::Android),
 ];
-
-/// Whether a brand list names the made-up brand that this version of Chromium generates.
-///
-/// Chromium has put it in since version 110 so that nobody relies on the list: its two odd characters and its
-/// version follow from the major version alone (`GetGreasedUserAgentBrandVersion`,
-/// `components/embedder_support/user_agent_utils.cc`), whatever the browser built on it is called.
-pub(crate) fn has_generated_brand(brands: &[u8], version: u16) -> bool {
-    const CHARACTERS: [u8; 11] = *b" (:-./);=?_";
-    const VERSIONS: [&[u8]; 3] = [b"8", b"99", b"24"];
-    let character = |at: u16| CHARACTERS.get(usize::from(at % 11)).copied().unwrap_or(b' ');
-    let number = VERSIONS.get(usize::from(version % 3)).copied().unwrap_or_default();
-    let wanted = [
-        b"\"Not",
-        &[character(version)][..],
-        b"A",
-        &[character(version.wrapping_add(1))],
-        b"Brand\";v=\"",
-        number,
-        b"\"",
-    ];
-    let brands = brands.get(..MAX_BRANDS_BYTES).unwrap_or(brands);
-    memmem::find_iter(brands, b"\"Not").any(|at| {
-        let mut rest = brands.get(at..).unwrap_or_default();
-        wanted.iter().all(|piece| match rest.strip_prefix(*piece) {
-            Some(behind) => {
-                rest = behind;
-                true
-            }
-            None => false,
-        })
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -93,12 +102,13 @@ mod tests {
             Some(b"?1"),
             Some(b"\"macOS\""),
         );
-        assert_eq!(
-            hints,
-            Hints { chromium: Some(156), headless: true, mobile: Some(true), platform: Some(Platform::MacOs) }
-        );
+        assert_eq!((hints.chromium, hints.headless, hints.mobile), (Some(156), true, Some(true)));
+        assert_eq!((hints.platform, hints.made_up), (Some(Platform::MacOs), Some(MadeUpBrand::of(156))));
         assert_eq!(Hints::of(None, None, None), Hints::default());
-        assert_eq!(Hints::of(Some(b"\"Chromium\";v=\"x"), None, Some(b"Linux")).chromium, Some(0));
+        assert_eq!(Hints::of(Some(b"\"Chromium\";v=\"x\""), None, Some(b"Linux")).chromium, Some(0));
+        for odd in [&b"\"Chromium\""[..], b"\"Chromium\";v=\"1", b"\"", b"Chromium", b"\xff\"\"\""] {
+            assert_eq!(Hints::of(Some(odd), None, None).chromium, None, "{odd:?}");
+        }
     }
 
     #[test]
@@ -112,7 +122,8 @@ mod tests {
             (156, r#""Not:A-Brand";v="88", "Chromium";v="156""#, false),
             (156, "", false),
         ] {
-            assert_eq!(has_generated_brand(brands.as_bytes(), version), made, "{brands}");
+            let found = Hints::of(Some(brands.as_bytes()), None, None).made_up;
+            assert_eq!(found == Some(MadeUpBrand::of(version)), made, "{brands}");
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct ConnectionJudgement {
     socket: Signals,
     pub(crate) hard: HeaderRules,
     pub(crate) soft: HeaderRules,
+    /// Whether a soft row says anything of the header.
+    pub(crate) has_soft: bool,
 }
 
 impl ConnectionJudgement {
@@ -36,6 +38,7 @@ impl ConnectionJudgement {
             socket: Signals::default(),
             hard: HeaderRules::default(),
             soft: HeaderRules::default(),
+            has_soft: false,
         };
         if !claim.kind.is_browser() {
             return judgement;
@@ -54,6 +57,7 @@ impl ConnectionJudgement {
                 Grade::Soft => judgement.soft.add(&row.headers),
             }
         }
+        judgement.has_soft = judgement.soft != HeaderRules::default();
         let outdated = tls.is_some_and(|tls| {
             let of_tls13 = claims_major_browser(claim) && claim.version >= 80;
             of_tls13 && tls.version == TlsVersion::Tls12

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::{ConnectionJudgement, Findings, claims_major_browser};
 use crate::Http;
-use crate::claim::{Family, Hints, has_generated_brand};
+use crate::claim::{Family, Hints, MadeUpBrand};
 use crate::families::{Encodings, Grade, HeaderRules};
 use crate::headers::{Field, HeaderDigest};
 use crate::signal::{SignalId, Signals};
@@ -46,6 +46,7 @@ pub(crate) struct Channel {
 /// Judges the header fields of one request.
 pub(crate) fn judge_fields(
     judged: &ConnectionJudgement,
+    hints: Option<&Hints>,
     method: &Method,
     digest: &HeaderDigest<'_>,
     channel: Channel,
@@ -58,7 +59,9 @@ pub(crate) fn judge_fields(
     let purpose = Purpose::of(method, digest);
     let mut seen = Seen::none();
     seen.rules(&judged.hard, Grade::Hard, purpose, digest, channel);
-    seen.rules(&judged.soft, Grade::Soft, purpose, digest, channel);
+    if judged.has_soft {
+        seen.rules(&judged.soft, Grade::Soft, purpose, digest, channel);
+    }
     // Every browser says what it takes (Fetch §4.6); a few leave out the language.
     seen.missing.note(!digest.has(Field::Accept), 600);
     seen.missing.note(!digest.has(Field::AcceptEncoding) && purpose != Purpose::Preflight, 700);
@@ -66,7 +69,9 @@ pub(crate) fn judge_fields(
         let silent = !digest.has(Field::AcceptLanguage) && purpose != Purpose::Preflight;
         seen.missing.note(silent && claim.family != Family::QtWebEngine, 350);
         seen.fetch_metadata(purpose, digest);
-        seen.hints(judged, digest);
+        if let Some(hints) = hints {
+            seen.hints(judged, hints);
+        }
     }
     for (signal, findings) in [
         (SignalId::HeaderMissing, seen.missing),
@@ -153,21 +158,18 @@ impl Seen {
     }
 
     /// What client hints cannot say (User-Agent Client Hints §3.1).
-    fn hints(&mut self, judged: &ConnectionJudgement, digest: &HeaderDigest<'_>) {
+    fn hints(&mut self, judged: &ConnectionJudgement, hints: &Hints) {
         let claim = judged.claim();
-        let Some(brands) = digest.value(Field::SecChUa) else { return };
-        let chromium = matches!(claim.family, Family::Chromium | Family::QtWebEngine);
-        self.hints.note(!chromium, 900);
-        if !chromium {
+        if !matches!(claim.family, Family::Chromium | Family::QtWebEngine) {
+            self.hints.note(true, 900);
             return;
         }
-        let hints = Hints::of(Some(brands), digest.value(Field::SecChUaMobile), None);
         self.hints.note(hints.chromium.is_none(), 700);
         // A page may be shown as another device's would be, and an update may be under way: little each.
         self.hints.note(hints.chromium.is_some_and(|version| version != claim.version), 300);
         self.hints.note(hints.mobile == Some(true) && !claim.mobile, 300);
         let generates = claim.version >= GENERATED_SINCE && hints.chromium == Some(claim.version);
-        self.hints.note(generates && !has_generated_brand(brands, claim.version), 900);
+        self.hints.note(generates && hints.made_up != Some(MadeUpBrand::of(claim.version)), 900);
     }
 }
 

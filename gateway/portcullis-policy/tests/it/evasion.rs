@@ -1,0 +1,99 @@
+//! What a client gains by changing one thing about itself.
+//!
+//! Each test takes captured clients and changes what costs nothing to change: one header field, or the fingerprint.
+
+use http::{HeaderName, HeaderValue};
+use portcullis_policy::Score;
+use portcullis_policy::model::Action;
+use portcullis_signals::Context;
+
+use crate::reach::{Captured, captures, decide, group, rules};
+
+/// The most by which one header field can lower a score on a route for browsers: that of one group of evidence.
+const BOUND: u16 = 390;
+
+/// What extensions and options of tools put into a User-Agent.
+const CLAIMS: [&str; 14] = [
+    "",
+    "Mozilla/5.0",
+    "MyApp/3.1",
+    "Dillo/3.0.5",
+    "NetSurf/3.10 (Linux)",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; Trident/5.0)",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/49.0.2623.112 Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:52.0) Gecko/20100101 Firefox/52.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/60.5 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) QtWebEngine/5.15.13 Chrome/87.0.4280.144 Safari/537.36",
+];
+
+/// The page requests of captured clients of these groups.
+fn pages(groups: &[&str]) -> Vec<Captured> {
+    let lines = captures().unwrap_or_default();
+    let asked = lines.iter().filter_map(Captured::of);
+    asked.filter(|asked| asked.kind == "page" && groups.contains(&group(&asked.client, &asked.category))).collect()
+}
+
+#[test]
+fn a_tool_stays_challenged_whatever_it_writes_into_its_user_agent() {
+    let rules = rules();
+    let mut odd = Vec::new();
+    for asked in pages(&["tool"]) {
+        for claim in CLAIMS {
+            let mut headers = asked.headers.clone();
+            headers.insert("user-agent", HeaderValue::from_static(claim));
+            let decision = decide(&rules, &asked, &headers, Context::default());
+            // A rare browser that no row covers may be one: it is scored, and challenged with the next doubt.
+            let rare = claim.starts_with("Dillo") && decision.score >= Score::thousandths(200);
+            if decision.verdict < Action::Challenge && !rare {
+                odd.push(format!("{} as `{claim}`: {} {:?}", asked.client, decision.score, decision.reasons));
+            }
+        }
+    }
+    assert!(odd.is_empty(), "{} pass: {odd:#?}", odd.len());
+}
+
+#[test]
+fn no_header_that_is_taken_away_lowers_a_score_by_more_than_one_group() {
+    let rules = rules();
+    for asked in pages(&["tool", "spoofer of headers", "impersonator, full stack"]) {
+        let before = decide(&rules, &asked, &asked.headers, Context::default()).score;
+        let names: Vec<HeaderName> = asked.headers.keys().filter(|name| *name != "host").cloned().collect();
+        for name in names {
+            let mut headers = asked.headers.clone();
+            headers.remove(&name);
+            let after = decide(&rules, &asked, &headers, Context::default()).score;
+            assert!(
+                after.as_thousandths() + BOUND >= before.as_thousandths(),
+                "{} without `{name}`: {before} to {after}",
+                asked.client
+            );
+        }
+    }
+}
+
+/// The fingerprint of a browser earns a tool nothing, and that of a tool blocks no browser by itself.
+#[test]
+fn no_fingerprint_alone_allows_or_blocks() {
+    let rules = rules();
+    let browsers = pages(&["browser, mainstream"]);
+    let tools = pages(&["tool"]);
+    for tool in &tools {
+        for browser in &browsers {
+            let borrowed = tool.with_connection_of(browser);
+            let decision = decide(&rules, &borrowed, &borrowed.headers, Context::default());
+            assert!(decision.verdict >= Action::Challenge, "{} by {}: {}", tool.client, browser.client, decision.score);
+            // Another browser's TLS and HTTP/2 under a browser's own header, as a proxy on its way makes it.
+            let inspected = browser.with_connection_of(tool);
+            let decision = decide(&rules, &inspected, &inspected.headers, Context::default());
+            assert!(decision.verdict <= Action::Challenge, "{} by {}: {}", browser.client, tool.client, decision.score);
+        }
+    }
+    assert!(
+        browsers.is_empty()
+            || decide(&rules, &browsers[0], &browsers[0].headers, Context::default()).score < Score::ONE
+    );
+}
