@@ -13,7 +13,7 @@ pub use written::FamiliesError;
 ///
 /// The rows that are shipped stand in `families/browsers.toml`, which also says what a row may hold. Operators add
 /// files of the same form: their rows of a family take the place of those that are shipped for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Families {
     rows: Vec<Row>,
 }
@@ -100,7 +100,7 @@ impl Families {
 }
 
 /// What one row says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) name: Box<str>,
     pub(crate) from: Option<u16>,

@@ -277,6 +277,13 @@ fn write_accept(text: &mut Exposition, accept: &AcceptStats) {
     tally(text, "portcullis_hello_faults_total", "ClientHellos that could not be read.", "fault", &accept.hello_faults);
     tally(
         text,
+        "portcullis_http2_unread_total",
+        "HTTP/2 connections of which there is no print.",
+        "reason",
+        &accept.http2_unread,
+    );
+    tally(
+        text,
         "portcullis_connections_cut_total",
         "Connections cut while they waited for a request.",
         "reason",

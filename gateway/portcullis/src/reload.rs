@@ -14,6 +14,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use portcullis_policy::Style;
+use portcullis_signals::FAMILIES_FOLDER;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -75,7 +76,7 @@ impl Reloader {
     /// Loads what changed between the first load and the watch, which was told to nobody.
     fn catch_up(&self) {
         let running = self.gateway.policy.load();
-        let same = |loaded: rules::LoadedRules| loaded.compiled.rules.version() == running.rules().version();
+        let same = |loaded: rules::LoadedRules| means_the_same(&running, &loaded);
         if !rules::load(&self.rules, Some(&self.origins)).is_ok_and(same) {
             self.guarded("rules", || self.reload_rules());
         }
@@ -95,8 +96,9 @@ impl Reloader {
             }
         };
         let running = self.gateway.policy.load();
+        let same = means_the_same(&running, &loaded);
         let (old, new) = (running.rules(), loaded.compiled.rules);
-        if old.version() == new.version() {
+        if same {
             tracing::info!(version = %old.version(), "the rules mean what they meant");
             return Reload::Unchanged;
         }
@@ -113,7 +115,7 @@ impl Reloader {
             "the rules were reloaded"
         );
         self.gateway.metrics.policy_version(new.version());
-        self.gateway.policy.store(Arc::new(Policy::new(new)));
+        self.gateway.policy.store(Arc::new(Policy::new(new, loaded.families)));
         Reload::Applied
     }
 
@@ -131,6 +133,11 @@ impl Reloader {
             Reload::Refused
         }
     }
+}
+
+/// Whether loaded rules, and the rows about browsers with them, are those in force.
+fn means_the_same(running: &Policy, loaded: &rules::LoadedRules) -> bool {
+    running.rules().version() == loaded.compiled.rules.version() && *running.families() == loaded.families
 }
 
 fn reload_certificates(tls: &TlsStore) -> Reload {
@@ -221,6 +228,7 @@ impl FolderWatch {
         {
             tracing::warn!(%error, "the rules folder is not watched; send SIGHUP to reload");
         }
+        watch.renew();
         watch
     }
 
@@ -229,6 +237,7 @@ impl FolderWatch {
         if let Some(watcher) = &mut self.watcher {
             // Fails while there is none, and what brings it back is told by the folder around it.
             let _ = watcher.watch(&self.folder, RecursiveMode::NonRecursive);
+            let _ = watcher.watch(&self.folder.join(FAMILIES_FOLDER), RecursiveMode::NonRecursive);
         }
     }
 }
@@ -241,7 +250,12 @@ fn concerns(event: &Event, own: Option<&std::ffi::OsStr>) -> bool {
         _ => true,
     };
     // `..data` is the link that Kubernetes turns when a mounted set of files changes.
-    let named = |path: &PathBuf| rules::is_rules_file(path) || path.file_name() == own || path.ends_with("..data");
+    let named = |path: &PathBuf| {
+        rules::is_rules_file(path)
+            || path.file_name() == own
+            || path.ends_with("..data")
+            || path.ends_with(FAMILIES_FOLDER)
+    };
     changes && (event.paths.is_empty() || event.paths.iter().any(named))
 }
 
@@ -269,6 +283,8 @@ mod tests {
             (created, "rules/README.md", false),
             (created, "rules", true),
             (created, "rules/..data", true),
+            (created, "rules/families", true),
+            (written, "rules/families/browsers.toml", true),
             (created, "audit.jsonl", false),
         ] {
             let event = Event::new(kind).add_path(path.into());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_policy::{Compiled, Diagnostics, Origins, RuleSet, SourceFile, Style};
+use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesError};
 
 use crate::origins::OriginSettings;
 use crate::settings::quote;
@@ -32,6 +33,8 @@ pub enum RulesError {
     Empty(PathBuf),
     /// Everything that is wrong with the rules.
     Faulty(Diagnostics),
+    /// The first thing that is wrong with the rows about browsers.
+    Families(FamiliesError),
 }
 
 impl RulesError {
@@ -52,6 +55,7 @@ impl RulesError {
                 path.display()
             ),
             Self::Faulty(diagnostics) => diagnostics.render(style),
+            Self::Families(error) => format!("error: {error}\n"),
         }
     }
 
@@ -77,6 +81,8 @@ impl std::error::Error for RulesError {}
 pub struct LoadedRules {
     /// What the files say.
     pub compiled: Compiled,
+    /// What browsers send: the rows that are shipped, and those of the folder in their place.
+    pub families: Arc<Families>,
     /// How many files there were.
     pub files: usize,
 }
@@ -93,7 +99,21 @@ pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRul
     let names: Option<Vec<&str>> = origins.map(|origins| origins.iter().map(|origin| &*origin.name).collect());
     let origins = names.as_deref().map_or(Origins::Any, Origins::Known);
     let compiled = RuleSet::compile_for(&files, origins).map_err(RulesError::Faulty)?;
-    Ok(LoadedRules { compiled, files: files.len() })
+    Ok(LoadedRules { compiled, families: Arc::new(families(path)?), files: files.len() })
+}
+
+/// Reads the rows about browsers in the folder `families` of a folder of rules; without it, those shipped hold.
+fn families(rules: &Path) -> Result<Families, RulesError> {
+    let folder = rules.join(FAMILIES_FOLDER);
+    if !folder.is_dir() {
+        return Ok(Families::shipped().clone());
+    }
+    let mut families = Families::shipped().clone();
+    for file in read(&folder)? {
+        let rows = Families::parse(&file.name, &file.text).map_err(RulesError::Families)?;
+        families = families.overlaid(&rows);
+    }
+    Ok(families)
 }
 
 /// Reads the rules files of a folder, or one file.

@@ -243,7 +243,7 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
     // The tables of known clients are made when first asked, which is not to be the first request.
     let _ = Claim::of(b"warm-up");
     Ok(Gateway {
-        policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules)),
+        policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules, rules.families)),
         intel: ArcSwap::from_pointee(intel),
         trusted: TrustedProxies::new(PrefixTable::build(trusted), settings.client_address.header),
         counters: Counters::new(memory.counters_bytes, secret),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use pingora::proxy::Session;
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, StablePrint, extension, is_grease};
 use rustls::{NamedGroup, ServerConnection};
 
 /// The address that holds the other end of the socket: a client, or a load balancer in front of it.
@@ -34,6 +34,7 @@ pub struct ConnInfo {
     pub opened: Instant,
     /// What TLS taught; absent on a plaintext listener.
     pub tls: Option<Box<TlsInfo>>,
+    http2: OnceLock<Box<Http2Print>>,
     /// A place for what the gateway looks up once a connection, such as the facts about its address.
     pub cache: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Twice the number of requests begun, less one while one is under way. Only the task that serves
@@ -54,8 +55,6 @@ pub struct TlsInfo {
     pub ja3: Ja3Hash,
     /// The JA4 of it.
     pub ja4: Ja4,
-    /// The JA4 without what comes and goes with resumption; the one to keep a reputation by.
-    pub ja4_stable: Ja4,
     /// The application protocol agreed on; absent when the client offered none, which means HTTP/1.1.
     pub alpn: Option<Alpn>,
     /// Whether an earlier session was resumed.
@@ -64,6 +63,7 @@ pub struct TlsInfo {
     pub group: Option<NamedGroup>,
     /// The host name that the client asked for, in lower case and checked to be one.
     pub server_name: Option<Box<str>>,
+    stable: OnceLock<StablePrint>,
 }
 
 /// A TLS version that is spoken here.
@@ -129,6 +129,16 @@ impl ConnInfo {
         self.turn().div_ceil(2)
     }
 
+    /// What the client showed of HTTP/2 up to its first request; absent on HTTP/1 and where it could not be read.
+    pub fn http2_print(&self) -> Option<&Http2Print> {
+        self.http2.get().map(Box::as_ref)
+    }
+
+    pub(super) fn keep_http2_print(&self, print: Box<Http2Print>) {
+        // The stream records once.
+        let _ = self.http2.set(print);
+    }
+
     /// Bytes read from the client so far, after decryption.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Relaxed)
@@ -159,6 +169,7 @@ impl ConnInfo {
             accepted_at,
             opened,
             tls,
+            http2: OnceLock::new(),
             cache: OnceLock::new(),
             turn: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
@@ -203,13 +214,28 @@ impl TlsInfo {
             },
             ja3: Ja3Hash::of(&hello),
             ja4: Ja4::of(&hello),
-            ja4_stable: Ja4::stable(&hello),
             hello,
             alpn: connection.alpn_protocol().and_then(Alpn::from_wire),
             resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             group: connection.negotiated_key_exchange_group().map(|group| group.name()),
             server_name: connection.server_name().map(Box::from),
+            stable: OnceLock::new(),
         }
+    }
+
+    /// The print that stays the same over the connections of one client; made when first asked for.
+    pub fn stable(&self) -> StablePrint {
+        *self.stable.get_or_init(|| StablePrint::of(&self.hello))
+    }
+
+    /// The order of the extensions as a number (FNV-1a): the same for two hellos whose extensions stand in the same
+    /// order, whatever GREASE they hold, and whether or not they resume or are padded.
+    pub fn extension_order(&self) -> u64 {
+        let told = |kind: &&u16| !matches!(**kind, extension::PRE_SHARED_KEY | extension::PADDING);
+        self.hello.extensions.iter().filter(told).fold(0xcbf2_9ce4_8422_2325, |order, kind| {
+            let kind = if is_grease(*kind) { 0x0a0a } else { *kind };
+            (order ^ u64::from(kind)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
     }
 }
 

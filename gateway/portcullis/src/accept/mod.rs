@@ -38,8 +38,8 @@ pub use self::{
     conn::{Alpn, ConnInfo, PeerAddr, TlsInfo, TlsVersion},
     filter::Admission,
     stats::{
-        AcceptStats, Counter, Cut, Gauge, Handshake, HandshakeFailure, HelloFault, Histogram, HistogramReading, Label,
-        Refusal, Tally,
+        AcceptStats, Counter, Cut, Gauge, Handshake, HandshakeFailure, HelloFault, Histogram, HistogramReading,
+        Http2Unread, Label, Refusal, Tally,
     },
     tls::{TlsError, TlsStore, install_crypto_provider},
 };

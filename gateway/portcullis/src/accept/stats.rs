@@ -2,6 +2,7 @@
 //!
 //! Plain atomics and closed sets of names; no metric format is known here.
 
+use portcullis_fingerprint::Http2GiveUp;
 use std::{
     marker::PhantomData,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -89,6 +90,46 @@ labels! {
 }
 
 labels! {
+    /// Why there is no print of a connection that speaks HTTP/2.
+    Http2Unread {
+        /// It does not begin as HTTP/2 does.
+        NotHttp2 => "not_http2",
+        /// The first frame is not SETTINGS.
+        NoSettings => "no_settings",
+        /// A frame stands where it cannot.
+        UnexpectedFrame => "unexpected_frame",
+        /// A frame is longer than the bound.
+        FrameTooLong => "frame_too_long",
+        /// A frame has a length, padding or stream that its type cannot have.
+        BadFrame => "bad_frame",
+        /// More settings than there can be.
+        TooManySettings => "too_many_settings",
+        /// More frames than the bound before the first request.
+        TooManyFrames => "too_many_frames",
+        /// More bytes than the bound before the first request.
+        TooManyBytes => "too_many_bytes",
+        /// The first header block cannot be read.
+        BadHeaderBlock => "bad_header_block",
+    }
+}
+
+impl From<Http2GiveUp> for Http2Unread {
+    fn from(reason: Http2GiveUp) -> Self {
+        match reason {
+            Http2GiveUp::NotHttp2 | Http2GiveUp::AfterEnd => Self::NotHttp2,
+            Http2GiveUp::NoSettings => Self::NoSettings,
+            Http2GiveUp::UnexpectedFrame => Self::UnexpectedFrame,
+            Http2GiveUp::FrameTooLong => Self::FrameTooLong,
+            Http2GiveUp::BadFrame => Self::BadFrame,
+            Http2GiveUp::TooManySettings => Self::TooManySettings,
+            Http2GiveUp::TooManyFrames => Self::TooManyFrames,
+            Http2GiveUp::TooManyBytes => Self::TooManyBytes,
+            Http2GiveUp::BadHeaderBlock(_) => Self::BadHeaderBlock,
+        }
+    }
+}
+
+labels! {
     /// How a TLS handshake came to its end.
     Handshake {
         /// All of it was done.
@@ -127,6 +168,8 @@ pub struct AcceptStats {
     pub handshake_failures: Tally<HandshakeFailure>,
     /// ClientHellos that could not be read.
     pub hello_faults: Tally<HelloFault>,
+    /// HTTP/2 connections of which there is no print.
+    pub http2_unread: Tally<Http2Unread>,
     /// Connections cut while they waited for a request.
     pub cut: Tally<Cut>,
     /// Time from accept to the end of a handshake that succeeded.

@@ -13,6 +13,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType, l4::stream::Stream as L4Stream, raw_connect::ProxyDigest, tls::SslDigest,
 };
+use portcullis_fingerprint::{Http2Recorder, Recording};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
@@ -51,6 +52,8 @@ pub(super) struct GateStream<T> {
     ssl_digest: Option<Arc<SslDigest>>,
     /// Absent on HTTP/2 once the preface has come: Pingora's idle time takes over there.
     clock: Option<HeaderClock>,
+    /// Present on HTTP/2 until the first request is whole.
+    recorder: Option<Box<Http2Recorder>>,
     stats: Arc<AcceptStats>,
 }
 
@@ -66,21 +69,37 @@ impl<T: Transport> GateStream<T> {
         let unused = Box::new(pingora::http::ResponseHeader::build_no_case(200, Some(0))?);
         let proxy_digest = ProxyDigest::new(unused, Some(Box::new(Arc::clone(&info))));
         let proxy_digest = Arc::new(proxy_digest);
-        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), stats })
+        let recorder = info.is_http2().then(|| Box::new(Http2Recorder::new()));
+        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), recorder, stats })
     }
 
-    /// Takes note of plaintext that has just been read: `bytes` of it, at the end of `buf`.
+    /// Takes note of plaintext that has just been read.
     ///
-    /// A recorder of the HTTP/2 preface, settings and first header block belongs here: it sees all
-    /// bytes in order, and before the request that they make up is handed on.
-    fn note_read(&mut self, bytes: usize) {
-        self.info.count_read(bytes);
+    /// All bytes pass here in order, and before the request that they make up is handed on: so when a request is
+    /// judged, the print of its connection is there.
+    fn note_read(&mut self, bytes: &[u8]) {
+        self.info.count_read(bytes.len());
+        if self.recorder.is_some() {
+            self.record(bytes);
+        }
         let Some(clock) = &mut self.clock else { return };
         if !self.info.is_http2() {
             clock.note_read(self.info.turn());
         } else if self.info.bytes_read() >= HTTP2_PREFACE_BYTES {
             self.clock = None;
         }
+    }
+
+    /// Records what an HTTP/2 client sends up to its first request.
+    #[cold]
+    fn record(&mut self, bytes: &[u8]) {
+        let Some(recorder) = &mut self.recorder else { return };
+        match recorder.feed(bytes) {
+            Recording::NeedMore => return,
+            Recording::Done(print) => self.info.keep_http2_print(print),
+            Recording::GaveUp(reason) => self.stats.http2_unread.add(reason.into()),
+        }
+        self.recorder = None;
     }
 
     /// Ready, with an error, when the client has let its time pass.
@@ -97,7 +116,7 @@ impl<T: Transport> AsyncRead for GateStream<T> {
         let before = buf.filled().len();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                this.note_read(buf.filled().len() - before);
+                this.note_read(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Http, LimitReading, Outcomes, PeerAddr,
-    RequestHead, Tls,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Facts,
+    Families, Http, LimitReading, Outcomes, PeerAddr, RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
@@ -28,6 +28,8 @@ pub struct Judged {
     pub network: AddressFacts,
     /// What the client says it is.
     pub claim: Claim,
+    /// Whether rows say what that looks like.
+    pub coverage: Coverage,
     /// How busy it has been.
     pub behaviour: Behaviour,
     /// What the origin answered before.
@@ -54,6 +56,7 @@ enum Counting {
 struct Remembered {
     network: OnceLock<KnownNetwork>,
     claim: OnceLock<(Box<[u8]>, Claim)>,
+    connection: OnceLock<KnownConnection>,
 }
 
 impl Remembered {
@@ -67,6 +70,27 @@ impl Remembered {
         let (first, claim) = remembered.claim.get_or_init(|| (Box::from(user_agent), Claim::of(user_agent)));
         if **first == *user_agent { *claim } else { Claim::of(user_agent) }
     }
+
+    /// What the connection shows beside a claim; that of its first request is kept, under the rows of that time.
+    fn connection<'a>(
+        conn: &'a ConnInfo,
+        families: &Arc<Families>,
+        claim: &Claim,
+        tls: Option<&Tls<'_>>,
+    ) -> Option<&'a ConnectionJudgement> {
+        let fresh = || KnownConnection {
+            judgement: ConnectionJudgement::of(families, claim, tls, conn.http2_print()),
+            by: Arc::clone(families),
+        };
+        let known = Self::of(conn)?.connection.get_or_init(fresh);
+        (known.judgement.claim() == claim && Arc::ptr_eq(&known.by, families)).then_some(&known.judgement)
+    }
+}
+
+/// What a connection shows beside the claim of its first request, and by which rows.
+struct KnownConnection {
+    judgement: ConnectionJudgement,
+    by: Arc<Families>,
 }
 
 /// What was known of a connection's address, and by which snapshot.
@@ -116,6 +140,14 @@ impl Gateway {
             ja4: tls.ja4,
             resumed: tls.resumed,
         });
+        let judged_now;
+        let connection = match Remembered::connection(conn, policy.families(), &claim, tls.as_ref()) {
+            Some(known) => known,
+            None => {
+                judged_now = ConnectionJudgement::of(policy.families(), &claim, tls.as_ref(), conn.http2_print());
+                &judged_now
+            }
+        };
         let mut facts = Facts {
             at: now.unix(),
             request: &request,
@@ -124,8 +156,8 @@ impl Gateway {
             client,
             network: &network,
             claim,
-            http2: None,
-            connection: None,
+            http2: conn.http2_print(),
+            connection: Some(connection),
             context: Context::default(),
             caller: caller(&policy.rules().route(route).identify, &request),
             ban: self.ban_of(&keys, now),
@@ -144,7 +176,8 @@ impl Gateway {
         let cleared = facts.caller.clearance.is_some();
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
-        Judged { decision, client, claim, behaviour, outcomes, charges, target, cleared, limits, network }
+        let coverage = connection.coverage();
+        Judged { decision, client, claim, coverage, behaviour, outcomes, charges, target, cleared, limits, network }
     }
 
     /// What is known of the client's network: looked up once a connection where the connection is the client's own.

@@ -1,8 +1,10 @@
 //! A rule set in force, with what the gateway derives from it once a load rather than once a request.
 
 use portcullis_policy::{RouteId, RuleSet, model};
+use portcullis_signals::Families;
 use portcullis_velocity::Window;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metrics::RouteMeters;
@@ -11,6 +13,7 @@ use crate::metrics::RouteMeters;
 #[derive(Debug)]
 pub struct Policy {
     rules: RuleSet,
+    families: Arc<Families>,
     plans: Vec<RoutePlan>,
     meters: Vec<RouteMeters>,
 }
@@ -33,16 +36,21 @@ pub const VELOCITY_WINDOW: Duration = Duration::from_secs(60);
 pub const OUTCOME_WINDOW: Duration = Duration::from_secs(15 * 60);
 
 impl Policy {
-    /// Derives the counters of a rule set.
-    pub fn new(rules: RuleSet) -> Self {
+    /// Derives the counters of a rule set that judges browsers by these rows.
+    pub fn new(rules: RuleSet, families: Arc<Families>) -> Self {
         let plans = rules.routes().iter().map(RoutePlan::of).collect();
         let meters = rules.routes().iter().map(|_| RouteMeters::default()).collect();
-        Self { rules, plans, meters }
+        Self { rules, families, plans, meters }
     }
 
     /// The rule set.
     pub const fn rules(&self) -> &RuleSet {
         &self.rules
+    }
+
+    /// What browsers send.
+    pub const fn families(&self) -> &Arc<Families> {
+        &self.families
     }
 
     /// The counters of one route.
