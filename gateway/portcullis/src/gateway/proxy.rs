@@ -224,19 +224,21 @@ impl RequestContext {
 
 impl Gateway {
     /// Judges a request; a fault of ours in that ends as the settings say, and the process goes on.
-    fn judge_guarded(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) -> Result<(), Reply> {
+    fn judge_guarded(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) -> Result<(), Box<Reply>> {
         let header = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if raw.as_ref().is_some_and(|raw| raw.len() > self.bounds.max_header_bytes) {
-            return Err(enforce::told(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "Header section too large",
-                "the header section of the request is larger than this gateway takes",
-                "API.HEADERS_TOO_LARGE",
-                Form::Problem,
-                ctx.id.as_str(),
-            )
-            .closing());
+            return Err(Box::new(
+                enforce::told(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "Header section too large",
+                    "the header section of the request is larger than this gateway takes",
+                    "API.HEADERS_TOO_LARGE",
+                    Form::Problem,
+                    ctx.id.as_str(),
+                )
+                .closing(),
+            ));
         }
         let head = RequestHead {
             method: &header.method,
@@ -261,8 +263,8 @@ impl Gateway {
                 if self.bounds.on_fault == OnFault::Open {
                     ctx.unjudged_route = catch_unwind(AssertUnwindSafe(plan)).ok();
                 }
-                let refused =
-                    || enforce::failed(StatusCode::INTERNAL_SERVER_ERROR, Form::Problem, ctx.id.as_str()).closing();
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                let refused = || Box::new(enforce::failed(status, Form::Problem, ctx.id.as_str()).closing());
                 ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
             }
         }

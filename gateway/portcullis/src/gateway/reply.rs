@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Result, Session};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
-    fields: Vec<(&'static str, Cow<'static, str>)>,
+    fields: HeaderMap,
     body: Bytes,
     connection: AfterReply,
 }
@@ -26,6 +26,9 @@ pub enum AfterReply {
     Close,
 }
 
+/// How many fields most answers have at most, those that Pingora adds included.
+const FIELDS: usize = 12;
+
 /// How much of a request's body is read and thrown away before an answer, so that a client which only
 /// reads after it has written sees the answer. Past it the connection is closed.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
@@ -36,21 +39,28 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 impl Reply {
     /// An answer without header fields or body; no cache may keep it.
     pub fn new(status: StatusCode) -> Self {
-        Self { status, fields: Vec::with_capacity(8), body: Bytes::new(), connection: AfterReply::Keep }
+        Self { status, fields: HeaderMap::with_capacity(FIELDS), body: Bytes::new(), connection: AfterReply::Keep }
     }
 
-    /// Adds a header field.
+    /// Adds a header field, or puts it in the place of the one of that name.
+    ///
+    /// A value that no field may have is left out; what is put in one here is visible ASCII.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.fields.push((name, value.into()));
+        let value = match value.into() {
+            Cow::Borrowed(value) => Ok(HeaderValue::from_static(value)),
+            Cow::Owned(value) => HeaderValue::from_maybe_shared(Bytes::from(value)),
+        };
+        if let Ok(value) = value {
+            self.fields.insert(HeaderName::from_static(name), value);
+        }
         self
     }
 
     /// Adds header fields that never change.
     #[must_use]
-    pub fn with_all(mut self, fields: &[(&'static str, &'static str)]) -> Self {
-        self.fields.extend(fields.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
-        self
+    pub fn with_all(self, fields: &[(&'static str, &'static str)]) -> Self {
+        fields.iter().fold(self, |reply, (name, value)| reply.with(name, *value))
     }
 
     /// Sets the body.
@@ -74,19 +84,15 @@ impl Reply {
         } else {
             drain(session).await;
         }
-        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 2))?;
-        for (name, value) in self.fields {
-            match value {
-                Cow::Borrowed(value) => header.insert_header(name, value)?,
-                Cow::Owned(value) => header.insert_header(name, value)?,
-            }
-        }
         let head_only = session.req_header().method == http::Method::HEAD;
         let bodiless = self.body.is_empty() || head_only;
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = self.status;
+        parts.headers = self.fields;
         if self.status != StatusCode::NO_CONTENT {
-            header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+            parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
-        session.write_response_header(Box::new(header), bodiless).await?;
+        session.write_response_header(Box::new(ResponseHeader::from(parts)), bodiless).await?;
         if !bodiless {
             session.write_response_body(Some(self.body), true).await?;
         }
