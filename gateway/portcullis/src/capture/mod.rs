@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
+use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
 use portcullis_fingerprint::{ClientHello, HelloError};
 
@@ -153,12 +153,15 @@ fn read_packets(
     let mut reader = open(input)?;
     let mut streams = Streams::default();
     let mut summary = Summary::default();
-    let mut links: Vec<Linktype> = Vec::new();
+    let mut section = Section::default();
     let mut capacity = BUFFER_BYTES;
     loop {
+        if section.is_block_too_short(reader.data()) {
+            return Err(CaptureError::Broken { after: summary.packets });
+        }
         match reader.next() {
             Ok((len, block)) => {
-                if let Some(packet) = packet(&block, &mut links) {
+                if let Some(packet) = section.packet(&block) {
                     summary.packets += 1;
                     let link = Link::of(packet.link).ok_or(CaptureError::Link(packet.link.0))?;
                     if let Some(segment) = segment(link, packet.bytes) {
@@ -221,32 +224,65 @@ struct Packet<'a> {
     is_cut: bool,
 }
 
-/// The packet in a block, if it holds one; what a block says of links is noted.
-fn packet<'a>(block: &'a PcapBlockOwned<'_>, links: &mut Vec<Linktype>) -> Option<Packet<'a>> {
-    let (link, bytes, original_len) = match block {
-        PcapBlockOwned::LegacyHeader(header) => {
-            *links = vec![header.network];
-            return None;
-        }
-        PcapBlockOwned::NG(Block::SectionHeader(_)) => {
-            links.clear();
-            return None;
-        }
-        PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
-            if links.len() < MAX_INTERFACES {
-                links.push(interface.linktype);
+/// What a file says about the packets to come.
+#[derive(Default)]
+struct Section {
+    /// The links of its interfaces, by number.
+    links: Vec<Linktype>,
+    /// How the numbers of a pcapng section are written; none in a pcap file, and before the first section.
+    byte_order: Option<ByteOrder>,
+}
+
+#[derive(Clone, Copy)]
+enum ByteOrder {
+    Little,
+    Big,
+}
+
+impl Section {
+    /// Whether the block at the front of `data` says that it is shorter than the least that a block is.
+    ///
+    /// The capture's reader takes that off the length unasked, for some types of blocks.
+    fn is_block_too_short(&self, data: &[u8]) -> bool {
+        let (Some(byte_order), Some([kind @ .., l0, l1, l2, l3])) = (self.byte_order, data.first_chunk::<8>()) else {
+            return false;
+        };
+        let len = [*l0, *l1, *l2, *l3];
+        let len = match byte_order {
+            ByteOrder::Little => u32::from_le_bytes(len),
+            ByteOrder::Big => u32::from_be_bytes(len),
+        };
+        kind != SECTION_MAGIC && len < LEAST_BLOCK_BYTES
+    }
+
+    /// The packet in a block, if it holds one; what a block says of packets to come is noted.
+    fn packet<'a>(&mut self, block: &'a PcapBlockOwned<'_>) -> Option<Packet<'a>> {
+        let (link, bytes, original_len) = match block {
+            PcapBlockOwned::LegacyHeader(header) => {
+                self.links = vec![header.network];
+                return None;
             }
-            return None;
-        }
-        PcapBlockOwned::Legacy(packet) => (0, packet.data, packet.origlen),
-        PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-            (usize::try_from(packet.if_id).ok()?, packet.packet_data(), packet.origlen)
-        }
-        PcapBlockOwned::NG(Block::SimplePacket(packet)) => (0, packet.packet_data(), packet.origlen),
-        PcapBlockOwned::NG(_) => return None,
-    };
-    let is_cut = usize::try_from(original_len).is_ok_and(|original_len| bytes.len() < original_len);
-    Some(Packet { link: *links.get(link)?, bytes, is_cut })
+            PcapBlockOwned::NG(Block::SectionHeader(header)) => {
+                self.links.clear();
+                self.byte_order = Some(if header.big_endian() { ByteOrder::Big } else { ByteOrder::Little });
+                return None;
+            }
+            PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
+                if self.links.len() < MAX_INTERFACES {
+                    self.links.push(interface.linktype);
+                }
+                return None;
+            }
+            PcapBlockOwned::Legacy(packet) => (0, packet.data, packet.origlen),
+            PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                (usize::try_from(packet.if_id).ok()?, packet.packet_data(), packet.origlen)
+            }
+            PcapBlockOwned::NG(Block::SimplePacket(packet)) => (0, packet.packet_data(), packet.origlen),
+            PcapBlockOwned::NG(_) => return None,
+        };
+        let is_cut = usize::try_from(original_len).is_ok_and(|original_len| bytes.len() < original_len);
+        Some(Packet { link: *self.links.get(link)?, bytes, is_cut })
+    }
 }
 
 /// A reader that fills what it is given as far as the input goes, and keeps the fault that ended it.
@@ -279,6 +315,8 @@ impl<R: Read> Read for FullReads<R> {
 pub const MAX_BLOCK_BYTES: usize = 16 << 20;
 /// What is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
+/// The type and the length, which stands at both ends.
+const LEAST_BLOCK_BYTES: u32 = 12;
 /// The most interfaces of a section that are told apart.
 const MAX_INTERFACES: usize = 1024;
 /// The type of the block that a pcapng file begins with.
@@ -310,6 +348,22 @@ mod tests {
         }
         for other in [&b"16"[..], b"\n16", b"\xd4\xc3\xb2\xb2", b"\x1f"] {
             assert_eq!(begins_capture(other), Begins::Otherwise, "{other:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_block_shorter_than_any_is_refused() {
+        let section = |order: fn(u32) -> [u8; 4]| {
+            [&order(0x0a0d_0d0a)[..], &order(28), &order(0x1a2b_3c4d), &[0; 12], &order(28)].concat()
+        };
+        for (order, len) in [(u32::to_le_bytes as fn(u32) -> [u8; 4], 4), (u32::to_be_bytes, 11), (u32::to_le_bytes, 0)]
+        {
+            // Process information, and a type that nobody knows.
+            for kind in [0x8000_0001, 0xbe] {
+                let file = [section(order), order(kind).to_vec(), order(len).to_vec(), vec![0; 40]].concat();
+                let error = read(&file[..], |_| Ok(())).unwrap_err();
+                assert!(matches!(error, CaptureError::Broken { after: 0 }), "{kind:x}, {len}: {error}");
+            }
         }
     }
 
