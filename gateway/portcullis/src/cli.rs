@@ -28,8 +28,8 @@ enum Command {
     /// Say how one request would be decided, step by step.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(Box<ExplainArgs>),
-    /// Read ClientHellos in hex, one a line, and write their JA3 and JA4 as JSON, one a line.
-    Fingerprint,
+    /// Read ClientHellos, in hex or from a capture, and write their prints as JSON, one a line.
+    Fingerprint(FingerprintArgs),
     /// Say what is known of addresses.
     Lookup(LookupArgs),
     /// Run an origin, the gateway in front of it and example rules, all in one.
@@ -174,6 +174,14 @@ pub enum OutputFormat {
     Json,
 }
 
+/// Arguments of `fingerprint`.
+#[derive(Debug, Args)]
+pub struct FingerprintArgs {
+    /// Hellos in hex, one a line, or a capture (pcap, pcapng); standard input where it is `-` or left out.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -199,7 +207,7 @@ impl Cli {
             Command::Check(args) => commands::check::run(&args),
             Command::Test(args) => commands::check::test(&args),
             Command::Explain(args) => commands::explain::run(&args),
-            Command::Fingerprint => commands::fingerprint::run(),
+            Command::Fingerprint(args) => commands::fingerprint::run(&args),
             Command::Lookup(args) => commands::lookup::run(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }

@@ -95,7 +95,7 @@ fn every_captured_hello_has_its_prints() {
     let lines: Vec<Value> = ran.expect(0).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), rows.len());
     for (line, row) in lines.iter().zip(&rows) {
-        assert_eq!(line.as_object().unwrap().len(), 4, "{line}");
+        assert_eq!(line.as_object().unwrap().len(), 17, "{line}");
         assert_eq!(line["ja3"], row["ja3"], "{}", row["name"]);
         assert_eq!(line["ja3_hash"], row["ja3_hash"], "{}", row["name"]);
         assert!(line["ja4"] == row["ja4"] || line["ja4"] == row["ja4_alt"], "{}: {line}", row["name"]);
@@ -111,6 +111,75 @@ fn a_line_that_is_no_hello_fails_and_the_others_do_not() {
     for line in lines {
         assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), ["error"]);
     }
+}
+
+/// What `fingerprint` prints of a capture of the seeds.
+fn of_capture(name: &str, code: i32) -> (Vec<Value>, String) {
+    let path = repository().join("fuzz/seeds/pcap").join(name).display().to_string();
+    let ran = run(&["fingerprint", &path]);
+    ran.expect(code);
+    (ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), ran.stderr)
+}
+
+#[test]
+fn every_hello_of_a_capture_has_its_prints_and_its_addresses() {
+    let check = |name: &str, expected: &[(&str, u16, u64, u64, &str)]| {
+        let (lines, stderr) = of_capture(name, 0);
+        let found: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                let text = |key: &str| line[key].as_str().unwrap();
+                let number = |key: &str| line[key].as_u64().unwrap();
+                assert_eq!(number("server_port"), 443);
+                (text("client_addr"), number("client_port") as u16, number("packet"), number("hello"), text("ja4"))
+            })
+            .collect();
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(stderr, "", "{name}");
+    };
+    let chromium = "t13d1517h2_8daaf6152771_cb7bf5808d99";
+    let curl = "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6";
+    let rustls = "t13d101000_61a7ad8aa9b6_3fcd1a44f3e3";
+    check("ethernet", &[("192.0.2.7", 50000, 5, 1, curl), ("192.0.2.7", 50001, 11, 1, chromium)]);
+    check("ethernet-big-endian-vlan", &[("192.0.2.7", 50002, 4, 1, rustls)]);
+    let retry =
+        [("2001:db8::7", 50003, 4, 1, curl), ("2001:db8::7", 50003, 5, 2, rustls), ("192.0.2.7", 50004, 9, 1, curl)];
+    check("retry-request.pcapng", &retry);
+    check("raw-begun-late", &[("192.0.2.7", 50005, 2, 1, curl)]);
+}
+
+#[test]
+fn a_capture_is_read_from_standard_input_too() {
+    let capture = fs::read(repository().join("fuzz/seeds/pcap/ethernet")).unwrap();
+    for args in [&["fingerprint"][..], &["fingerprint", "-"]] {
+        let ran = run_with(args, &capture);
+        assert_eq!(ran.expect(0).stdout.lines().count(), 2);
+    }
+    let hello = fs::read(repository().join("fuzz/seeds/client_hello/curl")).unwrap();
+    let hex: String = hello.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = Folder::with("fingerprint", &[("hellos.txt", &format!("{hex}\n{hex}\n"))]);
+    let ran = run(&["fingerprint", &folder.path("hellos.txt")]);
+    assert_eq!(ran.expect(0).stdout.lines().count(), 2);
+}
+
+#[test]
+fn what_a_capture_does_not_hold_is_said_with_a_remedy() {
+    let check = |name: &str, code: i32, lines: usize, words: &str| {
+        let (found, stderr) = of_capture(name, code);
+        assert_eq!(found.len(), lines, "{name}: {found:?}");
+        let said = found.iter().any(|line| line["error"].as_str().is_some_and(|error| error.contains(words)));
+        assert!(said || stderr.contains(words), "{name}: no {words:?} in {found:?} or {stderr}");
+    };
+    check("cut-short", 1, 1, "the ClientHello is not complete; the capture cut its packets short, capture again with");
+    check("packet-lost", 1, 1, "the ClientHello is not complete; packets of it are missing from the capture");
+    check("no-tls", 1, 0, "error: no ClientHello in 4 packets, 4 of them TCP; capture from before");
+    check("ends-early", 0, 2, "warning: the capture ends inside a packet; what stands before it was read");
+    check("wifi", 1, 0, "found link type 105; capture again on an interface of one of these");
+    check("lying-length", 1, 0, "warning: the capture ends inside a packet");
+    check("no-header", 1, 0, "its header is neither; capture again with `tcpdump -w`");
+    run(&["fingerprint", "no/such/file"])
+        .expect(1)
+        .says(&["error: cannot open `no/such/file`", "name a file of hex lines"]);
 }
 
 #[test]
