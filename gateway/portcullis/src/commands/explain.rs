@@ -12,8 +12,8 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading, Outcomes,
-    RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Context, Facts,
+    Families, Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use super::{error_style, intel, settings, tell, tell_error};
@@ -67,6 +67,9 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
     let route = rules.plan(&request);
     let limits = readings(&rules, route, &args.over)?;
     let claim = Claim::of(written.headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
+    // Where only a fingerprint is given, nothing is known of what else the handshake held.
+    let connection =
+        args.client_hello.is_none().then(|| ConnectionJudgement::of(Families::shipped(), &claim, None, None));
     let facts = Facts {
         at: now(),
         request: &request,
@@ -76,7 +79,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         network: &written.network,
         claim,
         http2: None,
-        connection: None,
+        connection: connection.as_ref(),
         context: Context::default(),
         caller: Caller { clearance: args.cleared.then_some(Clearance::ProofOfWork), ..caller(&rules, route, &request) },
         ban: args.banned.then_some(Ban { remaining_secs: 60 }),

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Http, LimitReading, Outcomes, PeerAddr,
-    RequestHead, Tls,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Http, LimitReading, Outcomes,
+    PeerAddr, RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
