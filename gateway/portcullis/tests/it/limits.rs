@@ -59,9 +59,17 @@ fn failing_logins_raise_the_score_of_that_client_only() {
     let rig = Rig::start(rules);
     let try_login = |client: portcullis_testkit::Client, password: &[u8]| {
         let mut headers = CHROMIUM.to_vec();
-        headers.retain(|(name, _)| *name != "sec-fetch-mode");
-        headers.push(("sec-fetch-mode", "cors"));
-        headers.push(("origin", "https://shop.example"));
+        // As a script's call has them: no navigation, and in the order of one.
+        headers.retain(|(name, _)| name.starts_with("sec-ch-ua") || matches!(*name, "user-agent" | "accept"));
+        headers.extend([
+            ("origin", "https://shop.example"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+            ("referer", "https://shop.example/"),
+            ("accept-encoding", "gzip, deflate, br, zstd"),
+            ("accept-language", "en-GB,en;q=0.9"),
+        ]);
         client.connect().unwrap().request("POST", "/login", &headers, password).unwrap().status
     };
     let statuses: Vec<u16> = (0..20).map(|_| try_login(rig.client_from(5), b"wrong")).collect();
