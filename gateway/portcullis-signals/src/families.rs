@@ -40,7 +40,7 @@ impl Coverage {
     }
 }
 
-/// The ending of every file of rows in the folder that operators edit.
+/// The folder, in that of the rules, in which files of rows stand that operators add.
 pub const FAMILIES_FOLDER: &str = "families";
 
 static SHIPPED: LazyLock<Families> = LazyLock::new(|| {

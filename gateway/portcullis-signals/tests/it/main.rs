@@ -1,6 +1,9 @@
 //! Facts of hand-written requests, and the signals they give.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod coherence;
+mod steady;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, NetworkClass};
 use portcullis_signals::{
