@@ -2,14 +2,18 @@
 //!
 //! Questions: what does one observation cost, hot and cold; what do six keys in two windows each cost,
 //! as one request has them; do two cores hinder each other; how many bytes does a tracked key take;
-//! does the budget hold under ten million keys? The last two are printed before the timings.
+//! does the budget hold under ten million keys? The last two are printed before the timings. And what
+//! do a request's reading and noting of its client's context cost?
 
 use std::hint::black_box;
 use std::thread;
 use std::time::Duration;
 
 use criterion::Criterion;
-use portcullis_velocity::{Bans, Counters, Key, Millis, Secret, Window};
+use portcullis_velocity::{
+    Bans, Content, Contexts, Cookie, Counters, Key, KeyHasher, Millis, Purpose, RequestNote, Secret, SessionPrints,
+    SetCookie, Window,
+};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -20,11 +24,13 @@ fn main() {
     if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
         memory_of_a_key();
         budget_under_a_flood();
+        contexts_under_a_flood();
     }
     time_of_an_observation(&mut criterion);
     time_of_a_request(&mut criterion);
     time_of_two_cores(&mut criterion);
     time_of_a_ban(&mut criterion);
+    time_of_a_context(&mut criterion);
     criterion.final_summary();
 }
 
@@ -182,6 +188,99 @@ fn time_of_a_ban(criterion: &mut Criterion) {
     }
     group.bench_function("50000 bans", |bencher| bencher.iter(|| bans.check(black_box(key), Millis(0))));
     group.finish();
+}
+
+fn contexts_under_a_flood() {
+    let before = resident_bytes();
+    let contexts = Contexts::new(64 << 20);
+    let hasher = KeyHasher::new(SECRET);
+    let readers: Vec<Key> = (0..1_000_u64).map(|number| hasher.key(2, &[&number.to_be_bytes()])).collect();
+    for reader in &readers {
+        for _ in 0..4 {
+            contexts.note_request(*reader, page(Millis(0)), Millis(0));
+        }
+    }
+    for number in 0..10 * MILLION {
+        let now = Millis(number / 20);
+        contexts.note_request(hasher.key(3, &[&number.to_be_bytes()]), page(now), now);
+    }
+    let kept = readers.iter().filter(|key| contexts.read(**key, Millis(500_000)).pages == 4).count();
+    println!(
+        "contexts: {} keys through a budget of {} bytes: {} resident; {kept} of 1000 readers of four pages kept",
+        10 * MILLION,
+        64 << 20,
+        resident_bytes().saturating_sub(before),
+    );
+    println!("contexts: {:?}", contexts.stats());
+}
+
+fn time_of_a_context(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("context");
+    let hasher = KeyHasher::new(SECRET);
+    let keys: Vec<Key> = (0..100_000_u64).map(|number| hasher.key(2, &[&number.to_be_bytes()])).collect();
+    // Beyond any order the memory's prefetch could guess: 7,919 is a prime.
+    let mut scattered = (0..keys.len()).map(|number| number * 7_919 % keys.len()).cycle();
+    let mut next = || scattered.next().and_then(|at| keys.get(at)).copied();
+    let contexts = Contexts::new(Contexts::budget_for(keys.len()));
+    for key in &keys {
+        contexts.note_request(*key, page(Millis(0)), Millis(0));
+        contexts.note_hello(*key, 1, Millis(0));
+    }
+    let mut now = 0;
+    group.bench_function("one read, one of 100000 keys", |bencher| {
+        bencher.iter(|| next().map(|key| contexts.read(key, Millis(now))));
+    });
+    group.bench_function("one read and one note, one of 100000 keys", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            next().map(|key| {
+                let context = contexts.read(key, Millis(now / 64));
+                contexts.note_request(key, page(Millis(now / 64)), Millis(now / 64));
+                context
+            })
+        });
+    });
+    let hot = hasher.key(2, &[]);
+    group.bench_function("one read and one note, one hot key", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            contexts.note_request(black_box(hot), page(Millis(now / 64)), Millis(now / 64));
+            contexts.read(black_box(hot), Millis(now / 64))
+        });
+    });
+    group.bench_function("a hello, one of 100000 keys", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            next().map(|key| contexts.note_hello(key, now, Millis(now / 64)))
+        });
+    });
+    let full = Contexts::new(1 << 20);
+    group.bench_function("a new client in a full table", |bencher| {
+        let mut number = 0_u64;
+        bencher.iter(|| {
+            number += 1;
+            let now = Millis(number / 1_000);
+            full.note_request(hasher.key(4, &[&number.to_be_bytes()]), page(now), now);
+        });
+    });
+    let prints = SessionPrints::new(SessionPrints::budget_for(keys.len()));
+    group.bench_function("a session's print, one of 100000 keys", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            next().map(|key| prints.note(key, 7, Millis(now / 64)))
+        });
+    });
+    group.finish();
+}
+
+fn page(now: Millis) -> RequestNote {
+    RequestNote {
+        arrived: now,
+        purpose: Purpose::Navigation,
+        cookie: Cookie::Absent,
+        set_cookie: SetCookie::Sent,
+        content: Content::Page,
+    }
 }
 
 fn client(counters: &Counters, number: u64) -> Key {

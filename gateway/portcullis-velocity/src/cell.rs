@@ -8,7 +8,23 @@
 //! At each level the window spans 76, 38 or 19 buckets, so with the one that straddles its edge 77,
 //! 39 or 20 places of the ring are in use.
 
+use crate::table::Record;
+use crate::time::Millis;
 use crate::window::{BUCKETS, Moment, Window};
+
+/// The counter of one key in one window, as a table holds it; all zeros until it is first written.
+pub(crate) type Words = [u64; CELL_WORDS];
+
+impl Record for Words {
+    fn rank(&self, now: Millis) -> u32 {
+        // A slot not written yet is no candidate.
+        Cell::unpack(self).map_or(u32::MAX, |cell| cell.rank(cell.window.moment(now)))
+    }
+
+    fn touched_ms(&self) -> u64 {
+        Cell::unpack(self).map_or(u64::MAX, |cell| cell.touched_ms())
+    }
+}
 
 /// The counter of one key in one window, unpacked.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +51,7 @@ impl Cell {
 
     /// The cell that `pack` wrote; none from words of which no window was written.
     #[inline]
-    pub(crate) fn unpack(words: &[u64; CELL_WORDS]) -> Option<Cell> {
+    pub(crate) fn unpack(words: &Words) -> Option<Cell> {
         let [clock, counts, ring @ ..] = *words;
         Some(Cell {
             window: Window::from_ms(counts as u32)?,
@@ -49,7 +65,7 @@ impl Cell {
     }
 
     #[inline]
-    pub(crate) fn pack(&self) -> [u64; CELL_WORDS] {
+    pub(crate) fn pack(&self) -> Words {
         let clock = self.newest | u64::from(self.scale) << 41 | u64::from(self.carry) << 46;
         let counts = u64::from(self.window.length_ms()) | u64::from(self.units) << 32 | u64::from(self.standing) << 53;
         let [a, b, c, d, e] = self.ring;
@@ -297,7 +313,7 @@ const fn millis_up(ticks: u64) -> u64 {
 }
 
 /// Two words of clock and counts, five of buckets.
-pub(crate) const CELL_WORDS: usize = 7;
+const CELL_WORDS: usize = 7;
 const RING_WORDS: usize = 5;
 /// Units of 65,536: a bucket of 16 bits then holds what `u32` can say.
 const SCALE_MAX: u32 = 18;
@@ -479,7 +495,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_words_do_not_panic(words: [u64; CELL_WORDS], now: u64, amount: u32, target: u32) {
+        fn arbitrary_words_do_not_panic(words: Words, now: u64, amount: u32, target: u32) {
             let Some(mut cell) = Cell::unpack(&words) else { return Ok(()) };
             let moment = cell.window().moment(Millis(now));
             cell.empties_in(moment);

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Words};
 use crate::key::{Key, KeyHasher, Secret};
-use crate::table::Table;
+use crate::table::{self, Stats, Table};
 use crate::time::Millis;
 use crate::window::{Moment, Window};
 
@@ -23,27 +23,25 @@ use crate::window::{Moment, Window};
 /// A displaced key that comes again starts from zero. How long a key seen once is remembered at the
 /// limit is about [`Stats::capacity`] divided by the new keys in a second.
 pub struct Counters {
-    table: Table,
-    budget_bytes: usize,
+    table: Table<Words>,
     hasher: KeyHasher,
 }
 
 impl Counters {
     /// The smallest budget, in bytes: some thirty sets of eight counters. A smaller one is raised to it.
-    pub const MIN_BUDGET_BYTES: usize = 16 << 10;
+    pub const MIN_BUDGET_BYTES: usize = table::MIN_BUDGET_BYTES;
 
     /// An empty table of at most `budget_bytes`, whose keys are hashed under `secret`.
     ///
     /// The memory is used as keys come, in steps of 64 KiB; as keys spread over the table, some keys
     /// for each step are enough to have all of it used.
     pub fn new(budget_bytes: usize, secret: Secret) -> Counters {
-        let budget_bytes = budget_bytes.max(Self::MIN_BUDGET_BYTES);
-        Counters { table: Table::new(budget_bytes), budget_bytes, hasher: KeyHasher::new(secret) }
+        Counters { table: Table::new(budget_bytes), hasher: KeyHasher::new(secret) }
     }
 
     /// A budget, in bytes, in which `counters` counters live with next to none displaced: 84 bytes each.
     pub const fn budget_for(counters: usize) -> usize {
-        counters.saturating_mul(84).saturating_add(Self::MIN_BUDGET_BYTES)
+        Table::<Words>::budget_for(counters)
     }
 
     /// What makes the keys of this table.
@@ -60,12 +58,12 @@ impl Counters {
             return self.peek(key, window, now);
         }
         let moment = window.moment(now);
-        let mut held = self.table.hold(self.table.address(key, window), now);
-        let mut cell = held.load().unwrap_or_else(|| Cell::new(window, moment));
+        let mut held = self.table.hold(self.table.address(key, window.salt()), now);
+        let mut cell = Cell::unpack(&held.load()).unwrap_or_else(|| Cell::new(window, moment));
         let at = cell.advance(moment);
         cell.add(amount);
         cell.touch();
-        held.store(&cell);
+        held.store(cell.pack());
         drop(held);
         Reading { count: cell.count(at) }
     }
@@ -88,11 +86,12 @@ impl Counters {
     #[inline]
     pub fn observe_limited(&self, key: Key, window: Window, limit: u32, amount: u32, now: Millis) -> Limited {
         let moment = window.moment(now);
-        let address = self.table.address(key, window);
+        let address = self.table.address(key, window.salt());
         // A key without a slot is given one only if something will be counted in it.
         let mut held =
             if (1..=limit).contains(&amount) { Some(self.table.hold(address, now)) } else { self.table.find(address) };
-        let mut stored = held.as_ref().and_then(|held| held.load()).unwrap_or_else(|| Cell::new(window, moment));
+        let mut stored =
+            held.as_ref().and_then(|held| Cell::unpack(&held.load())).unwrap_or_else(|| Cell::new(window, moment));
         let mut cell = stored;
         let at = cell.advance(moment);
         let mut limited = limited(&stored, &cell, limit, amount, (moment, at));
@@ -100,7 +99,7 @@ impl Counters {
             (Verdict::Admit, Some(held)) if amount > 0 => {
                 cell.add(amount);
                 cell.touch();
-                held.store(&cell);
+                held.store(cell.pack());
                 limited.count = cell.count(at);
                 limited.reset_ms = cell.empties_in(moment);
             }
@@ -108,7 +107,7 @@ impl Counters {
                 // INVARIANT: a refusal changes no count and no time. It does keep the slot: who is
                 // being refused is the last to be forgotten.
                 stored.touch();
-                held.store(&stored);
+                held.store(stored.pack());
             }
             _ => {}
         }
@@ -129,20 +128,18 @@ impl Counters {
 
     /// The state of the table. Other threads go on meanwhile, so the figures are of about one moment.
     pub fn stats(&self) -> Stats {
-        let (occupied, evictions_total) = self.table.tally();
-        let budget_bytes = self.budget_bytes as u64;
-        Stats { occupied, capacity: self.table.capacity(), evictions_total, budget_bytes }
+        self.table.stats()
     }
 
     #[inline]
     fn cell(&self, key: Key, window: Window) -> Option<Cell> {
-        self.table.find(self.table.address(key, window))?.load()
+        Cell::unpack(&self.table.find(self.table.address(key, window.salt()))?.load())
     }
 }
 
 impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counters").field("budget_bytes", &self.budget_bytes).finish_non_exhaustive()
+        f.debug_struct("Counters").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
@@ -182,19 +179,6 @@ impl Limited {
     pub const fn is_admitted(&self) -> bool {
         matches!(self.verdict, Verdict::Admit)
     }
-}
-
-/// The state of a table of counters.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stats {
-    /// Slots in use, among them such as have nothing left in their window and await reuse.
-    pub occupied: u64,
-    /// Slots there are.
-    pub capacity: u64,
-    /// Counters that gave way to others while they still counted something.
-    pub evictions_total: u64,
-    /// The bound of the table's memory, in bytes.
-    pub budget_bytes: u64,
 }
 
 /// What a limit says to `amount` more, from a counter as it was `stored` and as it is `now`, after

@@ -1,4 +1,4 @@
-//! Bounded memory of behaviour: sliding windows, bans.
+//! Bounded memory of behaviour: sliding windows, bans, what clients did before.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,28 +20,34 @@
 //!
 //! What holds here, each with a test:
 //!
-//! - **Memory is bounded.** [`Counters`] takes its budget once and never grows, moves or pauses to
-//!   resize. Pages are touched as they are used. [`Bans`] has a fixed capacity.
+//! - **Memory is bounded.** [`Counters`], [`Contexts`] and [`SessionPrints`] take their budget once and
+//!   never grow, move or pause to resize. Pages are touched as they are used. [`Bans`] has a fixed capacity.
 //! - **A full table neither refuses strangers nor forgets offenders.** Of sixteen candidates the
 //!   quietest gives way, so a flood of keys seen once displaces keys seen once. The newcomer starts
 //!   from nothing: it never inherits what the displaced key had counted.
 //! - **No raw identifiers.** Keys are keyed hashes (SipHash-1-3, 128 bits).
 //! - **Own refusals never re-arm.** [`Counters::observe_limited`] counts only what it admits, and
 //!   [`Bans::check`] extends nothing.
-//! - **Cores do not wait for each other.** Eight counters share a lock, and it is held for some tens
+//! - **Cores do not wait for each other.** Eight slots share a lock, and it is held for some tens
 //!   of nanoseconds, never across two calls. Bans are sharded.
 //! - **Time is an argument.** A step back neither panics nor resets; a step forward only ages.
 
 mod bans;
 mod cell;
+mod contexts;
 mod counters;
 mod key;
+mod memory;
+mod session_prints;
 mod table;
 mod time;
 mod window;
 
 pub use bans::{Ban, BanStats, Bans};
-pub use counters::{Counters, Limited, Reading, Stats, Verdict};
+pub use contexts::{ClientContext, Content, Contexts, Cookie, Purpose, RequestNote, SetCookie};
+pub use counters::{Counters, Limited, Reading, Verdict};
 pub use key::{Key, KeyHasher, ParseKeyError, Secret};
+pub use session_prints::SessionPrints;
+pub use table::Stats;
 pub use time::Millis;
 pub use window::Window;

@@ -1,7 +1,8 @@
-//! The table of counters: sets of eight slots, each set behind a lock of its own.
+//! A table of records in memory that was bounded beforehand: sets of eight slots, each set behind a
+//! lock of its own.
 //!
-//! A set is 512 bytes: its lock and eight tags in the first cache line, then eight cells of seven
-//! words, so 64 bytes a slot. The lock lies beside what it guards because a lock apart from it would
+//! A set is its lock and eight tags in the first cache line, then eight records: with seven words to a
+//! record, as a counter has, 512 bytes, so 64 bytes a slot. The lock lies beside what it guards because a lock apart from it would
 //! be a cache line that all cores write: with 256 shards of many sets, two cores together did little
 //! more than one.
 //!
@@ -14,16 +15,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::cell::{CELL_WORDS, Cell};
 use crate::key::Key;
 use crate::time::Millis;
-use crate::window::Window;
 
-pub(crate) struct Table {
+pub(crate) struct Table<R> {
     /// Made when first written to, so that memory is used as keys come.
-    chunks: Box<[OnceLock<Box<[Padded]>>]>,
+    chunks: Box<[Chunk<R>]>,
     sets: usize,
     tallies: Box<[Tally]>,
+    budget_bytes: usize,
+}
+
+/// What a slot holds; the default is what a slot just given to a key holds.
+pub(crate) trait Record: Copy + Default {
+    /// What the record is worth keeping: the lowest gives way, and of 0 nothing is lost.
+    fn rank(&self, now: Millis) -> u32;
+
+    /// When it was last written, in milliseconds. Of equal ranks the one longest untouched gives way.
+    fn touched_ms(&self) -> u64;
+}
+
+/// The state of a table.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Slots in use, among them such as have nothing left in their window and await reuse.
+    pub occupied: u64,
+    /// Slots there are.
+    pub capacity: u64,
+    /// Keys that gave way to others while something of them still counted.
+    pub evictions_total: u64,
+    /// The bound of the table's memory, in bytes.
+    pub budget_bytes: u64,
 }
 
 /// The two sets a key may lie in, never the same one twice, and the tag that tells it apart there.
@@ -35,41 +57,50 @@ pub(crate) struct Address {
 }
 
 /// A slot, and the lock on its set.
-pub(crate) struct Held<'a> {
-    set: MutexGuard<'a, Set>,
+pub(crate) struct Held<'a, R> {
+    set: MutexGuard<'a, Set<R>>,
     way: usize,
 }
 
-impl Table {
-    /// A table of at most `budget_bytes`, and of two sets at least.
-    pub(crate) fn new(budget_bytes: usize) -> Table {
+impl<R: Record> Table<R> {
+    /// The memory of one slot, with its share of the set's lock and tags.
+    pub(crate) const SLOT_BYTES: usize = Self::SET_BYTES / WAYS;
+    const SET_BYTES: usize = size_of::<Padded<R>>();
+
+    /// A table of at most `budget_bytes`, which is raised to the smallest there is.
+    pub(crate) fn new(budget_bytes: usize) -> Table<R> {
+        let budget_bytes = budget_bytes.max(MIN_BUDGET_BYTES);
         let tallies: Box<[Tally]> = (0..TALLIES).map(|_| Tally::default()).collect();
         let room = budget_bytes.saturating_sub(size_of_val(&*tallies));
-        let chunk_bytes = CHUNK_SETS * SET_BYTES + CHUNK_OVERHEAD_BYTES;
-        let rest = (room % chunk_bytes).saturating_sub(CHUNK_OVERHEAD_BYTES) / SET_BYTES;
+        let chunk_bytes = CHUNK_SETS * Self::SET_BYTES + CHUNK_OVERHEAD_BYTES;
+        let rest = (room % chunk_bytes).saturating_sub(CHUNK_OVERHEAD_BYTES) / Self::SET_BYTES;
         let sets = (room / chunk_bytes * CHUNK_SETS + rest).max(2);
         let chunks = (0..sets.div_ceil(CHUNK_SETS)).map(|_| OnceLock::new()).collect();
-        Table { chunks, sets, tallies }
+        Table { chunks, sets, tallies, budget_bytes }
     }
 
-    pub(crate) fn capacity(&self) -> u64 {
-        (self.sets * WAYS) as u64
+    /// A budget, in bytes, in which `keys` keys live with next to none displaced: 21/16 slots each.
+    pub(crate) const fn budget_for(keys: usize) -> usize {
+        keys.saturating_mul(Self::SLOT_BYTES * 21 / 16).saturating_add(MIN_BUDGET_BYTES)
     }
 
-    /// Slots in use, and live keys that were displaced.
-    pub(crate) fn tally(&self) -> (u64, u64) {
-        self.tallies.iter().fold((0, 0), |(occupied, evictions), tally| {
-            (occupied + tally.occupied.load(Ordering::Relaxed), evictions + tally.evictions.load(Ordering::Relaxed))
-        })
+    /// The state of the table. Other threads go on meanwhile, so the figures are of about one moment.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats =
+            Stats { capacity: (self.sets * WAYS) as u64, budget_bytes: self.budget_bytes as u64, ..Stats::default() };
+        for tally in &self.tallies {
+            stats.occupied += tally.occupied.load(Ordering::Relaxed);
+            stats.evictions_total += tally.evictions.load(Ordering::Relaxed);
+        }
+        stats
     }
 
-    /// Where `key` may lie with its counter over `window`.
+    /// Where `key` may lie with the record that `salt` names, which is 0 in a table of one record a key.
     #[inline]
-    pub(crate) fn address(&self, key: Key, window: Window) -> Address {
-        // Disjoint halves of `place`, scaled to the number of sets. The windows of one key have the
+    pub(crate) fn address(&self, key: Key, salt: u64) -> Address {
+        // Disjoint halves of `place`, scaled to the number of sets. The records of one key have the
         // first set in common, so that one cache line serves them all, and not the second, so that
         // they do not crowd each other out.
-        let salt = window.salt();
         let set_of = |bits: u64| (((bits & 0xffff_ffff) * self.sets as u64) >> 32) as usize;
         let first = set_of(key.place);
         let mut second = set_of((key.place >> 32).wrapping_add(salt >> 32));
@@ -81,7 +112,7 @@ impl Table {
 
     /// The slot of a key, if it has one.
     #[inline]
-    pub(crate) fn find(&self, address: Address) -> Option<Held<'_>> {
+    pub(crate) fn find(&self, address: Address) -> Option<Held<'_, R>> {
         [address.first, address.second].into_iter().find_map(|set| {
             let set = self.existing_set(set)?.lock();
             let way = set.find(address.tag)?;
@@ -92,12 +123,12 @@ impl Table {
     /// The slot of a key. One that has none is given one: a free one, else that of the lowest-ranking
     /// of sixteen.
     #[inline]
-    pub(crate) fn hold(&self, address: Address, now: Millis) -> Held<'_> {
+    pub(crate) fn hold(&self, address: Address, now: Millis) -> Held<'_, R> {
         self.find(address).unwrap_or_else(|| self.claim(address, now))
     }
 
     #[inline(never)]
-    fn claim(&self, address: Address, now: Millis) -> Held<'_> {
+    fn claim(&self, address: Address, now: Millis) -> Held<'_, R> {
         // INVARIANT: where two sets are locked, the one with the lower number is locked first, and a
         // key is only put into a set while both of its sets are locked. So there is no deadlock, and
         // no key has two slots.
@@ -134,13 +165,13 @@ impl Table {
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
-    fn existing_set(&self, set: usize) -> Option<&Mutex<Set>> {
+    fn existing_set(&self, set: usize) -> Option<&Mutex<Set<R>>> {
         let chunk = self.chunks[set / CHUNK_SETS].get()?;
         Some(&chunk[set % CHUNK_SETS].0)
     }
 
     #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
-    fn set(&self, set: usize) -> &Mutex<Set> {
+    fn set(&self, set: usize) -> &Mutex<Set<R>> {
         let chunk = self.chunks[set / CHUNK_SETS].get_or_init(|| {
             let len = (self.sets - set / CHUNK_SETS * CHUNK_SETS).min(CHUNK_SETS);
             (0..len).map(|_| Padded::default()).collect()
@@ -149,17 +180,17 @@ impl Table {
     }
 }
 
-impl Held<'_> {
-    /// What the slot counts, unless it is fresh and was not written yet.
+impl<R: Record> Held<'_, R> {
+    /// What the slot holds: the default, if it is fresh.
     #[inline]
-    pub(crate) fn load(&self) -> Option<Cell> {
-        self.set.cells.get(self.way).and_then(Cell::unpack)
+    pub(crate) fn load(&self) -> R {
+        self.set.records.get(self.way).copied().unwrap_or_default()
     }
 
     #[inline]
-    pub(crate) fn store(&mut self, cell: &Cell) {
-        if let Some(words) = self.set.cells.get_mut(self.way) {
-            *words = cell.pack();
+    pub(crate) fn store(&mut self, record: R) {
+        if let Some(stored) = self.set.records.get_mut(self.way) {
+            *stored = record;
         }
     }
 }
@@ -168,21 +199,21 @@ impl Held<'_> {
 ///
 /// The tag of the newcomer decides where to begin, so that among equals a flood does not spend itself
 /// on one slot over and over.
-fn lowest(first: &Set, second: &Set, tag: Tag, now: Millis) -> (Choice, usize, Loss) {
+fn lowest<R: Record>(first: &Set<R>, second: &Set<R>, tag: Tag, now: Millis) -> (Choice, usize, Loss) {
     let mut lowest = (u32::MAX, u64::MAX);
     let mut found = (Choice::First, 0, Loss::Live);
     for turn in 0..2 * WAYS {
         let at = (tag.low() as usize).wrapping_add(turn) % (2 * WAYS);
         let (choice, set) = if at < WAYS { (Choice::First, first) } else { (Choice::Second, second) };
-        let Some(cell) = set.cells.get(at % WAYS).and_then(Cell::unpack) else {
+        let Some(record) = set.records.get(at % WAYS) else {
             continue;
         };
-        let rank = cell.rank(cell.window().moment(now));
+        let rank = record.rank(now);
         if rank == 0 {
             return (choice, at % WAYS, Loss::Nothing);
         }
-        if rank <= lowest.0 && (rank, cell.touched_ms()) < lowest {
-            lowest = (rank, cell.touched_ms());
+        if rank <= lowest.0 && (rank, record.touched_ms()) < lowest {
+            lowest = (rank, record.touched_ms());
             found = (choice, at % WAYS, Loss::Live);
         }
     }
@@ -195,7 +226,7 @@ enum Choice {
     Second,
 }
 
-/// What is lost with a slot: a count, or one of which nothing was left in its window.
+/// What is lost with a slot: a record, or one of which nothing was left in its window.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Loss {
     Live,
@@ -229,15 +260,15 @@ impl Tag {
 /// Laid out as written, so that lock and tags come first and share a cache line.
 #[derive(Default)]
 #[repr(C)]
-struct Set {
+struct Set<R> {
     /// A byte for each slot, the first slot's lowest.
     prints: u64,
     lows: [u32; WAYS],
     highs: [u16; WAYS],
-    cells: [[u64; CELL_WORDS]; WAYS],
+    records: [R; WAYS],
 }
 
-impl Set {
+impl<R: Record> Set<R> {
     #[inline]
     fn find(&self, tag: Tag) -> Option<usize> {
         let mut hits = self.marked(tag.print());
@@ -265,12 +296,12 @@ impl Set {
     fn give(&mut self, way: usize, tag: Tag) {
         let shift = way * 8;
         self.prints = self.prints & !(0xff << shift) | u64::from(tag.print()) << shift;
-        if let (Some(low), Some(high), Some(cell)) =
-            (self.lows.get_mut(way), self.highs.get_mut(way), self.cells.get_mut(way))
+        if let (Some(low), Some(high), Some(record)) =
+            (self.lows.get_mut(way), self.highs.get_mut(way), self.records.get_mut(way))
         {
             *low = tag.low();
             *high = tag.high();
-            *cell = [0; CELL_WORDS];
+            *record = R::default();
         }
     }
 }
@@ -281,10 +312,13 @@ const fn first_of(marks: u64) -> usize {
     (marks.trailing_zeros() / 8) as usize
 }
 
+/// Sets made together, once one of them is written to.
+type Chunk<R> = OnceLock<Box<[Padded<R>]>>;
+
 /// A set that begins with a cache line.
 #[derive(Default)]
 #[repr(align(64))]
-struct Padded(Mutex<Set>);
+struct Padded<R>(Mutex<Set<R>>);
 
 /// Counts of one part of the table, on a cache line of its own.
 #[derive(Default)]
@@ -296,11 +330,12 @@ struct Tally {
 
 /// Slots in a set: as many as tags fit into a cache line beside the lock.
 const WAYS: usize = 8;
-const SET_BYTES: usize = size_of::<Padded>();
-/// Sets made at once: 64 KiB, some microseconds.
+/// Sets made at once: some 64 KiB, some microseconds.
 const CHUNK_SETS: usize = 128;
 /// The entry of a chunk among the chunks, and what an allocator may add to align it.
-const CHUNK_OVERHEAD_BYTES: usize = size_of::<OnceLock<Box<[Padded]>>>() + 128;
+const CHUNK_OVERHEAD_BYTES: usize = size_of::<Chunk<u64>>() + 128;
+/// The smallest budget: some thirty sets.
+pub(crate) const MIN_BUDGET_BYTES: usize = 16 << 10;
 const TALLIES: usize = 16;
 /// Free slots from which the first set is taken without comparing.
 const ROOM_TO_SPARE: u32 = 5;
@@ -312,12 +347,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cell::{Cell, Words};
     use crate::key::{KeyHasher, Secret};
+    use crate::window::Window;
 
     #[test]
     fn a_slot_takes_64_bytes_and_a_lock_lies_beside_its_tags() {
-        assert_eq!(SET_BYTES, WAYS * 64);
-        let set = Padded::default();
+        assert_eq!(Table::<Words>::SLOT_BYTES, 64);
+        let set = Padded::<Words>::default();
         let start = (&raw const set).addr();
         let highs = (&raw const set.0.lock().highs).addr();
         assert!(highs + size_of::<[u16; WAYS]>() <= start + 64, "the tags end within the first line");
@@ -327,28 +364,28 @@ mod tests {
     fn a_table_fills_to_three_quarters_before_anything_is_displaced() {
         let hasher = KeyHasher::new(Secret([3; 16]));
         let window = Window::new(Duration::from_secs(60));
-        let table = Table::new(4 << 20);
-        for i in 0..table.capacity() * 3 / 4 {
-            let address = table.address(hasher.key(0, &[&i.to_le_bytes()]), window);
+        let table = Table::<Words>::new(4 << 20);
+        for i in 0..table.stats().capacity * 3 / 4 {
+            let address = table.address(hasher.key(0, &[&i.to_le_bytes()]), window.salt());
             assert!(table.find(address).is_none(), "key {i} is new");
             let mut cell = Cell::new(window, window.moment(Millis(0)));
             cell.add(1);
             cell.touch();
-            table.hold(address, Millis(0)).store(&cell);
+            table.hold(address, Millis(0)).store(cell.pack());
         }
-        let (occupied, evictions) = table.tally();
-        assert_eq!(occupied + evictions, table.capacity() * 3 / 4);
+        let Stats { occupied, capacity, evictions_total: evictions, .. } = table.stats();
+        assert_eq!(occupied + evictions, capacity * 3 / 4);
         assert!(evictions * 2_000 < occupied, "{evictions} of {occupied} were displaced");
     }
 
     #[test]
     fn the_two_sets_of_a_key_are_never_the_same() {
         let hasher = KeyHasher::new(Secret([3; 16]));
-        let table = Table::new(0);
+        let table = Table::<Words>::new(0);
         for i in 0..1_000_u64 {
             for secs in [1, 60] {
                 let window = Window::new(Duration::from_secs(secs));
-                let address = table.address(hasher.key(i, &[]), window);
+                let address = table.address(hasher.key(i, &[]), window.salt());
                 assert_ne!(address.first, address.second);
                 assert!(address.first.max(address.second) < table.sets);
             }

@@ -1,5 +1,8 @@
 //! The promises of the crate, kept from outside.
 
+mod contexts;
+mod session_prints;
+
 use std::thread;
 use std::time::Duration;
 
