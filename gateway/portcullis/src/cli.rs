@@ -25,7 +25,7 @@ enum Command {
     Check(CheckArgs),
     /// Run the tests in a folder of rules.
     Test(TestArgs),
-    /// Say how one request would be decided, step by step.
+    /// Say how one request would be decided, step by step, or many that were captured.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(Box<ExplainArgs>),
     /// Read ClientHellos, in hex or from a capture, and write their prints as JSON, one a line.
@@ -39,8 +39,23 @@ enum Command {
 const RUN_HELP: &str = "SIGHUP reloads rules, certificates and databases; a change in the rules folder reloads the rules. \
 SIGTERM lets requests end; SIGINT does not. PORTCULLIS_LOG sets what is logged, as in `debug` or `portcullis=debug`.";
 
-const EXPLAIN_HELP: &str = "Example:\n  portcullis explain --rules rules --method POST --host shop.example --path /login \
--H 'user-agent: curl/8.5.0' --ip 192.0.2.7 --asn 64500 --class datacenter";
+const EXPLAIN_HELP: &str =
+    "Example:\n  portcullis explain --rules rules --method POST --host shop.example --path /login \
+-H 'user-agent: curl/8.5.0' --ip 192.0.2.7 --asn 64500 --class datacenter
+  portcullis explain --rules rules --captures clients.jsonl --summary
+
+A line of captures is one request of a client, in the order in which they came:
+  client            its name; lines of one name are of one client
+  category          browser, browser-automated, impersonator, library, cli, scanner, loadtool or crawler
+  target, conn      together they name its connection
+  client_hello_hex  the TLS records that began the connection, in hex
+  tls_version, alpn, resumed
+                    what was agreed: `TLSv1.2` or `TLSv1.3`; `h2`, `http/1.1` or null; true, false or null
+  request_kind      page, api, login, asset, js-signals, other, or none for a handshake alone
+  http_version, method, path
+                    the request: `1.0`, `1.1` or `2`
+  headers           a list of [name, value] in the order and case in which they came, `:method` and its like too
+  h2                for HTTP/2: settings, window_update, priority, headers_priority, pseudo_order, first_stream";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -69,6 +84,28 @@ pub struct TestArgs {
     pub rules: PathBuf,
 }
 
+/// The arguments of `explain` that say what one request is; captures say that themselves.
+const ONE_REQUEST: [&str; 18] = [
+    "method",
+    "host",
+    "path",
+    "headers",
+    "ip",
+    "asn",
+    "country",
+    "classes",
+    "client_hello",
+    "ja3",
+    "ja4",
+    "address_per_minute",
+    "prefix_per_minute",
+    "answers",
+    "failures",
+    "over",
+    "banned",
+    "cleared",
+];
+
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -78,6 +115,15 @@ pub struct ExplainArgs {
     /// A folder of rules, or one file.
     #[arg(long, value_name = "RULES_DIR")]
     pub rules: Option<PathBuf>,
+    /// Captured requests instead, one JSON object a line: `-` is standard input.
+    ///
+    /// Each client asks in the order of its lines, 300 ms apart, from an address of its own of which nothing is
+    /// known, and the origin answers each request. Prints one JSON object a request.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ONE_REQUEST)]
+    pub captures: Option<PathBuf>,
+    /// For captures: a table by category, and the names of clients that were judged amiss.
+    #[arg(long, requires = "captures")]
+    pub summary: bool,
     /// The method.
     #[arg(long, default_value = "GET")]
     pub method: String,

@@ -1,6 +1,6 @@
 //! The one place where time is read.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_challenge::UnixMillis;
 use portcullis_signals::UnixSeconds;
@@ -48,6 +48,16 @@ impl Now {
     /// Seconds since 1970.
     pub const fn unix(&self) -> UnixSeconds {
         UnixSeconds(self.unix_ms / 1000)
+    }
+
+    /// The moment that is later by `passed`.
+    pub(crate) fn later(self, passed: Duration) -> Self {
+        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            instant: self.instant + passed,
+            millis: Millis(self.millis.0.saturating_add(millis)),
+            unix_ms: self.unix_ms.saturating_add(millis),
+        }
     }
 
     /// Milliseconds since 1970.

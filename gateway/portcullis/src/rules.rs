@@ -87,6 +87,24 @@ pub struct LoadedRules {
     pub files: usize,
 }
 
+/// The rules that are shipped, by the names of their files.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("access.toml", include_str!("../../../rules/access.toml")),
+    ("defaults.toml", include_str!("../../../rules/defaults.toml")),
+    ("routes.toml", include_str!("../../../rules/routes.toml")),
+];
+
+/// Compiles the rules that are shipped.
+///
+/// # Errors
+///
+/// Never, as a test holds.
+pub fn shipped() -> Result<LoadedRules, RulesError> {
+    let files: Vec<_> = SHIPPED.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
+    let compiled = RuleSet::compile(&files).map_err(RulesError::Faulty)?;
+    Ok(LoadedRules { compiled, families: Arc::new(Families::shipped().clone()), files: files.len() })
+}
+
 /// Reads and compiles the rules in a folder, or in one file.
 ///
 /// Where the pools of origins are given, every route must go to one of them.
@@ -205,6 +223,17 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         assert!(matches!(&refused, Err(RulesError::NotAFile(path)) if *path == socket), "{refused:?}");
         assert!(matches!(alone, Err(RulesError::NotAFile(_))), "{alone:?}");
+    }
+
+    #[test]
+    fn every_file_in_the_shipped_folder_is_compiled_in() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules"));
+        let read = read(folder).unwrap();
+        assert_eq!(read.len(), SHIPPED.len());
+        for (file, (name, text)) in read.iter().zip(SHIPPED) {
+            assert!(file.name.ends_with(name) && file.text == *text, "{name}");
+        }
+        assert!(shipped().unwrap().compiled.warnings.is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -221,6 +222,19 @@ impl Serving {
         self.addresses.push(Address { name, addr: socket.addr });
         self.server.add_service(Bound { service, socket: Some(socket) });
     }
+}
+
+/// A gateway that judges requests and serves none: no address, no origin, no audit record, and nothing known of
+/// networks but what is compiled in.
+///
+/// # Errors
+///
+/// Where the operating system gives no random bytes.
+pub(crate) fn unserved(rules: LoadedRules) -> Result<Gateway, StartError> {
+    let settings = Settings::bare(PathBuf::new());
+    let (origins, _) = Origins::build(&settings.origins).map_err(StartError::Health)?;
+    let (audit, _) = Audit::start(&settings.audit).map_err(StartError::Audit)?;
+    gateway(&settings, rules, origins, audit)
 }
 
 /// Everything that serving a request reads or counts, from the settings.

@@ -66,6 +66,17 @@ pub struct TlsInfo {
     stable: OnceLock<StablePrint>,
 }
 
+/// How a handshake ended, as far as requests are judged by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    /// The version agreed on.
+    pub(crate) version: TlsVersion,
+    /// The application protocol agreed on.
+    pub(crate) alpn: Option<Alpn>,
+    /// Whether an earlier session was resumed.
+    pub(crate) resumed: bool,
+}
+
 /// A TLS version that is spoken here.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TlsVersion {
@@ -134,7 +145,7 @@ impl ConnInfo {
         self.http2.get().map(Box::as_ref)
     }
 
-    pub(super) fn keep_http2_print(&self, print: Box<Http2Print>) {
+    pub(crate) fn keep_http2_print(&self, print: Box<Http2Print>) {
         // The stream records once.
         let _ = self.http2.set(print);
     }
@@ -154,7 +165,7 @@ impl ConnInfo {
         self.tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::Http2))
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         listener: Arc<str>,
         peer: PeerAddr,
         client: SocketAddr,
@@ -207,18 +218,32 @@ impl fmt::Debug for ConnInfo {
 impl TlsInfo {
     /// What the finished handshake of `connection` adds to the hello that began it.
     pub(super) fn of(hello: ClientHello, connection: &ServerConnection) -> Self {
-        Self {
+        let agreed = Agreed {
             version: match connection.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
                 _ => TlsVersion::Tls13,
             },
+            alpn: connection.alpn_protocol().and_then(Alpn::from_wire),
+            resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        };
+        Self {
+            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            server_name: connection.server_name().map(Box::from),
+            ..Self::new(hello, agreed)
+        }
+    }
+
+    /// What a handshake taught of which only the hello and this much of its end are known.
+    pub(crate) fn new(hello: ClientHello, Agreed { version, alpn, resumed }: Agreed) -> Self {
+        Self {
+            version,
             ja3: Ja3Hash::of(&hello),
             ja4: Ja4::of(&hello),
             hello,
-            alpn: connection.alpn_protocol().and_then(Alpn::from_wire),
-            resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
-            server_name: connection.server_name().map(Box::from),
+            alpn,
+            resumed,
+            group: None,
+            server_name: None,
             stable: OnceLock::new(),
         }
     }
@@ -258,7 +283,7 @@ impl Alpn {
         }
     }
 
-    fn from_wire(name: &[u8]) -> Option<Self> {
+    pub(crate) fn from_wire(name: &[u8]) -> Option<Self> {
         [Self::Http1, Self::Http2].into_iter().find(|alpn| alpn.name().as_bytes() == name)
     }
 }

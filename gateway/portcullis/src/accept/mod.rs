@@ -32,6 +32,7 @@ use pingora::{
     services::listening::Service,
 };
 
+pub(crate) use self::conn::Agreed;
 pub use self::{
     app::GateApp,
     certificates::{Certificate, CertificateError, CertificateFault, CertificateFiles},

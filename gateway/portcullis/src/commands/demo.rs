@@ -24,16 +24,16 @@ use crate::cli::DemoArgs;
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
 use crate::serve::{Serving, Stop};
-use crate::settings::{Challenge, ClientAddress, IntelFiles, Limits, Listener, Memory, Server, Settings, Transport};
+use crate::settings::{ClientAddress, Listener, Server, Settings, Transport};
 use crate::{logging, random, rules};
 
-/// The shipped rules and those of the demo, by the names of their files.
-const RULES: &[(&str, &str)] = &[
-    ("access.toml", include_str!("../../../../rules/access.toml")),
-    ("defaults.toml", include_str!("../../../../rules/defaults.toml")),
-    ("checkout.toml", include_str!("demo/checkout.toml")),
-    ("routes.toml", include_str!("../../../../rules/routes.toml")),
-];
+/// The rules of the demo itself, which join those that are shipped.
+const CHECKOUT: (&str, &str) = ("checkout.toml", include_str!("demo/checkout.toml"));
+
+/// The example rules, by the names of their files.
+fn example_rules() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    rules::SHIPPED.iter().chain([&CHECKOUT])
+}
 
 /// Runs the demo until the process is told to end.
 pub(crate) fn run(args: &DemoArgs) -> ExitCode {
@@ -94,30 +94,23 @@ fn settings(args: &DemoArgs, origin: SocketAddr, rules: &Path) -> Result<Setting
     let [http, https, admin] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let listener = |name: &str, addr, transport| Listener { name: name.into(), addr, transport, proxy_from: None };
     Ok(Settings {
-        rules: rules.to_owned(),
         listeners: vec![listener("http", http, Transport::Plain), listener("https", https, Transport::Tls)],
-        certificates: Vec::new(),
-        limits: Limits::default(),
         // So that one machine can play many clients, each with an address of its own.
         client_address: ClientAddress {
             trusted_proxies: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).ip().into()],
             header: ForwardedBy::XForwardedFor,
         },
         origins: origins(origin)?,
-        intel: IntelFiles::default(),
-        memory: Memory { counters_bytes: 16 << 20, ..Memory::default() },
-        challenge: Challenge::default(),
-        verdict: None,
         audit: AuditSettings { sink: Sink::Stdout, scope: Scope::All, queue: 1024 },
         admin,
         server: Server { grace: Duration::ZERO, ..Server::default() },
-        log: LogFormat::Text,
+        ..Settings::bare(rules.to_owned())
     })
 }
 
 /// A pool for every origin that the example rules name: all of them are the one demo origin.
 fn origins(addr: SocketAddr) -> Result<Vec<OriginSettings>, Told> {
-    let files: Vec<_> = RULES.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
+    let files: Vec<_> = example_rules().map(|(name, text)| SourceFile::new(*name, *text)).collect();
     let compiled = RuleSet::compile(&files).map_err(|diagnostics| {
         tell(diagnostics.render(error_style()));
         Told
@@ -160,7 +153,7 @@ impl Folder {
         // Fails where there is one already, so nobody else can have put anything into it.
         fs::create_dir(&folder.0)?;
         fs::create_dir(folder.rules())?;
-        for (name, text) in RULES {
+        for (name, text) in example_rules() {
             fs::write(folder.rules().join(name), text)?;
         }
         Ok(folder)
@@ -186,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_rules_of_the_demo_compile_and_pass_their_tests() {
-        let files: Vec<_> = RULES.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
+        let files: Vec<_> = example_rules().map(|(name, text)| SourceFile::new(*name, *text)).collect();
         let compiled = RuleSet::compile(&files).unwrap_or_else(|faults| panic!("{faults}"));
         assert!(compiled.warnings.is_empty(), "{}", compiled.warnings);
         for outcome in run_tests(&compiled.rules, &compiled.tests) {

@@ -1,4 +1,9 @@
-//! `portcullis explain`: how one request would be decided, step by step.
+//! `portcullis explain`: how one request would be decided, step by step; or many that were captured.
+
+mod captured;
+mod captures;
+mod replay;
+mod summary;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -35,6 +40,9 @@ struct Written {
 
 /// Explains one request. Fails where the rules or the request cannot be read, not where it is refused.
 pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
+    if let Some(file) = &args.captures {
+        return captures::run(args, file).map_or_else(|Told| ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match explain(args) {
         Ok(text) if io::stdout().lock().write_all(text.as_bytes()).is_ok() => ExitCode::SUCCESS,
         Ok(_) | Err(Told) => ExitCode::FAILURE,
@@ -95,14 +103,8 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
 
 /// The folder of the rules, and what is known of addresses.
 fn sources(args: &ExplainArgs) -> Result<(PathBuf, Intel), Told> {
-    let usual = Path::new("portcullis.toml");
-    let config = match (&args.config, &args.rules) {
-        (Some(config), _) => Some(config.as_path()),
-        (None, None) if usual.is_file() => Some(usual),
-        _ => None,
-    };
-    let Some(config) = config else {
-        let rules = args.rules.clone().unwrap_or_else(|| PathBuf::from("rules"));
+    let Some(config) = config(args) else {
+        let rules = args.rules.clone().unwrap_or_else(|| PathBuf::from(USUAL_RULES));
         return Ok((rules, intel(None, &args.databases).ok_or(Told)?));
     };
     let settings = settings(config).ok_or(Told)?;
@@ -112,6 +114,28 @@ fn sources(args: &ExplainArgs) -> Result<(PathBuf, Intel), Told> {
     };
     Ok((settings.rules, intel(None, &databases).ok_or(Told)?))
 }
+
+/// The settings file that was named, or the usual one, where it is there and no rules were named.
+fn config(args: &ExplainArgs) -> Option<&Path> {
+    let usual = Path::new("portcullis.toml");
+    match (&args.config, &args.rules) {
+        (Some(config), _) => Some(config),
+        (None, None) if usual.is_file() => Some(usual),
+        _ => None,
+    }
+}
+
+/// Where the rules are; none where nothing says so, and they are not in their usual place.
+fn rules_path(args: &ExplainArgs) -> Result<Option<PathBuf>, Told> {
+    if let Some(config) = config(args) {
+        return Ok(Some(settings(config).ok_or(Told)?.rules));
+    }
+    let usual = || Some(PathBuf::from(USUAL_RULES)).filter(|folder| folder.is_dir());
+    Ok(args.rules.clone().or_else(usual))
+}
+
+/// Where the rules are unless something says otherwise.
+const USUAL_RULES: &str = "rules";
 
 impl Written {
     fn read(args: &ExplainArgs, intel: &Intel) -> Result<Self, Told> {

@@ -4,6 +4,7 @@
 //! `enforce` makes an answer of a refusal, `upstream` tells the origin what was found, `proxy` joins
 //! them to Pingora, and `record` says what happened, once, to metrics and audit alike.
 
+mod answer;
 pub mod challenge;
 mod enforce;
 mod gather;
@@ -32,6 +33,7 @@ use crate::origins::Origins;
 use crate::request_id::RequestIds;
 use challenge::ChallengeDesk;
 
+pub use answer::Answer;
 pub use gather::Judged;
 pub(crate) use gather::caller;
 pub use policy::Policy;

@@ -16,10 +16,10 @@ use portcullis_policy::model::{Action, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
 
+use super::answer::Answer;
 use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
 use super::enforce::{self, Form};
 use super::gather::Judged;
-use super::keys::ban_key;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
@@ -49,7 +49,7 @@ pub struct RequestContext {
     /// How long gathering and deciding took.
     pub decided_in: Duration,
     /// What the origin answered; none where it was not asked or did not answer.
-    pub origin_status: Option<u16>,
+    pub answer: Option<Answer>,
     /// How a solution fared that this request brought.
     pub redeem: Option<Redeem>,
     /// The route of a request that goes on though judging it failed.
@@ -78,7 +78,7 @@ impl ProxyHttp for Door {
             policy: self.0.policy.load_full(),
             judged: None,
             decided_in: Duration::ZERO,
-            origin_status: None,
+            answer: None,
             redeem: None,
             unjudged_route: None,
             body_bytes: 0,
@@ -147,7 +147,7 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            ctx.origin_status = Some(response.status.as_u16());
+            ctx.answer = Some(Answer::of(response));
         }
         Ok(())
     }
@@ -173,7 +173,9 @@ impl ProxyHttp for Door {
         let Some(conn) = ConnInfo::of(session) else { return };
         conn.end_request();
         let now = self.0.clock.now();
-        self.0.settle(ctx, now);
+        if let Some(judged) = &ctx.judged {
+            self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+        }
         let record = Record::of(
             session.req_header(),
             conn,
@@ -305,12 +307,7 @@ impl Gateway {
         if decision.action == Action::Challenge {
             return Ok(Some(self.challenged(header, conn, judged, route, form, ctx)));
         }
-        // A trusted proxy that names no client stands for many; it is refused now and never banned.
-        if decision.action == Action::Ban && decision.cause != Cause::Ban && !self.trusted.trusts(judged.client.0) {
-            let until = ctx.began.millis.0.saturating_add(u64::try_from(route.ban_ttl.as_millis()).unwrap_or(u64::MAX));
-            let key = ban_key(self.counters.hasher(), judged.client.0);
-            self.bans.ban(key, portcullis_velocity::Millis(until), decision.route.0, ctx.began.millis);
-        }
+        self.ban_if_decided(&policy, judged, ctx.began);
         Ok(Some(if decision.action == Action::Allow {
             enforce::unrouted(form, ctx.id.as_str())
         } else {
@@ -364,13 +361,6 @@ impl Gateway {
                 ))
             }
             _ => Ok(None),
-        }
-    }
-
-    /// Counts what the origin answered.
-    fn settle(&self, ctx: &RequestContext, now: Now) {
-        if let (Some(judged), Some(status)) = (&ctx.judged, ctx.origin_status) {
-            self.charge(&ctx.policy, judged.decision.route, &judged.charges, status, now);
         }
     }
 }

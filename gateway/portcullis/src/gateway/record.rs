@@ -69,7 +69,7 @@ impl<'a> Record<'a> {
             conn,
             policy: &ctx.policy,
             judged: ctx.judged.as_ref(),
-            origin_status: ctx.origin_status,
+            origin_status: ctx.answer.map(|answer| answer.status),
             redeem: ctx.redeem,
             outcome,
         }

@@ -268,6 +268,26 @@ impl Settings {
         settings
     }
 
+    /// Settings of a gateway that listens nowhere, goes to no origin and records nothing; to be built upon.
+    pub(crate) fn bare(rules: PathBuf) -> Self {
+        Self {
+            rules,
+            listeners: Vec::new(),
+            certificates: Vec::new(),
+            limits: Limits::default(),
+            client_address: ClientAddress { trusted_proxies: Vec::new(), header: ForwardedBy::XForwardedFor },
+            origins: Vec::new(),
+            intel: IntelFiles::default(),
+            memory: Memory { counters_bytes: 16 << 20, ..Memory::default() },
+            challenge: Challenge::default(),
+            verdict: None,
+            audit: AuditSettings { sink: Sink::Off, ..default_audit() },
+            admin: DEFAULT_ADMIN,
+            server: Server::default(),
+            log: LogFormat::Text,
+        }
+    }
+
     /// Whether any listener speaks TLS.
     pub fn speaks_tls(&self) -> bool {
         self.listeners.iter().any(|listener| listener.transport == Transport::Tls)

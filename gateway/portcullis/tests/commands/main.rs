@@ -1,6 +1,8 @@
 //! The commands of the program, run as a person runs them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod captures;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
