@@ -308,18 +308,25 @@ fn tally<L: Label>(text: &mut Exposition, name: &'static str, help: &str, label:
 
 fn write_memory(text: &mut Exposition, gateway: &Gateway) {
     let counters = gateway.counters.stats();
+    let (contexts, sessions) = (gateway.memory.contexts.stats(), gateway.memory.sessions.stats());
     let bans = gateway.bans.stats();
     let spent = gateway.challenge.spent();
     text.gauges("portcullis_table_entries", "Entries in a table.")
         .sample(&[("table", "counters")], counters.occupied)
+        .sample(&[("table", "clients")], contexts.occupied)
+        .sample(&[("table", "sessions")], sessions.occupied)
         .sample(&[("table", "bans")], bans.held)
         .sample(&[("table", "spent_puzzles")], spent.len());
     text.gauges("portcullis_table_capacity", "Entries that a table holds at most.")
         .sample(&[("table", "counters")], counters.capacity)
+        .sample(&[("table", "clients")], contexts.capacity)
+        .sample(&[("table", "sessions")], sessions.capacity)
         .sample(&[("table", "bans")], bans.capacity)
         .sample(&[("table", "spent_puzzles")], spent.capacity());
     text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.")
         .sample(&[("table", "counters")], counters.evictions_total)
+        .sample(&[("table", "clients")], contexts.evictions_total)
+        .sample(&[("table", "sessions")], sessions.evictions_total)
         .sample(&[("table", "bans")], bans.replaced_total);
     text.gauges("portcullis_counters_budget_bytes", "The bound of the counters' memory.")
         .sample(&[], counters.budget_bytes);

@@ -19,7 +19,7 @@ use pingora::services::listening;
 use portcullis_challenge::{KeyId, KeyRing, KeyRingError, SigningKey, VerdictKeyError, VerdictSigner};
 use portcullis_intel::{Intel, PrefixTable};
 use portcullis_signals::{Claim, TrustedProxies};
-use portcullis_velocity::{Bans, Counters};
+use portcullis_velocity::{Bans, Contexts, Counters, SessionPrints};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +29,7 @@ use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, Rings};
-use crate::gateway::{Door, Gateway, Policy, QuietRoutes, RequestBounds};
+use crate::gateway::{ClientMemory, Door, Gateway, Policy, QuietRoutes, RequestBounds};
 use crate::metrics::{Metrics, Readiness, Reload};
 use crate::origins::{HealthPathError, HealthService, Origins};
 use crate::reload::Reloader;
@@ -261,6 +261,10 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         intel: ArcSwap::from_pointee(intel),
         trusted: TrustedProxies::new(PrefixTable::build(trusted), settings.client_address.header),
         counters: Counters::new(memory.counters_bytes, secret),
+        memory: ClientMemory {
+            contexts: Contexts::new(memory.clients_bytes),
+            sessions: SessionPrints::new(memory.sessions_bytes),
+        },
         bans: Bans::new(memory.max_bans),
         challenge: ChallengeDesk::new(
             Rings {

@@ -54,6 +54,9 @@ impl Gateway {
         if let Some(answer) = answer {
             self.charge(policy, judged.decision.route, &judged.charges, answer.status, now);
         }
+        if let Some(recall) = &judged.recall {
+            self.memory.remember(recall, answer, now.millis);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::Gateway;
 use super::keys::{ClientKeys, limit_key};
+use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
@@ -42,6 +43,8 @@ pub struct Judged {
     pub target: Option<String>,
     /// Whether the client holds a clearance.
     pub cleared: bool,
+    /// What the request is remembered by when it is over.
+    pub recall: Option<Recall>,
 }
 
 /// Whether a request counts towards the velocity of its client.
@@ -57,11 +60,19 @@ struct Remembered {
     network: OnceLock<KnownNetwork>,
     claim: OnceLock<(Box<[u8]>, Claim)>,
     connection: OnceLock<KnownConnection>,
+    met: OnceLock<()>,
 }
 
 impl Remembered {
     fn of(conn: &ConnInfo) -> Option<&Self> {
         conn.cache.get_or_init(|| Arc::new(Self::default())).downcast_ref()
+    }
+
+    /// Whether this is the first request of the connection, also where several come at once.
+    fn meets(conn: &ConnInfo) -> Connection {
+        let first =
+            Self::of(conn).is_some_and(|remembered| remembered.met.get().is_none() && remembered.met.set(()).is_ok());
+        if first { Connection::New } else { Connection::Known }
     }
 
     /// The claim of a User-Agent; the first of a connection is kept, and nearly always it is the only one.
@@ -165,6 +176,16 @@ impl Gateway {
             outcomes: Outcomes::default(),
             limits: &[],
         };
+        let asking = Asking {
+            client: client.0,
+            claim: &facts.claim,
+            session: facts.caller.session,
+            headers: head.headers,
+            conn,
+            connection: Remembered::meets(conn),
+        };
+        let recall;
+        (facts.context, recall) = self.memory.recall(self.counters.hasher(), &asking, now.millis);
         facts.caller.clearance = self.challenge.clearance(&facts, &policy.rules().route(route).puzzle, now);
         let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
         let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, counting, now);
@@ -177,7 +198,20 @@ impl Gateway {
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
         let coverage = connection.coverage();
-        Judged { decision, client, claim, coverage, behaviour, outcomes, charges, target, cleared, limits, network }
+        Judged {
+            decision,
+            client,
+            claim,
+            coverage,
+            behaviour,
+            outcomes,
+            charges,
+            target,
+            cleared,
+            limits,
+            network,
+            recall,
+        }
     }
 
     /// What is known of the client's network: looked up once a connection where the connection is the client's own.

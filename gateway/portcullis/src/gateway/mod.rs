@@ -9,6 +9,7 @@ pub mod challenge;
 mod enforce;
 mod gather;
 mod keys;
+mod memory;
 mod policy;
 mod proxy;
 mod quiet;
@@ -36,6 +37,7 @@ use challenge::ChallengeDesk;
 pub use answer::Answer;
 pub use gather::Judged;
 pub(crate) use gather::caller;
+pub use memory::{ClientMemory, Recall};
 pub use policy::Policy;
 pub use proxy::Door;
 pub use quiet::QuietRoutes;
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub trusted: TrustedProxies,
     /// Counts over sliding windows.
     pub counters: Counters,
+    /// What browsers did before.
+    pub memory: ClientMemory,
     /// Bans in force.
     pub bans: Bans,
     /// Which routes have had no failed answer lately.

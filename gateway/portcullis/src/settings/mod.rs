@@ -123,6 +123,10 @@ pub struct IntelFiles {
 pub struct Memory {
     /// The memory of counters.
     pub counters_bytes: usize,
+    /// The memory of what browsers did before.
+    pub clients_bytes: usize,
+    /// The memory of the connections that sessions came by.
+    pub sessions_bytes: usize,
     /// Bans in force at once.
     pub max_bans: usize,
     /// Redeemed puzzles that are remembered until they expire.
@@ -308,7 +312,13 @@ impl Default for Limits {
 impl Default for Memory {
     /// 64 MiB of counters, some 800,000; a hundred thousand bans, and as many puzzles.
     fn default() -> Self {
-        Self { counters_bytes: 64 << 20, max_bans: 100_000, max_spent_puzzles: 100_000 }
+        Self {
+            counters_bytes: 64 << 20,
+            clients_bytes: 16 << 20,
+            sessions_bytes: 8 << 20,
+            max_bans: 100_000,
+            max_spent_puzzles: 100_000,
+        }
     }
 }
 

@@ -339,6 +339,8 @@ pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
     let default = Memory::default();
     let memory = Memory {
         counters_bytes: table.size("counters_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.counters_bytes, faults),
+        clients_bytes: table.size("clients_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.clients_bytes, faults),
+        sessions_bytes: table.size("sessions_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.sessions_bytes, faults),
         max_bans: table.size("max_bans", 1..=100_000_000, default.max_bans, faults),
         max_spent_puzzles: table.size("max_spent_puzzles", 1000..=100_000_000, default.max_spent_puzzles, faults),
     };
