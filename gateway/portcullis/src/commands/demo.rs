@@ -24,7 +24,9 @@ use crate::cli::DemoArgs;
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
 use crate::serve::{Serving, Stop};
-use crate::settings::{Challenge, ClientAddress, IntelFiles, Limits, Listener, Memory, Server, Settings, Transport};
+use crate::settings::{
+    Alarms, Challenge, ClientAddress, IntelFiles, Limits, Listener, Memory, Server, Settings, Transport,
+};
 use crate::{logging, random, rules};
 
 /// The shipped rules and those of the demo, by the names of their files.
@@ -106,6 +108,7 @@ fn settings(args: &DemoArgs, origin: SocketAddr, rules: &Path) -> Result<Setting
         origins: origins(origin)?,
         intel: IntelFiles::default(),
         memory: Memory { counters_bytes: 16 << 20, ..Memory::default() },
+        alarms: Alarms::default(),
         challenge: Challenge::default(),
         verdict: None,
         audit: AuditSettings { sink: Sink::Stdout, scope: Scope::All, queue: 1024 },

@@ -1,5 +1,6 @@
 //! From a session to facts, and from facts to a verdict.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use portcullis_intel::{AddressFacts, Intel};
@@ -57,11 +58,18 @@ struct Remembered {
     network: OnceLock<KnownNetwork>,
     claim: OnceLock<(Box<[u8]>, Claim)>,
     connection: OnceLock<KnownConnection>,
+    /// Whether a request of the connection was noted, which stands for all of them.
+    noted: AtomicBool,
 }
 
 impl Remembered {
     fn of(conn: &ConnInfo) -> Option<&Self> {
         conn.cache.get_or_init(|| Arc::new(Self::default())).downcast_ref()
+    }
+
+    /// Whether no request of the connection was noted before this one, also where several come at once.
+    fn is_first(&self) -> bool {
+        !self.noted.load(Ordering::Relaxed) && !self.noted.swap(true, Ordering::Relaxed)
     }
 
     /// The claim of a User-Agent; the first of a connection is kept, and nearly always it is the only one.
@@ -177,6 +185,9 @@ impl Gateway {
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
         let coverage = connection.coverage();
+        if Remembered::of(conn).is_some_and(Remembered::is_first) {
+            self.prints.note(conn, client, head.headers, now.millis);
+        }
         Judged { decision, client, claim, coverage, behaviour, outcomes, charges, target, cleared, limits, network }
     }
 

@@ -5,6 +5,7 @@
 //! them to Pingora, and `record` says what happened, once, to metrics and audit alike.
 
 pub mod challenge;
+pub(crate) mod coverage;
 mod enforce;
 mod gather;
 mod keys;
@@ -32,6 +33,7 @@ use crate::origins::Origins;
 use crate::request_id::RequestIds;
 use challenge::ChallengeDesk;
 
+pub use coverage::{PrintAlarms, PrintShare};
 pub use gather::Judged;
 pub(crate) use gather::caller;
 pub use policy::Policy;
@@ -54,6 +56,8 @@ pub struct Gateway {
     pub bans: Bans,
     /// Which routes have had no failed answer lately.
     pub quiet: QuietRoutes,
+    /// Whether prints still tell clients apart.
+    pub prints: PrintAlarms,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
     /// Signs verdicts for origins; none where the settings say so.
