@@ -203,6 +203,7 @@ impl Compiler<'_> {
                 .pick(|values| values.ambiguous_paths.as_ref())
                 .map(|paths| paths.value)
                 .unwrap_or_default(),
+            tell_origin: layers.tell_origin(),
             name,
         }
     }

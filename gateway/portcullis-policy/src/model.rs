@@ -122,6 +122,23 @@ pub struct Route {
     pub max_body_bytes: u64,
     /// Whether paths that servers read differently are refused.
     pub ambiguous_paths: AmbiguousPaths,
+    /// The prints of the client that its origin is told, each once.
+    pub tell_origin: Vec<Print>,
+}
+
+/// A print of a client that an origin can be told.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Print {
+    /// The JA3 hash of its ClientHello.
+    Ja3,
+    /// The JA4 of its ClientHello.
+    Ja4,
+    /// What it showed of HTTP/2 up to the first request of its connection.
+    Http2,
+    /// The hash of the order of the request's header fields.
+    HeaderOrder,
+    /// The print of its ClientHello that stays the same over its connections.
+    Stable,
 }
 
 /// What becomes of a path that servers read differently.
@@ -384,6 +401,7 @@ impl Route {
             identify: Identify::default(),
             max_body_bytes: u64::MAX,
             ambiguous_paths: AmbiguousPaths::Refuse,
+            tell_origin: Vec::new(),
         }
     }
 }
@@ -408,6 +426,22 @@ impl Mode {
         match self {
             Self::Enforce => "enforce",
             Self::Monitor => "monitor",
+        }
+    }
+}
+
+impl Print {
+    /// Every print.
+    pub const ALL: [Self; 5] = [Self::Ja3, Self::Ja4, Self::Http2, Self::HeaderOrder, Self::Stable];
+
+    /// The stable name, as policies write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ja3 => "ja3",
+            Self::Ja4 => "ja4",
+            Self::Http2 => "http2",
+            Self::HeaderOrder => "header-order",
+            Self::Stable => "stable",
         }
     }
 }

@@ -19,6 +19,7 @@ use portcullis_policy::{Cause, Decision, ShadowWhat};
 use serde::Serialize;
 
 use crate::gateway::challenge::Redeem;
+use crate::gateway::coverage::header_order;
 use crate::gateway::{Judged, Record};
 
 /// Where audit records go.
@@ -244,10 +245,16 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_name: Option<&'static str>,
     family: &'static str,
+    coverage: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ja3: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ja4: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stable: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http2: Option<String>,
+    header_order: String,
     cleared: bool,
     counters: CountersLine<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -351,8 +358,12 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         claim: judged.claim.kind.name(),
         client_name: judged.claim.name,
         family: judged.claim.family.name(),
+        coverage: judged.coverage.name(),
         ja3: tls.map(|tls| tls.ja3.to_string()),
         ja4: tls.map(|tls| tls.ja4.to_string()),
+        stable: tls.map(|tls| tls.stable().to_string()),
+        http2: record.conn.http2_print().map(ToString::to_string),
+        header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
         counters: counters(judged, route),
         redeem: record.redeem.map(|redeem| match redeem {

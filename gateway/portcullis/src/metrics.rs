@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use portcullis_policy::model::{Action, Mode};
-use portcullis_signals::SignalId;
+use portcullis_signals::{Coverage, Family, SignalId};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -11,7 +11,8 @@ use prometheus::{
 use crate::accept::{AcceptStats, Label, Tally};
 use crate::exposition::Exposition;
 use crate::gateway::challenge::Redeem;
-use crate::gateway::{Gateway, Record};
+use crate::gateway::coverage::{Reason, has_header_order};
+use crate::gateway::{Gateway, Judged, Record};
 
 /// The metrics that are counted where things happen.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Metrics {
     request_seconds: Histogram,
     score: Histogram,
     signals: Vec<IntCounter>,
+    evidence: [IntCounter; 3],
+    claims: [[IntCounter; 2]; Family::ALL.len()],
     shadow: IntCounterVec,
     challenges: IntCounterVec,
     solve_seconds: Histogram,
@@ -80,6 +83,16 @@ impl Metrics {
         };
         let responses = counters("portcullis_responses_total", "Responses sent, by class of status.", &["class"])?;
         let signals = counters("portcullis_signals_total", "Requests on which a signal was present.", &["signal"])?;
+        let evidence = counters(
+            "portcullis_evidence_requests_total",
+            "Judged requests, by what there was to judge their client by.",
+            &["evidence"],
+        )?;
+        let claims = counters(
+            "portcullis_browser_claims_total",
+            "Judged requests that claim to be of a browser, by whether rows say what that browser sends.",
+            &["family", "coverage"],
+        )?;
         let faults = IntCounter::new(
             "portcullis_judgement_faults_total",
             "Requests whose judgement failed by a fault of the gateway.",
@@ -106,6 +119,11 @@ impl Metrics {
             )?,
             score: histogram("portcullis_score", "Risk scores.", &SCORE_BUCKETS)?,
             signals: SignalId::ALL.iter().map(|signal| signals.with_label_values(&[signal.name()])).collect(),
+            evidence: EVIDENCE.map(|name| evidence.with_label_values(&[name])),
+            claims: Family::ALL.map(|family| {
+                [Coverage::Covered, Coverage::Uncovered]
+                    .map(|coverage| claims.with_label_values(&[family.name(), coverage.name()]))
+            }),
             shadow: counters(
                 "portcullis_shadow_total",
                 "Requests that a rule, limit or filter in monitor mode would have acted on.",
@@ -145,7 +163,9 @@ impl Metrics {
         if let Some(redeem) = record.redeem {
             self.redeemed(redeem);
         }
-        let Some(decision) = record.decision() else { return };
+        let Some(judged) = record.judged else { return };
+        self.covered(record, judged);
+        let decision = &judged.decision;
         self.score.observe(f64::from(decision.score.as_thousandths()) / 1000.0);
         for reason in &decision.reasons {
             if let Some(counter) = self.signals.get(usize::from(reason.signal.ordinal())) {
@@ -160,6 +180,26 @@ impl Metrics {
         }
         if decision.action == Action::Challenge && record.redeem.is_none() {
             self.challenges.with_label_values(&["issued"]).inc();
+        }
+    }
+
+    /// Counts what there was to judge a client by.
+    fn covered(&self, record: &Record<'_>, judged: &Judged) {
+        let there =
+            [record.conn.tls.is_some(), record.conn.http2_print().is_some(), has_header_order(&record.request.headers)];
+        for (counter, there) in self.evidence.iter().zip(there) {
+            if there {
+                counter.inc();
+            }
+        }
+        let coverage = match judged.coverage {
+            Coverage::Covered => 0,
+            Coverage::Uncovered => 1,
+            Coverage::NotABrowser => return,
+        };
+        let family = Family::ALL.iter().position(|family| *family == judged.claim.family);
+        if let Some(counter) = family.and_then(|family| self.claims.get(family)?.get(coverage)) {
+            counter.inc();
         }
     }
 
@@ -214,6 +254,7 @@ impl Metrics {
         let mut text = Exposition::behind(TextEncoder::new().encode_to_string(&self.registry.gather())?);
         write_accept(&mut text, accept);
         write_memory(&mut text, gateway);
+        write_prints(&mut text, gateway);
         write_dependencies(&mut text, gateway);
         text.gauges("portcullis_build_info", "The version of the gateway.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -240,6 +281,9 @@ pub enum Readiness {
     /// Not yet, or no longer.
     Unready,
 }
+
+/// What there can be to judge a client by, in the order in which it is counted.
+const EVIDENCE: [&str; 3] = ["client_hello", "http2_print", "header_order"];
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -336,6 +380,27 @@ fn write_memory(text: &mut Exposition, gateway: &Gateway) {
         "Audit records dropped since the queue was full or the file could not be written.",
     )
     .sample(&[], gateway.audit.dropped());
+}
+
+fn write_prints(text: &mut Exposition, gateway: &Gateway) {
+    let readings = gateway.prints.read(gateway.clock.now().millis);
+    text.gauges(
+        "portcullis_print_alarm",
+        "Whether a print does not tell clients apart: one value, or one that says nothing, is on too many connections.",
+    );
+    for reading in &readings {
+        for reason in Reason::ALL {
+            let raised = u8::from(reading.alarm == Some(reason));
+            text.sample(&[("print", reading.print), ("reason", reason.name())], raised);
+        }
+    }
+    text.gauges(
+        "portcullis_print_top_share",
+        "The share of connections that the most frequent value of a print has; 0 where they were fewer than 500.",
+    );
+    for reading in &readings {
+        text.sample(&[("print", reading.print)], f64::from(reading.top_share) / 1000.0);
+    }
 }
 
 fn write_dependencies(text: &mut Exposition, gateway: &Gateway) {

@@ -29,7 +29,7 @@ use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, Rings};
-use crate::gateway::{ClientMemory, Door, Gateway, Policy, QuietRoutes, RequestBounds};
+use crate::gateway::{ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
 use crate::metrics::{Metrics, Readiness, Reload};
 use crate::origins::{HealthPathError, HealthService, Origins};
 use crate::reload::Reloader;
@@ -277,6 +277,7 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
         origins,
         quiet: QuietRoutes::default(),
+        prints: PrintAlarms::new(settings.alarms.print_share),
         audit,
         metrics,
         clock: Clock::start(),

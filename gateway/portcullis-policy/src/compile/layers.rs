@@ -4,7 +4,7 @@ use portcullis_intel::NetworkClass;
 use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
-use crate::model::{Action, Clients, Failure, Filter, Identify, Mode, Puzzle, Sensitivity, Thresholds, Weights};
+use crate::model::{Action, Clients, Failure, Filter, Identify, Mode, Print, Puzzle, Sensitivity, Thresholds, Weights};
 use crate::presets::{self, Preset};
 use crate::score::Score;
 use crate::written::{FilterEntry, RouteTable, RouteValues, THRESHOLDS, Weighing};
@@ -151,6 +151,14 @@ impl<'a> Layers<'a> {
         status.sort_unstable();
         status.dedup();
         Failure { status }
+    }
+
+    /// The prints that the origin is told, each once; an empty list takes away what `[defaults]` says.
+    pub(super) fn tell_origin(&self) -> Vec<Print> {
+        let mut told = self.pick(|values| values.tell_origin.as_ref()).cloned().unwrap_or_default();
+        told.sort_unstable();
+        told.dedup();
+        told
     }
 
     pub(super) fn identify(&self) -> Identify {

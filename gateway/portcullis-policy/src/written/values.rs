@@ -9,7 +9,7 @@ use portcullis_signals::{Group, SignalId};
 use super::Located;
 use super::reader::{Item, Reader, Section};
 use crate::diagnostics::{Diagnostic, quote};
-use crate::model::{Action, AmbiguousPaths, Clients, Mode, Place, Sensitivity};
+use crate::model::{Action, AmbiguousPaths, Clients, Mode, Place, Print, Sensitivity};
 use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset};
 use crate::score::Score;
 
@@ -38,6 +38,7 @@ pub(crate) struct RouteValues {
     pub(crate) clearance_ttl: Option<Located<Duration>>,
     pub(crate) ban_ttl: Option<Located<Duration>>,
     pub(crate) ambiguous_paths: Option<Located<AmbiguousPaths>>,
+    pub(crate) tell_origin: Option<Vec<Print>>,
 }
 
 /// What one class of network gets.
@@ -76,6 +77,7 @@ impl RouteValues {
             clearance_ttl: section.take("clearance_ttl").and_then(|item| reader.duration(&item, MAX_CLEARANCE_TTL)),
             ban_ttl: section.take("ban_ttl").and_then(|item| reader.duration(&item, MAX_BAN_TTL)),
             ambiguous_paths: section.take("ambiguous_paths").and_then(|item| reader.choice(&item, &AMBIGUOUS)),
+            tell_origin: section.take("tell_origin").map(|item| reader.list(&item, |reader, item| print(item, reader))),
             ..Self::default()
         };
         values.weighing.read(section, reader);
@@ -195,6 +197,11 @@ fn filter(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<FilterEntry> {
     let mode = table.take("mode").and_then(|item| reader.choice(&item, &MODES));
     table.finish(reader);
     Some(FilterEntry { class, action: action?, mode: mode.map_or(Mode::Enforce, |mode| mode.value) })
+}
+
+/// One of the prints that an origin can be told.
+fn print(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Print> {
+    Some(reader.choice(item, &Print::ALL.map(|print| (print.name(), print)))?.value)
 }
 
 /// `header:x-api-key`, `cookie:sid` or `query:key`.

@@ -964,6 +964,41 @@ failure = { status = [40] }
 }
 
 #[test]
+fn a_print_that_no_origin_can_be_told_gets_the_nearest_one() {
+    let text = r#"[defaults]
+tell_origin = ["ja4", "header_order", 7]
+[[route]]
+name = "login"
+origin = "app"
+tell_origin = "ja3"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: unknown value `header_order` for `tell_origin`
+     --> rules/one.toml:2:23
+      |
+    2 | tell_origin = ["ja4", "header_order", 7]
+      |                       ^^^^^^^^^^^^^^ not known here
+      |
+      = help: did you mean `header-order`?
+      = help: known: `ja3`, `ja4`, `http2`, `header-order` or `stable`
+
+    error: expected a text for `tell_origin`, but found a number
+     --> rules/one.toml:2:39
+      |
+    2 | tell_origin = ["ja4", "header_order", 7]
+      |                                       ^ a number, not a text
+
+    error: expected a list for `tell_origin`, but found a text
+     --> rules/one.toml:6:15
+      |
+    6 | tell_origin = "ja3"
+      |               ^^^^^ a text, not a list
+      |
+      = help: put it in brackets: `tell_origin = [...]`
+    "#);
+}
+
+#[test]
 fn a_puzzle_that_is_too_much_work() {
     let text = r#"[[route]]
 name = "login"

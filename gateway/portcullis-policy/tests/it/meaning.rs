@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_policy::model::{Action, Mode, Sensitivity};
+use portcullis_policy::model::{Action, Mode, Print, Sensitivity};
 use portcullis_policy::{Origins, RuleSet, SourceFile, run_tests};
 
 use crate::compiled;
@@ -62,6 +62,31 @@ fn a_route_lies_over_the_defaults_and_those_over_the_preset() {
     assert_eq!(own.expectation.prefix_per_minute, 200);
     assert_eq!(own.ban_ttl, Duration::from_secs(7_200));
     assert_eq!(own.puzzle.difficulty_bits, 12);
+}
+
+#[test]
+fn what_an_origin_is_told_lies_over_the_defaults_as_a_whole() {
+    let compiled = compiled(
+        r#"
+        [defaults]
+        origin = "app"
+        tell_origin = ["stable", "ja4", "stable"]
+        [[route]]
+        name = "as the defaults"
+        paths = ["/a"]
+        [[route]]
+        name = "other prints"
+        paths = ["/b"]
+        tell_origin = ["header-order", "http2", "ja3"]
+        [[route]]
+        name = "nothing"
+        paths = ["/c"]
+        tell_origin = []
+        "#,
+    );
+    let told: Vec<&[Print]> = compiled.rules.routes().iter().map(|route| &*route.tell_origin).collect();
+    let defaults = &[Print::Ja4, Print::Stable][..];
+    assert_eq!(told, [defaults, defaults, &[Print::Ja3, Print::Http2, Print::HeaderOrder], &[]]);
 }
 
 #[test]

@@ -176,13 +176,14 @@ impl Gateway {
             outcomes: Outcomes::default(),
             limits: &[],
         };
+        let met = Remembered::meets(conn);
         let asking = Asking {
             client: client.0,
             claim: &facts.claim,
             session: facts.caller.session,
             headers: head.headers,
             conn,
-            connection: Remembered::meets(conn),
+            connection: met,
         };
         let recall;
         (facts.context, recall) = self.memory.recall(self.counters.hasher(), &asking, now.millis);
@@ -198,6 +199,9 @@ impl Gateway {
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
         let coverage = connection.coverage();
+        if met == Connection::New {
+            self.prints.note(conn, client, head.headers, now.millis);
+        }
         Judged {
             decision,
             client,

@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod challenge;
+pub(crate) mod coverage;
 mod enforce;
 mod gather;
 mod keys;
@@ -35,6 +36,7 @@ use crate::request_id::RequestIds;
 use challenge::ChallengeDesk;
 
 pub use answer::Answer;
+pub use coverage::{PrintAlarms, PrintShare};
 pub use gather::Judged;
 pub(crate) use gather::caller;
 pub use memory::{ClientMemory, Recall};
@@ -60,6 +62,8 @@ pub struct Gateway {
     pub bans: Bans,
     /// Which routes have had no failed answer lately.
     pub quiet: QuietRoutes,
+    /// Whether prints still tell clients apart.
+    pub prints: PrintAlarms,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
     /// Signs verdicts for origins; none where the settings say so.

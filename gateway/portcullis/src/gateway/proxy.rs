@@ -134,7 +134,7 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         match (&ctx.judged, ConnInfo::of(session)) {
-            (Some(judged), Some(conn)) => self.0.prepare(request, judged, ctx, conn),
+            (Some(judged), Some(conn)) => self.0.prepare(request, session.req_header(), judged, ctx, conn),
             (None, Some(conn)) => upstream::prepare_unjudged(request, conn),
             (_, None) => Ok(()),
         }

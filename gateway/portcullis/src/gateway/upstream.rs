@@ -8,11 +8,13 @@ use http::{HeaderMap, Uri};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, OrErr, Result};
 use portcullis_challenge::Verdict;
+use portcullis_policy::model::Print;
 use portcullis_policy::{Decision, RuleSet};
 use portcullis_signals::{is_client_address_header, is_portcullis_header};
 use smallvec::SmallVec;
 
 use super::Gateway;
+use super::coverage::header_order;
 use super::gather::Judged;
 use super::proxy::RequestContext;
 use crate::accept::ConnInfo;
@@ -24,12 +26,19 @@ const ACTION: HeaderName = HeaderName::from_static("portcullis-action");
 const REASONS: HeaderName = HeaderName::from_static("portcullis-reasons");
 const REQUEST_ID: HeaderName = HeaderName::from_static("portcullis-request-id");
 const VERDICT: HeaderName = HeaderName::from_static("portcullis-verdict");
+const JA3: HeaderName = HeaderName::from_static("portcullis-ja3");
+const JA4: HeaderName = HeaderName::from_static("portcullis-ja4");
+const HTTP2: HeaderName = HeaderName::from_static("portcullis-http2");
+const HEADER_ORDER: HeaderName = HeaderName::from_static("portcullis-header-order");
+const STABLE: HeaderName = HeaderName::from_static("portcullis-stable");
 
 impl Gateway {
-    /// Rewrites a request for the origin: the canonical path, the address that was found, the verdict.
+    /// Rewrites a request for the origin: the canonical path, the address that was found, the verdict, and the
+    /// prints of who sent `asked` that the policy wants told.
     pub(crate) fn prepare(
         &self,
         request: &mut RequestHeader,
+        asked: &RequestHeader,
         judged: &Judged,
         ctx: &RequestContext,
         conn: &ConnInfo,
@@ -48,7 +57,8 @@ impl Gateway {
             if let Some(verdict) = self.verdict(ctx.policy.rules(), judged, ctx) {
                 headers.insert(VERDICT, value(verdict.as_bytes())?);
             }
-            Ok(())
+            let told = &ctx.policy.rules().route(decision.route).tell_origin;
+            told.iter().try_for_each(|print| tell_print(headers, *print, &asked.headers, conn))
         })?;
         judged.target.as_deref().map_or(Ok(()), |target| set_target(request, target))
     }
@@ -67,6 +77,23 @@ impl Gateway {
             issued_at: ctx.began.unix_millis(),
         }))
     }
+}
+
+/// Says one print of the client; nothing where the connection does not have it.
+fn tell_print(headers: &mut HeaderMap, print: Print, asked: &HeaderMap, conn: &ConnInfo) -> Result<()> {
+    let tls = conn.tls.as_deref();
+    let (name, text) = match print {
+        Print::Ja3 => (JA3, tls.map(|tls| tls.ja3.to_string())),
+        Print::Ja4 => (JA4, tls.map(|tls| tls.ja4.to_string())),
+        // The recorder bounds it to some 3,000 characters; those of real clients have a hundred at most.
+        Print::Http2 => (HTTP2, conn.http2_print().map(ToString::to_string)),
+        Print::HeaderOrder => (HEADER_ORDER, Some(header_order(asked).to_string())),
+        Print::Stable => (STABLE, tls.map(|tls| tls.stable().to_string())),
+    };
+    if let Some(text) = text {
+        headers.insert(name, value(text.as_bytes())?);
+    }
+    Ok(())
 }
 
 /// The reasons as a list of tokens (RFC 9651 §3.1), strongest first.

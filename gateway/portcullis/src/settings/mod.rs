@@ -27,7 +27,7 @@ pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret};
 
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
-use crate::gateway::OnFault;
+use crate::gateway::{OnFault, PrintShare};
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
 use reader::{Faults, Table};
@@ -51,6 +51,8 @@ pub struct Settings {
     pub intel: IntelFiles,
     /// Bounds on what is remembered.
     pub memory: Memory,
+    /// What there is an alarm about.
+    pub alarms: Alarms,
     /// How challenges are signed.
     pub challenge: Challenge,
     /// How verdicts for origins are signed; none where they are not.
@@ -131,6 +133,13 @@ pub struct Memory {
     pub max_bans: usize,
     /// Redeemed puzzles that are remembered until they expire.
     pub max_spent_puzzles: usize,
+}
+
+/// What there is an alarm about.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Alarms {
+    /// The share of connections past which one value of a print tells clients no longer apart.
+    pub print_share: PrintShare,
 }
 
 /// How challenges are signed.
@@ -260,6 +269,7 @@ impl Settings {
             origins: sections::origins(root.tables("origin", "`[[origin]]`", faults), &listeners, faults),
             intel: sections::intel(root.table("intel", "`[intel]`", faults), base, faults),
             memory: sections::memory(root.table("memory", "`[memory]`", faults), faults),
+            alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),
@@ -283,6 +293,7 @@ impl Settings {
             origins: Vec::new(),
             intel: IntelFiles::default(),
             memory: Memory { counters_bytes: 16 << 20, ..Memory::default() },
+            alarms: Alarms::default(),
             challenge: Challenge::default(),
             verdict: None,
             audit: AuditSettings { sink: Sink::Off, ..default_audit() },

@@ -143,6 +143,17 @@ impl<'a> Table<'a> {
         value.map_or(default, unit)
     }
 
+    /// A share of a whole, or `default`; both and the bounds in thousandths.
+    pub(super) fn share(
+        &mut self,
+        key: &'static str,
+        within: RangeInclusive<u16>,
+        default: u16,
+        faults: &mut Faults,
+    ) -> u16 {
+        self.value(key).and_then(|value| value.share(within, faults)).unwrap_or(default)
+    }
+
     /// `true` or `false`, where the table has it.
     pub(super) fn flag(&mut self, key: &'static str, faults: &mut Faults) -> Option<bool> {
         self.value(key)?.flag(faults)
@@ -304,6 +315,33 @@ impl<'a> Value<'a> {
             faults.add(self.fault("is out of range", &format!("not from {least} to {most}")).help(range));
         }
         number
+    }
+
+    /// The value as a share of a whole, in thousandths like its bounds.
+    fn share(&self, within: RangeInclusive<u16>, faults: &mut Faults) -> Option<u16> {
+        let (least, most) = (f64::from(*within.start()) / 1000.0, f64::from(*within.end()) / 1000.0);
+        let range = format!("write a number from {least} to {most}");
+        let number: Option<f64> = match self.written {
+            DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
+            DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix()).ok().map(f64::from),
+            found => {
+                faults.add(self.wrong("is not a number", found).help(range));
+                return None;
+            }
+        };
+        let Some(number) = number.filter(|number| (least..=most).contains(number)) else {
+            faults.add(self.fault("is out of range", &format!("not from {least} to {most}")).help(range));
+            return None;
+        };
+        // Through its text, since a float is no whole number of thousandths and is not cast to one.
+        let digits: String = format!("{number:.3}").chars().filter(char::is_ascii_digit).collect();
+        let thousandths = digits.parse::<u16>().ok()?;
+        if (number - f64::from(thousandths) / 1000.0).abs() > 1e-9 {
+            let fault = self.fault("is too fine", "more than three decimals");
+            faults.add(fault.help(format!("{range}, in thousandths")));
+            return None;
+        }
+        Some(thousandths)
     }
 
     fn flag(&self, faults: &mut Faults) -> Option<bool> {

@@ -12,12 +12,12 @@ use portcullis_signals::ForwardedBy;
 
 use super::reader::{Faults, Table, Value, quote, span};
 use super::{
-    Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport, VerdictToken,
-    default_audit,
+    Alarms, Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport,
+    VerdictToken, default_audit,
 };
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
-use crate::gateway::OnFault;
+use crate::gateway::{OnFault, PrintShare};
 use crate::logging::LogFormat;
 use crate::origins::{HealthSettings, OriginSettings};
 
@@ -346,6 +346,14 @@ pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
     };
     table.finish(faults);
     memory
+}
+
+pub(super) fn alarms(mut table: Table<'_>, faults: &mut Faults) -> Alarms {
+    let default = Alarms::default();
+    // Only one value can have more than half, so an alarm does not go to and fro between two.
+    let print_share = table.share("print_share", 500..=1000, default.print_share.0, faults);
+    table.finish(faults);
+    Alarms { print_share: PrintShare(print_share) }
 }
 
 pub(super) fn challenge(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Challenge {

@@ -37,6 +37,7 @@ fn the_least_settings_have_defaults_for_the_rest() {
     assert_eq!(settings.admin, DEFAULT_ADMIN);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.memory, Memory::default());
+    assert_eq!(settings.alarms.print_share, PrintShare(900));
     assert_eq!(settings.listeners[0].transport, Transport::Plain);
     assert_eq!(settings.listeners[0].proxy_from, None);
     assert!(settings.verdict.is_none());
@@ -74,6 +75,8 @@ fn whole_settings_mean_what_they_say() {
         asn = "asn.mmdb"
         [memory]
         max_bans = 7
+        [alarms]
+        print_share = 0.75
         [challenge]
         contact = "help@shop.example"
         [verdict]
@@ -107,6 +110,7 @@ fn whole_settings_mean_what_they_say() {
     assert_eq!(settings.origins[0].health.as_ref().unwrap().interval, Duration::from_secs(3));
     assert_eq!(settings.intel.asn.as_deref(), Some(Path::new("/etc/portcullis/asn.mmdb")));
     assert_eq!(settings.memory.max_bans, 7);
+    assert_eq!(settings.alarms.print_share, PrintShare(750));
     assert_eq!(settings.verdict.as_ref().unwrap().secret_file, Path::new("/etc/portcullis/verdict.key"));
     assert_eq!(settings.audit.scope, Scope::All);
     assert_eq!(settings.server.on_fault, OnFault::Open);
@@ -176,7 +180,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     8 | [colours]
       |  ^^^^^^^ no such key
       |
-      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `challenge`, `verdict`, `audit` and `log`
+      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `alarms`, `challenge`, `verdict`, `audit` and `log`
     "#);
 }
 
@@ -388,6 +392,57 @@ fn a_proxy_list_that_is_empty_or_strange_is_refused() {
       |
       = help: write `x-forwarded-for` or `forwarded`
     "#);
+}
+
+#[test]
+fn a_share_is_a_number_of_thousandths_within_its_bounds() {
+    let share = |text: &str| {
+        let settings = read(&format!("{LISTENER}[alarms]\nprint_share = {text}\n"));
+        settings.map(|loaded| loaded.settings.alarms.print_share).map_err(|faults| faults.to_string())
+    };
+    for (text, thousandths) in [("0.5", 500), ("0.999", 999), ("1.0", 1000), ("1", 1000), ("0.90", 900), ("9e-1", 900)]
+    {
+        assert_eq!(share(text), Ok(PrintShare(thousandths)), "{text}");
+    }
+    for text in ["0.499", "0", "1.001", "2", "nan", "inf", "-0.9", "99999999999"] {
+        assert!(share(text).is_err_and(|fault| fault.contains("out of range")), "{text}");
+    }
+    let all = format!("{LISTENER}[alarms]\nprint_share = \"90%\"\nprint_shares = 0.9\n");
+    assert_snapshot!(faults(&all), @r#"
+    error: `print_share` is not a number
+     --> portcullis.toml:5:15
+      |
+    5 | print_share = "90%"
+      |               ^^^^^ found a text
+      |
+      = help: write a number from 0.5 to 1
+
+    error: unknown key `print_shares` in `[alarms]`
+     --> portcullis.toml:6:1
+      |
+    6 | print_shares = 0.9
+      | ^^^^^^^^^^^^ no such key
+      |
+      = help: did you mean `print_share`?
+    "#);
+    assert_snapshot!(share("90").unwrap_err(), @"
+    error: `print_share` is out of range
+     --> portcullis.toml:5:15
+      |
+    5 | print_share = 90
+      |               ^^ not from 0.5 to 1
+      |
+      = help: write a number from 0.5 to 1
+    ");
+    assert_snapshot!(share("0.9999").unwrap_err(), @"
+    error: `print_share` is too fine
+     --> portcullis.toml:5:15
+      |
+    5 | print_share = 0.9999
+      |               ^^^^^^ more than three decimals
+      |
+      = help: write a number from 0.5 to 1, in thousandths
+    ");
 }
 
 #[test]

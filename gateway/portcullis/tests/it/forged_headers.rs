@@ -89,6 +89,7 @@ fn a_verdict_of_the_client_is_stripped_and_held_against_it() {
         ("Portcullis-Score", "0"),
         ("Portcullis-Action", "allow"),
         ("portcullis-verdict", "a.b.c"),
+        ("Portcullis-JA4", "t13d1516h2_8daaf6152771_02713d6af862"),
         ("Portcullis-Anything", "1"),
     ]);
     let answer = rig.client().get("/", &headers).unwrap();
@@ -103,6 +104,29 @@ fn a_verdict_of_the_client_is_stripped_and_held_against_it() {
     assert_eq!(seen[0].headers_named("portcullis-score"), ["0.300"]);
     assert_eq!(seen[0].header("portcullis-anything"), None);
     assert_eq!(reasons(seen[0].header("portcullis-reasons")), ["verdict-forged"]);
+}
+
+/// Names of the prints that an origin can be told.
+const PRINTS: [&str; 5] =
+    ["Portcullis-JA3", "Portcullis-JA4", "Portcullis-HTTP2", "Portcullis-Header-Order", "Portcullis-Stable"];
+
+#[test]
+fn a_print_of_the_client_s_own_is_stripped_and_held_against_it_whether_or_not_the_origin_is_told() {
+    let told = format!("{OPEN}tell_origin = [\"ja3\", \"ja4\", \"http2\", \"header-order\", \"stable\"]\n");
+    for rules in [OPEN, &told] {
+        let rig = Rig::start(rules);
+        for name in PRINTS {
+            let underscores = name.replace('-', "_");
+            for spelling in [name, &name.to_lowercase(), &underscores] {
+                let mut headers = crate::CHROMIUM.to_vec();
+                headers.push((spelling, "forged"));
+                assert_eq!(rig.client().get("/", &headers).unwrap().status, 200, "{spelling}");
+                let seen = &rig.origin.take_requests()[0];
+                assert_eq!(reasons(seen.header("portcullis-reasons")), ["verdict-forged"], "{spelling}");
+                assert!(!seen.headers.iter().any(|(_, value)| value == "forged"), "{spelling}: {:?}", seen.headers);
+            }
+        }
+    }
 }
 
 #[test]

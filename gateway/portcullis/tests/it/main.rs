@@ -3,6 +3,7 @@
 
 mod challenge;
 mod corpus;
+mod coverage;
 mod flow;
 mod forged_headers;
 mod framing;
