@@ -38,6 +38,18 @@ pub struct Decision {
     pub shadow: SmallVec<[Shadow; 2]>,
 }
 
+impl Decision {
+    /// The same knowledge of a request that no verdict was asked for: one of the gateway's own paths, which everybody
+    /// may use who is not banned.
+    #[must_use]
+    pub fn set_aside(mut self) -> Self {
+        (self.action, self.verdict, self.cause, self.code) = (Action::Allow, Action::Allow, Cause::Clear, "");
+        (self.rule, self.limit, self.retry_after_ms) = (None, None, 0);
+        self.shadow.clear();
+        self
+    }
+}
+
 /// What one signal gave to a score.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reason {

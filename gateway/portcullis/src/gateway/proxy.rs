@@ -283,6 +283,8 @@ impl Gateway {
             && !refusable
             && let Some(reply) = self.own_path(session, conn, ctx).await?
         {
+            // It is answered whatever the score is, and recorded so.
+            ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
             return Ok(Some(reply));
         }
         let Some(judged) = &ctx.judged else { return Ok(None) };

@@ -92,6 +92,9 @@ fn a_program_pays_and_reaches_the_origin() {
     assert_eq!(client.get("/", &browser).unwrap().status, 403, "a clearance is bound to the kind of client");
     let metrics = rig.metrics();
     assert_eq!(metrics.value("portcullis_challenges_total", &[("outcome", "solved")]), Some(1.0));
+    let records = rig.audit(2);
+    let redeemed = records.iter().find(|record| record["path"] == REDEEM).unwrap();
+    assert_eq!((&redeemed["action"], &redeemed["verdict"]), (&"allow".into(), &"allow".into()), "it was answered");
 }
 
 /// Two routes: one with the cheapest puzzle there is and a clearance of ten minutes, one that asks for more.
