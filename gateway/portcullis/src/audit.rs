@@ -316,7 +316,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
     let request = record.request;
     let host = request.uri.authority().map(http::uri::Authority::as_str);
     let host = host.or_else(|| request.headers.get(http::header::HOST)?.to_str().ok()).unwrap_or_default();
-    let tls = record.conn.tls.as_deref();
+    let tls = record.conn.tls_of(judged.client.0);
     Line {
         time: timestamp(record.began.unix_millis().0),
         request_id: record.id.as_str(),
@@ -362,7 +362,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         ja3: tls.map(|tls| tls.ja3.to_string()),
         ja4: tls.map(|tls| tls.ja4.to_string()),
         stable: tls.map(|tls| tls.stable().to_string()),
-        http2: record.conn.http2_print().map(ToString::to_string),
+        http2: record.conn.http2_print_of(judged.client.0).map(ToString::to_string),
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
         counters: counters(judged, route),

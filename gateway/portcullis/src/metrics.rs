@@ -185,8 +185,12 @@ impl Metrics {
 
     /// Counts what there was to judge a client by.
     fn covered(&self, record: &Record<'_>, judged: &Judged) {
-        let there =
-            [record.conn.tls.is_some(), record.conn.http2_print().is_some(), has_header_order(&record.request.headers)];
+        let client = judged.client.0;
+        let there = [
+            record.conn.tls_of(client).is_some(),
+            record.conn.http2_print_of(client).is_some(),
+            has_header_order(&record.request.headers),
+        ];
         for (counter, there) in self.evidence.iter().zip(there) {
             if there {
                 counter.inc();

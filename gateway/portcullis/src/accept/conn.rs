@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -140,7 +140,17 @@ impl ConnInfo {
         self.turn().div_ceil(2)
     }
 
-    /// What the client showed of HTTP/2 up to its first request; absent on HTTP/1 and where it could not be read.
+    /// What TLS taught of the client at `client`: nothing where the connection is that of a proxy which named it.
+    pub fn tls_of(&self, client: IpAddr) -> Option<&TlsInfo> {
+        self.tls.as_deref().filter(|_| self.client.ip() == client)
+    }
+
+    /// The HTTP/2 print of the client at `client`: none where the connection is that of a proxy which named it.
+    pub fn http2_print_of(&self, client: IpAddr) -> Option<&Http2Print> {
+        self.http2_print().filter(|_| self.client.ip() == client)
+    }
+
+    /// What the client showed of HTTP/2 up to its first request: absent on HTTP/1, empty where it could not be read.
     pub fn http2_print(&self) -> Option<&Http2Print> {
         self.http2.get().map(Box::as_ref)
     }

@@ -97,7 +97,12 @@ impl<T: Transport> GateStream<T> {
         match recorder.feed(bytes) {
             Recording::NeedMore => return,
             Recording::Done(print) => self.info.keep_http2_print(print),
-            Recording::GaveUp(reason) => self.stats.http2_unread.add(reason.into()),
+            Recording::GaveUp(reason) => {
+                self.stats.http2_unread.add(reason.into());
+                // INVARIANT: who makes the recorder give up, as no browser does, is judged by an empty print rather
+                // than by none.
+                self.info.keep_http2_print(Box::default());
+            }
         }
         self.recorder = None;
     }

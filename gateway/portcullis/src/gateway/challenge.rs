@@ -89,8 +89,13 @@ impl ChallengeDesk {
 
     /// The clearance that a request carries, if it is good for this client, and no less work was done
     /// for it than the route asks for with `asked`.
-    pub(crate) fn clearance(&self, facts: &Facts<'_>, asked: &model::Puzzle, now: Now) -> Option<signals::Clearance> {
-        let scheme = if facts.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    pub(crate) fn clearance(
+        &self,
+        facts: &Facts<'_>,
+        scheme: Scheme,
+        asked: &model::Puzzle,
+        now: Now,
+    ) -> Option<signals::Clearance> {
         let value = facts.request.cookie(cookie_name(scheme))?;
         let network = prefix_bytes(facts.client.0);
         let binding = Binding {

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use portcullis_challenge::Scheme;
+use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
@@ -87,14 +89,16 @@ impl Remembered {
         conn: &'a ConnInfo,
         families: &Arc<Families>,
         claim: &Claim,
-        tls: Option<&Tls<'_>>,
+        shown: &Shown<'_>,
     ) -> Option<&'a ConnectionJudgement> {
         let fresh = || KnownConnection {
-            judgement: ConnectionJudgement::of(families, claim, tls, conn.http2_print()),
+            judgement: shown.judged(families, claim),
             by: Arc::clone(families),
+            whose: shown.whose,
         };
         let known = Self::of(conn)?.connection.get_or_init(fresh);
-        (known.judgement.claim() == claim && Arc::ptr_eq(&known.by, families)).then_some(&known.judgement)
+        let same = known.whose == shown.whose && *known.judgement.claim() == *claim;
+        (same && Arc::ptr_eq(&known.by, families)).then_some(&known.judgement)
     }
 }
 
@@ -102,6 +106,44 @@ impl Remembered {
 struct KnownConnection {
     judgement: ConnectionJudgement,
     by: Arc<Families>,
+    whose: Whose,
+}
+
+/// What the connection shows of the client: nothing where it is that of a proxy which named the client.
+struct Shown<'a> {
+    whose: Whose,
+    tls: Option<Tls<'a>>,
+    http2: Option<&'a Http2Print>,
+}
+
+/// Whose connection a request came by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Whose {
+    Clients,
+    Proxys,
+}
+
+impl<'a> Shown<'a> {
+    fn of(conn: &'a ConnInfo, client: ClientAddr) -> Self {
+        let whose = if client.0 == conn.client.ip() { Whose::Clients } else { Whose::Proxys };
+        let tls = conn.tls_of(client.0).map(|tls| Tls {
+            version: tls.version.into(),
+            hello: &tls.hello,
+            ja3: tls.ja3,
+            ja4: tls.ja4,
+            resumed: tls.resumed,
+        });
+        Self { whose, tls, http2: conn.http2_print_of(client.0) }
+    }
+
+    fn judged(&self, families: &Families, claim: &Claim) -> ConnectionJudgement {
+        ConnectionJudgement::of(families, claim, self.tls.as_ref(), self.http2)
+    }
+}
+
+/// How the client's side speaks, by which the cookie of a clearance has its name.
+pub(super) fn scheme(conn: &ConnInfo) -> Scheme {
+    if conn.tls.is_some() { Scheme::Https } else { Scheme::Http }
 }
 
 /// What was known of a connection's address, and by which snapshot.
@@ -144,18 +186,12 @@ impl Gateway {
         let claim = Remembered::claim(conn, user_agent);
         let route = policy.rules().plan(&request);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
-        let tls = conn.tls.as_deref().map(|tls| Tls {
-            version: tls.version.into(),
-            hello: &tls.hello,
-            ja3: tls.ja3,
-            ja4: tls.ja4,
-            resumed: tls.resumed,
-        });
+        let shown = Shown::of(conn, client);
         let judged_now;
-        let connection = match Remembered::connection(conn, policy.families(), &claim, tls.as_ref()) {
+        let connection = match Remembered::connection(conn, policy.families(), &claim, &shown) {
             Some(known) => known,
             None => {
-                judged_now = ConnectionJudgement::of(policy.families(), &claim, tls.as_ref(), conn.http2_print());
+                judged_now = shown.judged(policy.families(), &claim);
                 &judged_now
             }
         };
@@ -163,11 +199,11 @@ impl Gateway {
             at: now.unix(),
             request: &request,
             http,
-            tls,
+            tls: shown.tls,
             client,
             network: &network,
             claim,
-            http2: conn.http2_print(),
+            http2: shown.http2,
             connection: Some(connection),
             context: Context::default(),
             caller: caller(&policy.rules().route(route).identify, &request),
@@ -182,12 +218,13 @@ impl Gateway {
             claim: &facts.claim,
             session: facts.caller.session,
             headers: head.headers,
-            conn,
+            tls: conn.tls_of(client.0),
             connection: met,
         };
         let recall;
         (facts.context, recall) = self.memory.recall(self.counters.hasher(), &asking, now.millis);
-        facts.caller.clearance = self.challenge.clearance(&facts, &policy.rules().route(route).puzzle, now);
+        facts.caller.clearance =
+            self.challenge.clearance(&facts, scheme(conn), &policy.rules().route(route).puzzle, now);
         let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
         let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, counting, now);
         let limits = self.read_limits(policy, route, &facts, &keys, now, &mut charges);
@@ -199,7 +236,7 @@ impl Gateway {
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
         let coverage = connection.coverage();
-        if met == Connection::New {
+        if met == Connection::New && shown.whose == Whose::Clients {
             self.prints.note(conn, client, head.headers, now.millis);
         }
         Judged {

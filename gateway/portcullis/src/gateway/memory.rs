@@ -9,15 +9,15 @@ use portcullis_velocity::{
 };
 
 use super::answer::Answer;
-use super::keys::client_bytes;
-use crate::accept::ConnInfo;
+use super::keys::{client_bytes, prefix_bytes};
+use crate::accept::TlsInfo;
 
 /// The memory of what browsers did, and of the connections that sessions came by.
 #[derive(Debug)]
 pub struct ClientMemory {
     /// By address and claim.
     pub contexts: Contexts,
-    /// By session.
+    /// By session and network.
     pub sessions: SessionPrints,
 }
 
@@ -38,7 +38,8 @@ pub(super) struct Asking<'a> {
     pub(super) claim: &'a Claim,
     pub(super) session: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    pub(super) conn: &'a ConnInfo,
+    /// The handshake of the client's own connection.
+    pub(super) tls: Option<&'a TlsInfo>,
     /// Whether the connection brings its first request.
     pub(super) connection: Connection,
 }
@@ -57,17 +58,18 @@ impl ClientMemory {
             return (Context::default(), None);
         }
         let key = context_key(hasher, asking.client, asking.claim);
-        let tls = asking.conn.tls.as_deref();
-        if let (Connection::New, Some(tls)) = (asking.connection, tls) {
+        if let (Connection::New, Some(tls)) = (asking.connection, asking.tls) {
             self.contexts.note_hello(key, tls.extension_order(), now);
         }
         let known = self.contexts.read(key, now);
-        let session = asking.session.zip(tls).map_or(0, |(session, tls)| {
+        let session = asking.session.zip(asking.tls).map_or(0, |(session, tls)| {
             let print = tls.stable();
             // Not the last part: a browser offers other protocols for a WebSocket.
             let print = hasher.key(PRINT_SCOPE, &[print.ciphers().as_bytes(), print.extensions().as_bytes()]);
+            // With the network in the key nobody makes trouble for a session of somebody else by its bare name.
+            let session = hasher.key(SESSION_SCOPE, &[session.as_bytes(), &prefix_bytes(asking.client)]);
             let number = print.to_bytes().first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
-            self.sessions.note(hasher.key(SESSION_SCOPE, &[session.as_bytes()]), number, now)
+            self.sessions.note(session, number, now)
         });
         let context = Context {
             cookieless: known.cookieless,

@@ -11,7 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
-use portcullis_challenge::{MAX_SOLUTION_BYTES, Scheme};
+use portcullis_challenge::MAX_SOLUTION_BYTES;
 use portcullis_policy::model::{Action, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
@@ -19,7 +19,7 @@ use portcullis_signals::{CanonicalRequest, Http, RequestHead};
 use super::answer::Answer;
 use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
 use super::enforce::{self, Form};
-use super::gather::Judged;
+use super::gather::{Judged, scheme};
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
@@ -378,8 +378,7 @@ fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
     let authority = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
-    let scheme = if conn.tls.is_some() { Scheme::Https } else { Scheme::Http };
-    Holder::of(site.as_ref().map_or("", portcullis_signals::Host::as_str), judged.client, &judged.claim, scheme)
+    Holder::of(site.as_ref().map_or("", portcullis_signals::Host::as_str), judged.client, &judged.claim, scheme(conn))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.

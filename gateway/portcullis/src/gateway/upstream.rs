@@ -58,7 +58,7 @@ impl Gateway {
                 headers.insert(VERDICT, value(verdict.as_bytes())?);
             }
             let told = &ctx.policy.rules().route(decision.route).tell_origin;
-            told.iter().try_for_each(|print| tell_print(headers, *print, &asked.headers, conn))
+            told.iter().try_for_each(|print| tell_print(headers, *print, &asked.headers, judged.client.0, conn))
         })?;
         judged.target.as_deref().map_or(Ok(()), |target| set_target(request, target))
     }
@@ -80,13 +80,13 @@ impl Gateway {
 }
 
 /// Says one print of the client; nothing where the connection does not have it.
-fn tell_print(headers: &mut HeaderMap, print: Print, asked: &HeaderMap, conn: &ConnInfo) -> Result<()> {
-    let tls = conn.tls.as_deref();
+fn tell_print(headers: &mut HeaderMap, print: Print, asked: &HeaderMap, client: IpAddr, conn: &ConnInfo) -> Result<()> {
+    let tls = conn.tls_of(client);
     let (name, text) = match print {
         Print::Ja3 => (JA3, tls.map(|tls| tls.ja3.to_string())),
         Print::Ja4 => (JA4, tls.map(|tls| tls.ja4.to_string())),
         // The recorder bounds it to some 3,000 characters; those of real clients have a hundred at most.
-        Print::Http2 => (HTTP2, conn.http2_print().map(ToString::to_string)),
+        Print::Http2 => (HTTP2, conn.http2_print_of(client).map(ToString::to_string)),
         Print::HeaderOrder => (HEADER_ORDER, Some(header_order(asked).to_string())),
         Print::Stable => (STABLE, tls.map(|tls| tls.stable().to_string())),
     };

@@ -85,6 +85,22 @@ fn a_browser_claim_with_another_tls_stack_is_a_contradiction() {
     assert_eq!(record["action"], "challenge");
 }
 
+/// What a trusted proxy in front shows of TLS is its own, and nothing of the client that it names.
+#[test]
+fn a_client_behind_a_trusted_proxy_is_not_judged_by_the_handshake_of_the_proxy() {
+    let trusting = "[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let rig = Rig::start_with(OPEN, trusting, crate::rig::usual_origin);
+    let proxy = rig.tls_client(&["http/1.1"]);
+    let mut named = CHROMIUM.to_vec();
+    named.push(("x-forwarded-for", "203.0.113.7"));
+    assert_eq!(proxy.get("/", &named).unwrap().status, 200);
+    assert_eq!(proxy.get("/", CHROMIUM).unwrap().status, 403, "the proxy's own requests are judged by it");
+    let records = rig.audit(2);
+    let of = |client: &str| records.iter().find(|record| record["client"] == client).unwrap();
+    assert_eq!(of("203.0.113.7")["ja4"], serde_json::Value::Null);
+    assert!(of("127.0.0.1")["ja4"].is_string());
+}
+
 #[test]
 fn what_no_route_matches_is_not_found() {
     let rig = Rig::start("[[route]]\nname = \"one\"\npaths = [\"/one\"]\norigin = \"app\"\n");
