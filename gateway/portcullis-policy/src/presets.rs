@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_intel::NetworkClass;
 use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::model::{Puzzle, Sensitivity, Thresholds, Weights};
@@ -62,6 +63,33 @@ impl Preset {
     }
 }
 
+/// Which classes of network are blocked together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Profile {
+    /// For what people use at home, at work and on the way.
+    Consumer,
+    /// For a shop: nobody hides there, and nobody copies it.
+    ECommerce,
+    /// For money: who asks is known, and asks from where people are.
+    Financial,
+}
+
+impl Profile {
+    /// Every profile, by its name in a rules file.
+    pub(crate) const NAMED: [(&'static str, Self); 3] =
+        [("consumer", Self::Consumer), ("e-commerce", Self::ECommerce), ("financial", Self::Financial)];
+
+    /// The classes that it blocks; the others are as shipped.
+    pub(crate) const fn blocks(self) -> &'static [NetworkClass] {
+        use NetworkClass::{Abuser, Crawler, Datacenter, Proxy, Tor, Vpn};
+        match self {
+            Self::Consumer => &[Abuser],
+            Self::ECommerce => &[Tor, Abuser, Crawler],
+            Self::Financial => &[Tor, Vpn, Proxy, Datacenter, Abuser, Crawler],
+        }
+    }
+}
+
 /// What is usual on a route of this sensitivity.
 ///
 /// Velocity says nothing up to these rates and everything at four times as much, and the failures of a client
@@ -73,7 +101,13 @@ pub(crate) const fn expectation(sensitivity: Sensitivity) -> Expectation {
         Sensitivity::High => (60, 600, 6),
         Sensitivity::Critical => (20, 200, 4),
     };
-    Expectation { address_per_minute, prefix_per_minute, prior_answers, clients: ExpectedClients::Any }
+    Expectation {
+        address_per_minute,
+        prefix_per_minute,
+        prior_answers,
+        clients: ExpectedClients::Any,
+        networks: Expectation::NETWORKS,
+    }
 }
 
 /// The shipped weight of a signal: the score that it alone gives at full strength.
@@ -114,6 +148,9 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::NetVpn => 150,
         SignalId::NetProxy => 360,
         SignalId::NetAbuser => 380,
+        SignalId::NetCrawler => 200,
+        SignalId::NetSatellite => 150,
+        SignalId::NetMobile => 100,
         SignalId::VelocityIp => 700,
         SignalId::VelocityPrefix => 450,
         SignalId::OutcomeFailures => 800,

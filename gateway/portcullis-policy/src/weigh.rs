@@ -46,7 +46,7 @@ pub(crate) enum Credit {
 }
 
 /// A score with its reasons.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Weighed {
     pub(crate) raw: Score,
     pub(crate) score: Score,
