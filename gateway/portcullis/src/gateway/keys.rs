@@ -140,3 +140,33 @@ pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, facts: &F
     }
     hasher.key(limit.counter, &parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_signals::Claim;
+    use portcullis_velocity::Secret;
+
+    #[test]
+    fn who_shares_an_address_is_told_apart_by_what_it_shows_and_by_its_name_there() {
+        let hasher = KeyHasher::new(Secret([7; 16]));
+        let address: IpAddr = [100, 64, 0, 1].into();
+        let plain = Sharer { ja4: None, claim: Claim::of(b"curl/8.5.0"), named: Some(Named::User("ann")) };
+        let of = |address, sharer: &Sharer<'_>| SharerKeys::of(&hasher, address, sharer);
+        let first = of(address, &plain);
+        let print = "t13d1516h2_8daaf6152771_02713d6af862".parse().unwrap();
+        for (other, address, same_fingerprint, same_name) in [
+            (plain, address, true, true),
+            (plain, [100, 64, 0, 2].into(), false, false),
+            (Sharer { ja4: Some(print), ..plain }, address, false, true),
+            (Sharer { claim: Claim::of(b"Wget/1.21"), ..plain }, address, false, true),
+            (Sharer { named: Some(Named::User("bob")), ..plain }, address, true, false),
+            (Sharer { named: Some(Named::Session("ann")), ..plain }, address, true, false),
+            (Sharer { named: None, ..plain }, address, true, false),
+        ] {
+            let keys = of(address, &other);
+            assert_eq!(keys.fingerprint == first.fingerprint, same_fingerprint, "{other:?}");
+            assert_eq!(keys.named == first.named, same_name, "{other:?}");
+        }
+    }
+}
