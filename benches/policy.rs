@@ -84,7 +84,7 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
         context: Context::default(),
         caller: Caller::default(),
         ban: None,
-        behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100 },
+        behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100, ..Behaviour::default() },
         outcomes: Outcomes { attempts: 40, failures: 2 },
         limits: &[],
     })
@@ -106,6 +106,7 @@ fn route(number: usize) -> Route {
         prefix_per_minute: 240,
         prior_answers: 10,
         clients: ExpectedClients::Any,
+        networks: Expectation::NETWORKS,
     };
     route
 }

@@ -44,6 +44,7 @@ const EXPECTATION: Expectation = Expectation {
     prefix_per_minute: 2400,
     prior_answers: 10,
     clients: ExpectedClients::Browsers,
+    networks: Expectation::NETWORKS,
 };
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

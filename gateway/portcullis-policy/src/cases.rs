@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Version;
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
-use portcullis_intel::AddressFacts;
+use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
     Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
@@ -103,6 +103,8 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         behaviour: Behaviour {
             address_per_minute: counters.address_per_minute,
             prefix_per_minute: counters.prefix_per_minute,
+            fingerprint_per_minute: counters.fingerprint_per_minute,
+            named_per_minute: counters.named_per_minute,
         },
         outcomes: Outcomes { attempts: counters.attempts.max(counters.failures), failures: counters.failures },
         limits: &limits,
@@ -132,8 +134,9 @@ fn readings(test: &TestCase, route: &Route, faults: &mut Diagnostics) -> Vec<Lim
 
 fn network(stated: &TestRequest) -> AddressFacts {
     let mut facts = AddressFacts::bare(portcullis_intel::canonical(stated.ip));
-    // A test may use an address of documentation and say that it is of some network.
-    facts.special_use = None;
+    // A test may use an address of documentation and say that it is of some network. What a provider shares among its
+    // customers stays what it is: it says how requests are counted.
+    facts.special_use = facts.special_use.filter(|special| *special == SpecialUse::Shared);
     facts.asn = stated.asn;
     facts.country = stated.country;
     for class in &stated.classes {
@@ -245,7 +248,11 @@ fn why(rules: &RuleSet, decision: &Decision) -> String {
     if let Some(limit) = decision.limit.and_then(|limit| route.limits.get(usize::from(limit))) {
         text.push_str(&format!(" {}", quote(&limit.name)));
     }
-    text.push_str(&format!(", score {}", decision.score));
+    if decision.is_scored() {
+        text.push_str(&format!(", score {}", decision.score));
+    } else {
+        text.push_str(", so no score was worked out");
+    }
     for (at, reason) in decision.reasons.iter().enumerate() {
         let mark = if at == 0 { ':' } else { ',' };
         text.push_str(&format!("{mark} {} {}", reason.signal, reason.points));

@@ -15,7 +15,7 @@ use portcullis_signals::SignalId;
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
 use crate::model::{Action, Clients, KeyPart, Limit, Listed, Parts, Route, RouteMatch, Rule, Weights};
-use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Whole, Written};
+use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
 use layers::Layers;
@@ -284,8 +284,9 @@ impl Compiler<'_> {
             table.limits.iter().filter(|limit| limit.over.value == Action::Challenge).map(|limit| limit.over.span);
         let rules =
             table.rules.iter().filter(|rule| rule.action.value == Action::Challenge).map(|rule| rule.action.span);
-        let filters = table.values.filters.iter().filter(|filter| filter.action.value == Some(Action::Challenge));
-        let spans: Vec<_> = limits.chain(rules).chain(filters.map(|filter| filter.action.span)).collect();
+        let filters =
+            table.values.filters.iter().filter(|filter| filter.toggle.value == Toggle::Act(Action::Challenge));
+        let spans: Vec<_> = limits.chain(rules).chain(filters.map(|filter| filter.toggle.span)).collect();
         for span in spans {
             self.out.push(
                 Diagnostic::warning(format!(

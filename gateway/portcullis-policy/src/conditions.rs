@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, Method, header};
 use memchr::memmem::Finder;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, ClassSet, Country};
-use portcullis_signals::{Facts, UnixSeconds};
+use portcullis_signals::{Crawler, CrawlerKind, Facts, Proof, UnixSeconds};
 use smallvec::SmallVec;
 
-use crate::model::{Case, Rule, TextPattern, When};
+use crate::model::{Action, Case, Rule, TextPattern, When};
 
 /// What of a request the conditions read.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) asn: Option<Asn>,
     pub(crate) country: Option<Country>,
     pub(crate) classes: ClassSet,
+    pub(crate) crawler: Option<Crawler>,
     pub(crate) ja3: Option<Ja3Hash>,
     pub(crate) ja4: Option<Ja4>,
     pub(crate) method: &'a Method,
@@ -34,6 +35,7 @@ impl<'a> Subject<'a> {
             asn: facts.network.asn,
             country: facts.network.country,
             classes: facts.network.classes,
+            crawler: facts.crawler(),
             ja3: facts.tls.map(|tls| tls.ja3),
             ja4: facts.tls.map(|tls| tls.ja4),
             method: facts.request.method(),
@@ -145,6 +147,9 @@ pub(crate) struct Conditions {
     until: Option<u64>,
     method: Box<[Method]>,
     classes: ClassSet,
+    crawler: Box<[CrawlerKind]>,
+    /// How well a crawler must be known. A claim is enough to be refused, and never enough to be let in.
+    proof: Proof,
     // INVARIANT: these four are sorted.
     asn: Box<[Asn]>,
     country: Box<[Country]>,
@@ -168,11 +173,13 @@ pub(crate) enum Known {
 
 impl Conditions {
     pub(crate) fn of(rule: &Rule) -> Self {
-        let When { ip: _, asn, country, class, ja3, ja4, user_agent, path, method, header } = &rule.when;
+        let When { ip: _, asn, country, class, crawler, ja3, ja4, user_agent, path, method, header } = &rule.when;
         Self {
             until: rule.until,
             method: method.clone().into(),
             classes: class.iter().fold(ClassSet::EMPTY, |set, class| set.union(ClassSet::of(*class))),
+            crawler: sorted(crawler),
+            proof: if rule.action == Action::Allow { Proof::Verified } else { Proof::Claimed },
             asn: sorted(asn),
             country: sorted(country),
             ja3: sorted(ja3),
@@ -191,11 +198,16 @@ impl Conditions {
         self.path.get(at)
     }
 
+    fn is_for(&self, crawler: Crawler) -> bool {
+        crawler.proof >= self.proof && self.crawler.contains(&crawler.kind)
+    }
+
     /// Whether all conditions hold but those on addresses, and but the one that is known to.
     pub(crate) fn hold(&self, subject: &Subject<'_>, known: Known) -> bool {
         self.until.is_none_or(|until| subject.at.0 < until)
             && (self.method.is_empty() || self.method.contains(subject.method))
             && (self.classes.is_empty() || self.classes.iter().any(|class| subject.classes.contains(class)))
+            && (self.crawler.is_empty() || subject.crawler.is_some_and(|crawler| self.is_for(crawler)))
             && among(&self.asn, subject.asn)
             && among(&self.country, subject.country)
             && among(&self.ja4, subject.ja4)

@@ -14,20 +14,22 @@
 //! a clearance, and a step-up by a clearance of that kind. A throttle holds the address to the route's
 //! `throttle_per_minute` and says nothing below it, save that of a limit, which counts by itself.
 //! What is in monitor is noted in [`Decision::shadow`], and the steps go on as if it were not there.
+//!
+//! The score is worked out behind step 5: what a filter refuses costs no more than that.
 
 use portcullis_intel::{ClassSet, NetworkClass};
 use portcullis_signals::{Clearance, Facts, Fault, LimitReading};
 use smallvec::SmallVec;
 
-use crate::decision::{Cause, Decision, Shadow, ShadowWhat};
+use crate::decision::{Cause, Decision, Shadow, ShadowWhat, is_scored};
 use crate::index::Matches;
 use crate::model::{Action, AmbiguousPaths, Clients, Filter, Limit, Mode, Route, Thresholds};
-use crate::weigh::Credit;
+use crate::weigh::{Credit, Weighed};
 use crate::{RouteId, RuleId, RuleSet, Score};
 
 /// The order in which classes are consulted. A relay's address is neither a VPN nor a data centre, though it
 /// stands in one, and so is a crawler in its published range no data centre.
-const CLASS_ORDER: [NetworkClass; 9] = [
+pub(crate) const CLASS_ORDER: [NetworkClass; 9] = [
     NetworkClass::Tor,
     NetworkClass::Relay,
     NetworkClass::Vpn,
@@ -60,11 +62,14 @@ impl RuleSet {
     /// Decides on one request whose route is known.
     pub fn decide_on(&self, route: RouteId, facts: &Facts<'_>) -> Decision {
         let policy = self.route(route);
-        let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
-        let weighed = self.scale(route).weigh(&self.signals(route, facts), credit);
         let mut shadow = Shadows::new();
         let asked = Asked { rules: self, route: policy, facts };
-        let finding = asked.verdict(&self.matching(route, facts), weighed.score, &mut shadow);
+        let found = asked.before_score(&self.matching(route, facts), &mut shadow);
+        let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
+        let weighed = if is_scored { self.weigh(route, facts) } else { Weighed::default() };
+        let finding = found
+            .or_else(|| asked.behind_score(weighed.score, &mut shadow))
+            .unwrap_or(Finding::new(Action::Allow, Cause::Clear));
         Decision {
             route,
             action: enforced(policy.mode, finding),
@@ -80,6 +85,11 @@ impl RuleSet {
             retry_after_ms: finding.retry_after_ms,
             shadow,
         }
+    }
+    /// The score of one request on a route, with its reasons.
+    pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> Weighed {
+        let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
+        self.scale(route).weigh(&self.signals(route, facts), credit)
     }
 }
 
@@ -100,15 +110,17 @@ pub(crate) struct Asked<'a, 'f> {
 }
 
 impl Asked<'_, '_> {
-    fn verdict(&self, matching: &Matches, score: Score, shadow: &mut Shadows) -> Finding {
+    /// The steps that know what to do without a score.
+    fn before_score(&self, matching: &Matches, shadow: &mut Shadows) -> Option<Finding> {
         self.malformed()
             .or_else(|| self.allow_rule(matching, shadow))
             .or_else(|| self.ban())
             .or_else(|| self.other_rule(matching, shadow))
             .or_else(|| self.filter(shadow))
-            .or_else(|| self.limits(shadow))
-            .or_else(|| self.threshold(score))
-            .unwrap_or(Finding::new(Action::Allow, Cause::Clear))
+    }
+
+    fn behind_score(&self, score: Score, shadow: &mut Shadows) -> Option<Finding> {
+        self.limits(shadow).or_else(|| self.threshold(score))
     }
 
     fn malformed(&self) -> Option<Finding> {
@@ -231,7 +243,7 @@ impl Asked<'_, '_> {
     }
 
     fn is_above_rate(&self) -> bool {
-        self.facts.behaviour.address_per_minute > self.route.throttle_per_minute
+        self.facts.requests_per_minute() > self.route.throttle_per_minute
     }
 
     /// When the address would be admitted again, had its requests come evenly over the last minute.
@@ -239,7 +251,7 @@ impl Asked<'_, '_> {
         if action != Action::Throttle {
             return 0;
         }
-        let count = u64::from(self.facts.behaviour.address_per_minute).max(1);
+        let count = u64::from(self.facts.requests_per_minute()).max(1);
         // One more than the excess must have left the window, to make room for the request to come.
         let leaving = (count + 1).saturating_sub(u64::from(self.route.throttle_per_minute)).min(count);
         u32::try_from((60_000 * leaving).div_ceil(count)).unwrap_or(60_000)

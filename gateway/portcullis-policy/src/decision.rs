@@ -18,7 +18,8 @@ pub struct Decision {
     pub verdict: Action,
     /// Whether the route acts.
     pub mode: Mode,
-    /// The score that met the thresholds: after the credit of a clearance.
+    /// The score that met the thresholds: after the credit of a clearance. Zero, as `raw`, and without reasons where
+    /// none was worked out: [`Decision::is_scored`].
     pub score: Score,
     /// The score before any credit.
     pub raw: Score,
@@ -48,6 +49,16 @@ impl Decision {
         self.shadow.clear();
         self
     }
+
+    /// Whether a score was worked out: for every request but those that a filter refuses.
+    pub const fn is_scored(&self) -> bool {
+        is_scored(self.cause, self.action)
+    }
+}
+
+/// Whether a request is scored of which this is done because of that.
+pub(crate) const fn is_scored(cause: Cause, action: Action) -> bool {
+    !matches!(cause, Cause::Filter(_)) || matches!(action, Action::Allow)
 }
 
 /// What one signal gave to a score.

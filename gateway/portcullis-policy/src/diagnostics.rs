@@ -328,7 +328,9 @@ pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
 /// Words of other products, and ours for the same.
 const SYNONYMS: &[(&str, &str)] = &[
     ("accept", "allow"),
+    ("allow", "off"),
     ("captcha", "challenge"),
+    ("count", "score"),
     ("deny", "block"),
     ("drop", "block"),
     ("dry_run", "monitor"),

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use portcullis_intel::NetworkClass;
 use portcullis_signals::{Facts, SignalId, Strength};
 
-use crate::decide::{Asked, highest_class};
+use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
-use crate::model::{Action, Mode, Route, Thresholds};
-use crate::{RuleSet, Score};
+use crate::model::{Action, Mode, Thresholds};
+use crate::weigh::Weighed;
+use crate::{RouteId, RuleSet, Score};
 
 /// Why one request is decided as it is. `Display` writes it for a terminal.
 #[derive(Clone, Debug)]
@@ -28,6 +30,10 @@ pub struct Explanation {
     pub steps: Vec<Step>,
     /// The route's thresholds.
     pub thresholds: Thresholds,
+    /// The score; where the decision did without it, what it would have been.
+    pub score: Score,
+    /// The same before the credit of a clearance.
+    pub raw: Score,
 }
 
 /// One signal of a request with what it weighs.
@@ -75,26 +81,28 @@ impl RuleSet {
         let decision = self.decide_on(id, facts);
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
+        let weighed = self.weigh(id, facts);
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
             route: Arc::clone(&route.name),
-            signals: self.weighings(route, facts, &decision),
-            steps: asked.steps(&self.matching(id, facts), &decision),
+            signals: self.weighings(id, facts, &weighed),
+            steps: asked.steps(&self.matching(id, facts), decision.cause, weighed.score),
             thresholds: route.thresholds,
+            score: weighed.score,
+            raw: weighed.raw,
             decision,
         }
     }
 
-    fn weighings(&self, route: &Route, facts: &Facts<'_>, decision: &Decision) -> Vec<Weighing> {
-        let points =
-            |signal| decision.reasons.iter().find(|reason| reason.signal == signal).map(|reason| reason.points);
-        self.signals(decision.route, facts)
+    fn weighings(&self, id: RouteId, facts: &Facts<'_>, weighed: &Weighed) -> Vec<Weighing> {
+        let points = |signal| weighed.reasons.iter().find(|reason| reason.signal == signal).map(|reason| reason.points);
+        self.signals(id, facts)
             .iter()
             .map(|(signal, strength)| Weighing {
                 signal,
                 strength,
-                weight: route.weights.of(signal),
+                weight: self.route(id).weights.of(signal),
                 points: points(signal).unwrap_or(Score::ZERO),
             })
             .collect()
@@ -102,8 +110,8 @@ impl RuleSet {
 }
 
 impl Asked<'_, '_> {
-    fn steps(&self, matching: &Matches, decision: &Decision) -> Vec<Step> {
-        let decisive = match decision.cause {
+    fn steps(&self, matching: &Matches, cause: Cause, score: Score) -> Vec<Step> {
+        let decisive = match cause {
             Cause::Malformed(_) => 0,
             Cause::AllowRule => 1,
             Cause::Ban => 2,
@@ -120,7 +128,7 @@ impl Asked<'_, '_> {
             ("other rules", self.rule_notes(matching, |action| action != Action::Allow)),
             ("filters", self.filter_notes()),
             ("limits", self.limit_notes()),
-            ("thresholds", self.threshold_notes(decision.score)),
+            ("thresholds", self.threshold_notes(score)),
         ];
         let outcome = |at: usize| match at.cmp(&decisive) {
             std::cmp::Ordering::Less => StepOutcome::Pass,
@@ -151,14 +159,25 @@ impl Asked<'_, '_> {
 
     fn filter_notes(&self) -> Vec<String> {
         let Some(class) = highest_class(self.facts.classes()) else { return Vec::new() };
+        let name = class.name();
         let note = match self.consulted_filter() {
             Some(filter) => {
                 let remark = self.remark(filter.action, filter.mode);
-                format!("class `{}` is consulted and says {}{remark}", class.name(), filter.action.name())
+                format!("class `{name}` is consulted and says {}{remark}", filter.action.name())
             }
-            None => format!("class `{}` is consulted, and its filter is off", class.name()),
+            None if class == NetworkClass::Relay => format!("class `{name}` is consulted, and lets by"),
+            None if self.route.expectation.networks.contains(class) => {
+                format!("class `{name}` is consulted, and only counts for the score")
+            }
+            None => format!("class `{name}` is consulted, and its filter is off"),
         };
-        vec![note]
+        let hidden: Vec<_> = CLASS_ORDER
+            .into_iter()
+            .filter(|lower| *lower != class && self.facts.classes().contains(*lower))
+            .map(|lower| format!("`{}`", lower.name()))
+            .collect();
+        let hidden = (!hidden.is_empty()).then(|| format!("not consulted beside it: {}", hidden.join(", ")));
+        std::iter::once(note).chain(hidden).collect()
     }
 
     fn limit_notes(&self) -> Vec<String> {
@@ -226,10 +245,12 @@ impl fmt::Display for Explanation {
 
 impl Explanation {
     fn write_score(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decision = &self.decision;
-        write!(f, "score {}", decision.score)?;
-        if decision.raw != decision.score {
-            write!(f, " ({} before the credit of a clearance)", decision.raw)?;
+        write!(f, "score {}", self.score)?;
+        if self.raw != self.score {
+            write!(f, " ({} before the credit of a clearance)", self.raw)?;
+        }
+        if !self.decision.is_scored() {
+            write!(f, ", which was not needed")?;
         }
         let thresholds = &self.thresholds;
         let mut lead = "; thresholds: ";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
+use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, SignalId};
 
 use crate::score::Score;
 use crate::weigh::signal_place;
@@ -110,7 +110,8 @@ pub struct Route {
     pub expectation: Expectation,
     /// What each signal weighs on it.
     pub weights: Weights,
-    /// What is done with each class of network; classes that are off are not in it.
+    /// What is done with each class of network; classes with which nothing is done are not in it. Whether a class counts
+    /// for the score is in `expectation`.
     pub filters: Vec<Filter>,
     /// Its rate limits, in the order written.
     pub limits: Vec<Limit>,
@@ -193,6 +194,9 @@ pub struct Weights {
     pub signals: Vec<Score>,
     /// What each group gives at most, in the order of `Group::ALL`.
     pub caps: Vec<Score>,
+    /// What the groups of TLS and HTTP/2 give together at most, unless one of them alone gives more: a program between
+    /// a person and the gateway that inspects TLS renews both.
+    pub connection_cap: Score,
     /// What a clearance takes off the score, as a share of it.
     pub clearance_credit: Score,
 }
@@ -326,6 +330,8 @@ pub struct When {
     pub country: Vec<Country>,
     /// Network classes.
     pub class: Vec<NetworkClass>,
+    /// What crawlers come for. A rule that allows asks for the proof, too.
+    pub crawler: Vec<CrawlerKind>,
     /// JA3 hashes.
     pub ja3: Vec<Ja3Hash>,
     /// JA4 values.
@@ -389,10 +395,12 @@ impl Route {
                 prefix_per_minute: u32::MAX,
                 prior_answers: 0,
                 clients: ExpectedClients::Any,
+                networks: Expectation::NETWORKS,
             },
             weights: Weights {
                 signals: vec![Score::ZERO; SignalId::ALL.len()],
                 caps: vec![Score::ONE; Group::ALL.len()],
+                connection_cap: Score::ONE,
                 clearance_credit: Score::ZERO,
             },
             filters: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_intel::NetworkClass;
 use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
 use crate::model::{Puzzle, Sensitivity, Thresholds, Weights};
@@ -62,6 +63,33 @@ impl Preset {
     }
 }
 
+/// Which classes of network are blocked together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Profile {
+    /// For what people use at home, at work and on the way.
+    Consumer,
+    /// For a shop: nobody hides there, and nobody copies it.
+    ECommerce,
+    /// For money: who asks is known, and asks from where people are.
+    Financial,
+}
+
+impl Profile {
+    /// Every profile, by its name in a rules file.
+    pub(crate) const NAMED: [(&'static str, Self); 3] =
+        [("consumer", Self::Consumer), ("e-commerce", Self::ECommerce), ("financial", Self::Financial)];
+
+    /// The classes that it blocks; the others are as shipped.
+    pub(crate) const fn blocks(self) -> &'static [NetworkClass] {
+        use NetworkClass::{Abuser, Crawler, Datacenter, Proxy, Tor, Vpn};
+        match self {
+            Self::Consumer => &[Abuser],
+            Self::ECommerce => &[Tor, Abuser, Crawler],
+            Self::Financial => &[Tor, Vpn, Proxy, Datacenter, Abuser, Crawler],
+        }
+    }
+}
+
 /// What is usual on a route of this sensitivity.
 ///
 /// Velocity says nothing up to these rates and everything at four times as much, and the failures of a client
@@ -73,7 +101,13 @@ pub(crate) const fn expectation(sensitivity: Sensitivity) -> Expectation {
         Sensitivity::High => (60, 600, 6),
         Sensitivity::Critical => (20, 200, 4),
     };
-    Expectation { address_per_minute, prefix_per_minute, prior_answers, clients: ExpectedClients::Any }
+    Expectation {
+        address_per_minute,
+        prefix_per_minute,
+        prior_answers,
+        clients: ExpectedClients::Any,
+        networks: Expectation::NETWORKS,
+    }
 }
 
 /// The shipped weight of a signal: the score that it alone gives at full strength.
@@ -105,15 +139,18 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::PostNoOrigin => 360,
         SignalId::JsonNavigation => 390,
         SignalId::RefererMissing => 100,
-        SignalId::CookieNeverReturned => 250,
-        SignalId::PageAlone => 200,
-        SignalId::PrintChanged => 360,
+        SignalId::CookieNeverReturned => 200,
+        SignalId::PageAlone => 150,
+        SignalId::PrintChanged => 300,
         SignalId::FingerprintListed => 360,
         SignalId::AsnHosting => 250,
         SignalId::NetTor => 360,
         SignalId::NetVpn => 150,
         SignalId::NetProxy => 360,
         SignalId::NetAbuser => 380,
+        SignalId::NetCrawler => 200,
+        SignalId::NetSatellite => 150,
+        SignalId::NetMobile => 100,
         SignalId::VelocityIp => 700,
         SignalId::VelocityPrefix => 450,
         SignalId::OutcomeFailures => 800,
@@ -136,9 +173,14 @@ pub(crate) fn weights() -> Weights {
     Weights {
         signals: SignalId::ALL.iter().map(|signal| weight(*signal)).collect(),
         caps: Group::ALL.iter().map(|group| cap(*group)).collect(),
+        connection_cap: CONNECTION_CAP,
         clearance_credit: CLEARANCE_CREDIT,
     }
 }
+
+/// What TLS and HTTP/2 give together: more than any `challenge`, and so little that with one more small oddity, as a
+/// proxy that inspects TLS may bring along, it stays below a balanced `block`.
+pub(crate) const CONNECTION_CAP: Score = Score::thousandths(450);
 
 /// What a clearance takes off: half. A client that solved a puzzle and then misbehaves is still stopped.
 pub(crate) const CLEARANCE_CREDIT: Score = Score::thousandths(500);

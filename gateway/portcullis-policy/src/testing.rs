@@ -29,6 +29,7 @@ pub(crate) struct Asks {
     pub(crate) clearance: Option<Clearance>,
     pub(crate) ban: Option<Ban>,
     pub(crate) address_per_minute: u32,
+    pub(crate) named_per_minute: u32,
     pub(crate) limits: Vec<LimitReading>,
 }
 
@@ -47,6 +48,7 @@ impl Default for Asks {
             clearance: None,
             ban: None,
             address_per_minute: 1,
+            named_per_minute: 0,
             limits: Vec::new(),
         }
     }
@@ -92,7 +94,12 @@ impl Asks {
             context: Context::default(),
             caller: Caller { clearance: self.clearance, ..Caller::default() },
             ban: self.ban,
-            behaviour: Behaviour { address_per_minute: self.address_per_minute, prefix_per_minute: 1 },
+            behaviour: Behaviour {
+                address_per_minute: self.address_per_minute,
+                prefix_per_minute: 1,
+                named_per_minute: self.named_per_minute,
+                ..Behaviour::default()
+            },
             outcomes: Outcomes::default(),
             limits: &self.limits,
         })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! contribution = weight × strength                      of each signal
-//! group        = min(1 − Π(1 − contribution), cap)      of each group
+//! group        = min(1 − Π(1 − contribution), cap)      of each group; TLS and HTTP/2 have one more cap together
 //! raw          = 1 − Π(1 − group)
 //! score        = raw × (1 − credit)
 //! ```
@@ -34,6 +34,7 @@ pub(crate) struct Scale {
     weights: [u16; SIGNALS],
     /// By group, in billionths.
     caps: [u64; GROUPS],
+    connection_cap: u64,
     /// In thousandths.
     credit: u16,
 }
@@ -46,7 +47,7 @@ pub(crate) enum Credit {
 }
 
 /// A score with its reasons.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Weighed {
     pub(crate) raw: Score,
     pub(crate) score: Score,
@@ -71,8 +72,12 @@ type Shares = SmallVec<[Share; SIGNALS]>;
 impl Scale {
     /// Takes over the weights of a route. A weight that is missing is none, a cap that is missing does not cap.
     pub(crate) fn of(weights: &Weights) -> Self {
-        let mut scale =
-            Self { weights: [0; SIGNALS], caps: [ONE; GROUPS], credit: weights.clearance_credit.as_thousandths() };
+        let mut scale = Self {
+            weights: [0; SIGNALS],
+            caps: [ONE; GROUPS],
+            connection_cap: u64::from(weights.connection_cap.as_thousandths()) * THOUSANDTH,
+            credit: weights.clearance_credit.as_thousandths(),
+        };
         for (slot, weight) in scale.weights.iter_mut().zip(&weights.signals) {
             *slot = weight.as_thousandths();
         }
@@ -98,12 +103,10 @@ impl Scale {
             }
         }
         let mut values = [0; GROUPS];
-        let mut doubt = ONE;
         for ((value, group_doubt), cap) in values.iter_mut().zip(doubts).zip(self.caps) {
             *value = (ONE - group_doubt).min(cap);
-            doubt = times(doubt, ONE - *value);
         }
-        let raw = ONE - doubt;
+        let raw = self.joined(&values);
         let kept = match credit {
             Credit::None => raw,
             Credit::Clearance => raw * (1000 - u64::from(self.credit)) / 1000,
@@ -111,6 +114,20 @@ impl Scale {
         let score = round(kept);
         deal_out(score, &mut shares, &values, &sums);
         Weighed { raw: round(raw), score, reasons: reasons(&shares, &values) }
+    }
+
+    /// The score of what the groups give: that of TLS and HTTP/2 under their common cap.
+    fn joined(&self, values: &[u64; GROUPS]) -> u64 {
+        let [mut doubt, mut connection, mut most] = [ONE, ONE, self.connection_cap];
+        for (group, value) in Group::ALL.into_iter().zip(values) {
+            if matches!(group, Group::Tls | Group::Http2) {
+                connection = times(connection, ONE - value);
+                most = most.max(*value);
+            } else {
+                doubt = times(doubt, ONE - value);
+            }
+        }
+        ONE - times(doubt, connection.max(ONE - most))
     }
 
     /// What a signal of this strength brings into its group, in billionths.
@@ -199,6 +216,7 @@ mod tests {
         let mut weights = Weights {
             signals: vec![Score::ZERO; SIGNALS],
             caps: vec![Score::ONE; GROUPS],
+            connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
         };
         for (signal, weight) in signals {
@@ -277,11 +295,33 @@ mod tests {
         assert_eq!(points, [(UaTool, 347), (NetTor, 130), (AsnHosting, 43)]);
     }
 
+    #[test]
+    fn tls_and_http2_together_reach_their_common_cap_and_either_alone_its_own() {
+        use SignalId::{HeaderEncoding, Http2Settings, TlsGrease, TlsUaMismatch};
+
+        let capped = Weights {
+            connection_cap: Score::thousandths(450),
+            ..weights(&[(TlsGrease, 360), (TlsUaMismatch, 600), (Http2Settings, 360), (HeaderEncoding, 250)], &[], 0)
+        };
+        for (raised, score) in [
+            (&[TlsGrease][..], 360),
+            (&[TlsGrease, Http2Settings], 450),
+            (&[TlsUaMismatch, Http2Settings], 600),
+            (&[TlsGrease, Http2Settings, HeaderEncoding], 588),
+        ] {
+            let mut signals = Signals::default();
+            raised.iter().for_each(|signal| signals.raise(*signal, Strength::FULL));
+            let weighed = Scale::of(&capped).weigh(&signals, Credit::None);
+            assert_eq!(weighed.score, Score::thousandths(score), "{raised:?}");
+        }
+    }
+
     fn any_weights() -> impl Strategy<Value = Weights> {
         let scores = |count| proptest::collection::vec((0_u16..=1000).prop_map(Score::thousandths), count);
         (scores(SIGNALS), scores(GROUPS), 0_u16..=1000).prop_map(|(signals, caps, credit)| Weights {
             signals,
             caps,
+            connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
         })
     }

@@ -15,7 +15,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 pub(crate) use route::{LimitTable, RouteTable};
 pub(crate) use rule::RuleTable;
 pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
-pub(crate) use values::{FilterEntry, RouteValues, THRESHOLDS, Weighing};
+pub(crate) use values::{RouteValues, THRESHOLDS, Toggle, Weighing};
 
 use reader::{Reader, Section};
 

@@ -337,6 +337,12 @@ fn leading_number(text: &[u8]) -> u16 {
         .fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
 }
 
+/// Every name that a claim can have.
+#[cfg(test)]
+pub(crate) fn known_names() -> impl Iterator<Item = &'static str> {
+    names::all().map(|(_, word)| word.name)
+}
+
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
     let own = [
         ("Chrome/", Token::Chromium),

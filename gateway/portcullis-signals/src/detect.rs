@@ -1,13 +1,13 @@
 //! Facts to signals.
 
-use portcullis_intel::NetworkClass;
+use portcullis_intel::{ClassSet, NetworkClass};
 
 use crate::claim::{Family, Hints};
 use crate::coherence::{self, Channel, ConnectionJudgement};
 use crate::families::{Coverage, Families};
 use crate::headers::{Field, HeaderDigest};
 use crate::signal::{SignalId, Signals, Strength};
-use crate::{Facts, Kind};
+use crate::{Facts, Kind, Proof};
 
 /// What is usual on a route, against which behaviour is judged.
 ///
@@ -23,6 +23,18 @@ pub struct Expectation {
     pub prior_answers: u32,
     /// Which clients the route is for.
     pub clients: ExpectedClients,
+    /// The classes of network that count against a client.
+    pub networks: ClassSet,
+}
+
+impl Expectation {
+    /// The classes of network that count against a client where nothing else is said: those that hide who asks, or
+    /// where no people are.
+    pub const NETWORKS: ClassSet = ClassSet::of(NetworkClass::Tor)
+        .union(ClassSet::of(NetworkClass::Vpn))
+        .union(ClassSet::of(NetworkClass::Proxy))
+        .union(ClassSet::of(NetworkClass::Datacenter))
+        .union(ClassSet::of(NetworkClass::Abuser));
 }
 
 /// Which clients a route is for.
@@ -71,7 +83,7 @@ impl Facts<'_> {
         let channel = Channel { tls: self.tls.is_some(), http: self.http };
         coherence::judge_fields(judged, hints.as_ref(), method, &digest, channel, &mut signals);
         coherence::judge_context(&self.claim, judged.shuffles(), method, &digest, &self.context, &mut signals);
-        self.judge_network(&mut signals);
+        self.judge_network(expectation.networks, &mut signals);
         self.judge_behaviour(expectation, &mut signals);
         if digest.claims_a_verdict() {
             signals.raise(SignalId::VerdictForged, Strength::FULL);
@@ -87,7 +99,8 @@ impl Facts<'_> {
         digest: &HeaderDigest<'_>,
         signals: &mut Signals,
     ) {
-        let verified_crawler = kind == Kind::Crawler && self.classes().contains(NetworkClass::Crawler);
+        let verified_crawler =
+            kind == Kind::Crawler && self.crawler().is_some_and(|crawler| crawler.proof == Proof::Verified);
         let signal = match kind {
             Kind::Absent => Some(SignalId::UaEmpty),
             Kind::Tool | Kind::Library => Some(SignalId::UaTool),
@@ -116,7 +129,7 @@ impl Facts<'_> {
     }
 
     /// A privacy relay and a proven crawler run in data centres; neither is held against them.
-    fn judge_network(&self, signals: &mut Signals) {
+    fn judge_network(&self, counted: ClassSet, signals: &mut Signals) {
         let classes = self.classes();
         if classes.is_empty() {
             return;
@@ -128,28 +141,20 @@ impl Facts<'_> {
             (NetworkClass::Tor, SignalId::NetTor, false),
             (NetworkClass::Proxy, SignalId::NetProxy, false),
             (NetworkClass::Abuser, SignalId::NetAbuser, false),
+            (NetworkClass::Crawler, SignalId::NetCrawler, false),
+            (NetworkClass::Satellite, SignalId::NetSatellite, false),
+            (NetworkClass::Mobile, SignalId::NetMobile, false),
         ] {
-            if classes.contains(class) && !(excusable && excused) {
+            if classes.contains(class) && counted.contains(class) && !(excusable && excused) {
                 signals.raise(signal, Strength::FULL);
             }
         }
     }
 
     fn judge_behaviour(&self, expectation: &Expectation, signals: &mut Signals) {
-        // Many people share an address there, so the address says less about each of them.
-        let shared = [NetworkClass::Mobile, NetworkClass::Satellite, NetworkClass::Relay]
-            .iter()
-            .any(|class| self.classes().contains(*class));
-        let relax = if shared { 8 } else { 1 };
-        let behaviour = self.behaviour;
-        signals.raise(
-            SignalId::VelocityIp,
-            excess(behaviour.address_per_minute, expectation.address_per_minute.saturating_mul(relax)),
-        );
-        signals.raise(
-            SignalId::VelocityPrefix,
-            excess(behaviour.prefix_per_minute, expectation.prefix_per_minute.saturating_mul(relax)),
-        );
+        signals.raise(SignalId::VelocityIp, excess(self.requests_per_minute(), expectation.address_per_minute));
+        signals
+            .raise(SignalId::VelocityPrefix, excess(self.prefix_requests_per_minute(), expectation.prefix_per_minute));
         signals.raise(SignalId::OutcomeFailures, failing(self, expectation));
     }
 }

@@ -127,6 +127,10 @@ pub struct Behaviour {
     pub address_per_minute: u32,
     /// From the client's prefix (IPv4 /24, IPv6 /56) on this route.
     pub prefix_per_minute: u32,
+    /// Where the address is shared, from those behind it who look like the client: [`Facts::sharer`]. 0 where it is not.
+    pub fingerprint_per_minute: u32,
+    /// Where the address is shared, from the user or session that the request names. 0 where it is not, or names none.
+    pub named_per_minute: u32,
 }
 
 /// The origin's own answers to the client's address on this route in the last fifteen minutes.

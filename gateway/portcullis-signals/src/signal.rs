@@ -203,6 +203,12 @@ signals! {
     NetProxy = "net-proxy", Network;
     /// The network is listed for abuse.
     NetAbuser = "net-abuser", Network;
+    /// The network is a crawler's. Raised only on routes whose filter for the class says so.
+    NetCrawler = "net-crawler", Network;
+    /// The network is reached by satellite. Raised only on routes whose filter for the class says so.
+    NetSatellite = "net-satellite", Network;
+    /// The network is a phone carrier's. Raised only on routes whose filter for the class says so.
+    NetMobile = "net-mobile", Network;
     /// The address asks more often than people do on a route of this sensitivity.
     VelocityIp = "velocity-ip", Velocity;
     /// The prefix asks more often than its people would.

@@ -288,6 +288,10 @@ struct ShadowLine<'a> {
 struct CountersLine<'a> {
     address_per_minute: u32,
     prefix_per_minute: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    fingerprint_per_minute: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    named_per_minute: u32,
     answers: u32,
     failures: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -379,11 +383,18 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> CountersLine<'a> {
     let limits = route.limits.iter().zip(&judged.limits);
     CountersLine {
         address_per_minute: judged.behaviour.address_per_minute,
         prefix_per_minute: judged.behaviour.prefix_per_minute,
+        fingerprint_per_minute: judged.behaviour.fingerprint_per_minute,
+        named_per_minute: judged.behaviour.named_per_minute,
         answers: judged.outcomes.attempts,
         failures: judged.outcomes.failures,
         limits: limits

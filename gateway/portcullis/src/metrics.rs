@@ -166,7 +166,9 @@ impl Metrics {
         let Some(judged) = record.judged else { return };
         self.covered(record, judged);
         let decision = &judged.decision;
-        self.score.observe(f64::from(decision.score.as_thousandths()) / 1000.0);
+        if decision.is_scored() {
+            self.score.observe(f64::from(decision.score.as_thousandths()) / 1000.0);
+        }
         for reason in &decision.reasons {
             if let Some(counter) = self.signals.get(usize::from(reason.signal.ordinal())) {
                 counter.inc();

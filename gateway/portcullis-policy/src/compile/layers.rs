@@ -1,13 +1,14 @@
 //! Layers of a route's values: shipped, then `[defaults]`, then the route itself.
 
-use portcullis_intel::NetworkClass;
+use portcullis_intel::{ClassSet, NetworkClass};
 use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
 
+use crate::decide::CLASS_ORDER;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
 use crate::model::{Action, Clients, Failure, Filter, Identify, Mode, Print, Puzzle, Sensitivity, Thresholds, Weights};
 use crate::presets::{self, Preset};
 use crate::score::Score;
-use crate::written::{FilterEntry, RouteTable, RouteValues, THRESHOLDS, Weighing};
+use crate::written::{RouteTable, RouteValues, THRESHOLDS, Toggle, Weighing};
 
 /// Where the values of one route come from.
 #[derive(Clone, Copy)]
@@ -110,6 +111,7 @@ impl<'a> Layers<'a> {
         if self.pick(|values| values.clients.as_ref()).is_some_and(|clients| clients.value == Clients::Browser) {
             expectation.clients = ExpectedClients::Browsers;
         }
+        expectation.networks = self.networks();
         expectation
     }
 
@@ -124,6 +126,9 @@ impl<'a> Layers<'a> {
                 let at = Group::ALL.iter().position(|known| known == group);
                 set(&mut weights.caps, at, cap.value);
             }
+            if let Some(cap) = layer.connection_cap {
+                weights.connection_cap = cap.value;
+            }
             if let Some(credit) = layer.clearance {
                 weights.clearance_credit = credit.value;
             }
@@ -131,18 +136,47 @@ impl<'a> Layers<'a> {
         weights
     }
 
-    /// What each class gets, in the order in which classes are consulted.
+    /// What is done with each class, in the order in which classes are consulted.
     pub(super) fn filters(&self) -> Vec<Filter> {
-        let entries: Vec<&FilterEntry> = self.rising().flat_map(|values| &values.filters).collect();
-        FILTER_ORDER
-            .into_iter()
-            .filter_map(|class| {
-                let written = entries.iter().rev().find(|entry| entry.class == class);
-                let shipped = (class == NetworkClass::Abuser).then_some(Action::Block);
-                let (action, mode) = written.map_or((shipped, Mode::Enforce), |entry| (entry.action.value, entry.mode));
-                Some(Filter { class, action: action?, mode })
+        self.toggles()
+            .filter_map(|(class, toggle, mode)| match toggle {
+                Toggle::Act(action) => Some(Filter { class, action, mode }),
+                Toggle::Off | Toggle::Score => None,
             })
             .collect()
+    }
+
+    /// The classes that count for the score: the shipped ones, and what filters say.
+    fn networks(&self) -> ClassSet {
+        let mut networks = Expectation::NETWORKS;
+        for (class, toggle, mode) in self.toggles() {
+            match (toggle, mode) {
+                // INVARIANT: a filter in monitor alters nothing, so neither does it alter the score.
+                (_, Mode::Monitor) => {}
+                (Toggle::Off, Mode::Enforce) => networks = networks.without(class),
+                (Toggle::Score | Toggle::Act(_), Mode::Enforce) => networks.insert(class),
+            }
+        }
+        networks
+    }
+
+    /// What is written or shipped about each class; of some nothing is.
+    fn toggles(&self) -> impl Iterator<Item = (NetworkClass, Toggle, Mode)> {
+        CLASS_ORDER.into_iter().filter_map(|class| {
+            // A route that names a profile starts afresh from it, as one that names a preset does.
+            let fresh = self.route.is_some_and(|route| route.values.profile.is_some());
+            let layers = self.rising().skip(usize::from(fresh));
+            let shipped = (class == NetworkClass::Abuser).then_some((Toggle::Act(Action::Block), Mode::Enforce));
+            let toggle = layers.fold(shipped, |below, values| {
+                let written = values.filters.iter().rev().find(|entry| entry.class == class);
+                let profiled = values.profile.filter(|profile| profile.value.blocks().contains(&class));
+                written
+                    .map(|entry| (entry.toggle.value, entry.mode))
+                    .or(profiled.map(|_| (Toggle::Act(Action::Block), Mode::Enforce)))
+                    .or(below)
+            });
+            toggle.map(|(toggle, mode)| (class, toggle, mode))
+        })
     }
 
     pub(super) fn failure(&self) -> Failure {
@@ -204,15 +238,3 @@ fn check_rise(who: &str, preset: Preset, stages: &[(Option<Score>, Option<Span>)
 
 /// What each threshold does, in the order of [`THRESHOLDS`].
 const VERBS: [&str; 4] = ["throttles", "challenges", "blocks", "bans"];
-
-/// The order in which classes are consulted.
-const FILTER_ORDER: [NetworkClass; 8] = [
-    NetworkClass::Tor,
-    NetworkClass::Vpn,
-    NetworkClass::Proxy,
-    NetworkClass::Datacenter,
-    NetworkClass::Abuser,
-    NetworkClass::Crawler,
-    NetworkClass::Satellite,
-    NetworkClass::Mobile,
-];

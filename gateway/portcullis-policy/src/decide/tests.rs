@@ -133,11 +133,65 @@ fn of_every_two_steps_the_earlier_decides() {
 }
 
 #[test]
-fn the_score_is_told_whatever_step_decides() {
-    for step in STEPS {
+fn the_score_is_told_whatever_step_decides_but_a_filter() {
+    for step in STEPS.into_iter().filter(|step| *step != "filter") {
         let decision = asking(&[step, "threshold"]).decide(&every_step(Mode::Enforce));
         assert_eq!(decision.score, score(850), "{step}");
         assert_eq!(decision.reasons[0].signal, SignalId::UaTool, "{step}");
+    }
+}
+
+#[test]
+fn what_a_filter_refuses_is_not_scored_and_what_it_would_refuse_is() {
+    for (mode, filter_mode, told) in [
+        (Mode::Enforce, Mode::Enforce, None),
+        (Mode::Monitor, Mode::Enforce, Some(score(850))),
+        (Mode::Enforce, Mode::Monitor, Some(score(850))),
+    ] {
+        let mut route = weighing(850);
+        route.mode = mode;
+        route.filters = vec![Filter { class: NetworkClass::Tor, action: Action::Block, mode: filter_mode }];
+        let decision = asking(&["filter", "threshold"]).decide(&rule_set(route, vec![]));
+        assert_eq!(decision.is_scored(), told.is_some(), "{mode:?} {filter_mode:?}");
+        assert_eq!(decision.score, told.unwrap_or(Score::ZERO), "{mode:?} {filter_mode:?}");
+        assert_eq!(decision.reasons.is_empty(), told.is_none(), "{mode:?} {filter_mode:?}");
+    }
+}
+
+#[test]
+fn each_class_has_codes_of_its_own() {
+    for (class, name) in [
+        (NetworkClass::Tor, "TOR"),
+        (NetworkClass::Vpn, "VPN"),
+        (NetworkClass::Proxy, "PROXY"),
+        (NetworkClass::Datacenter, "DATACENTER"),
+        (NetworkClass::Abuser, "ABUSER"),
+        (NetworkClass::Crawler, "CRAWLER"),
+        (NetworkClass::Satellite, "SATELLITE"),
+        (NetworkClass::Mobile, "MOBILE"),
+    ] {
+        for (action, suffix) in [(Action::Block, "BLOCKED"), (Action::Challenge, "CHALLENGED")] {
+            let mut route = strict();
+            route.filters = vec![Filter { class, action, mode: Mode::Enforce }];
+            let decision = Asks { classes: vec![class], ..Asks::default() }.decide(&rule_set(route, vec![]));
+            assert_eq!((decision.action, decision.cause), (action, Cause::Filter(class)));
+            assert_eq!(decision.code, format!("API.{name}_{suffix}"));
+        }
+    }
+}
+
+#[test]
+fn a_throttle_holds_who_shares_an_address_by_what_tells_them_apart() {
+    let rules = rule_set(weighing(250), vec![]);
+    for (class, address_per_minute, named_per_minute, action) in [
+        (NetworkClass::Datacenter, 31, 1, Action::Throttle),
+        (NetworkClass::Mobile, 31, 1, Action::Allow),
+        (NetworkClass::Mobile, 31, 31, Action::Throttle),
+        (NetworkClass::Mobile, 31 * 32, 1, Action::Throttle),
+    ] {
+        let asks = Asks { classes: vec![class], address_per_minute, named_per_minute, ..tool() };
+        let decision = asks.decide(&rules);
+        assert_eq!(decision.action, action, "{class} {address_per_minute} {named_per_minute}");
     }
 }
 
@@ -398,7 +452,40 @@ fn any_asks() -> impl Strategy<Value = Asks> {
         .prop_map(|(steps, clearance, address_per_minute)| Asks { clearance, address_per_minute, ..asking(&steps) })
 }
 
+fn any_filters() -> impl Strategy<Value = Vec<Filter>> {
+    let action = proptest::sample::select(vec![Action::Challenge, Action::Block]);
+    let filter = (proptest::sample::select(NetworkClass::ALL.to_vec()), action).prop_map(|(class, action)| Filter {
+        class,
+        action,
+        mode: Mode::Monitor,
+    });
+    proptest::collection::vec(filter, 0..8)
+}
+
 proptest! {
+    #[test]
+    fn filters_in_monitor_alter_nothing(
+        asks in any_asks(), filters in any_filters(),
+        classes in proptest::sample::subsequence(NetworkClass::ALL.to_vec(), 0..=9),
+    ) {
+        let asks = Asks { classes, ..asks };
+        let mut route = weighing(450);
+        let without = asks.decide(&rule_set(route.clone(), vec![]));
+        route.filters = filters;
+        let mut with = asks.decide(&rule_set(route, vec![]));
+        with.shadow = without.shadow.clone();
+        prop_assert_eq!(with, without);
+    }
+
+    #[test]
+    fn where_nothing_is_known_of_an_address_no_filter_refuses(asks in any_asks(), filters in any_filters()) {
+        let asks = Asks { classes: Vec::new(), ..asks };
+        let mut route = weighing(450);
+        let without = asks.decide(&rule_set(route.clone(), vec![]));
+        route.filters = filters.into_iter().map(|filter| Filter { mode: Mode::Enforce, ..filter }).collect();
+        prop_assert_eq!(asks.decide(&rule_set(route, vec![])), without);
+    }
+
     #[test]
     fn in_monitor_no_readable_request_is_altered(asks in any_asks()) {
         prop_assert_eq!(asks.decide(&every_step(Mode::Monitor)).action, Action::Allow);

@@ -115,3 +115,60 @@ fn a_clearance_is_explained() {
       7 thresholds         score 0.440 has reached challenge, met by a clearance
     ");
 }
+
+#[test]
+fn what_a_filter_refuses_is_explained_with_the_score_that_was_not_needed() {
+    let blocking = Filter { class: NetworkClass::Tor, action: Action::Block, mode: Mode::Enforce };
+    let classes = vec![NetworkClass::Datacenter, NetworkClass::Tor];
+    let mut route = rules().route(crate::RouteId(1)).clone();
+    route.filters.push(blocking);
+    let explanation = Asks { classes, ..asks() }.facts(|facts| rule_set(route, vec![]).explain(facts));
+    insta::assert_snapshot!(explanation, @r"
+    GET shop.example /v1/login
+    block on route `login`, API.TOR_BLOCKED, by policy 0123456789abcdef
+
+    score 0.550, which was not needed; thresholds: challenge 0.400, block 0.800
+
+    signal               group      strength  weight  points
+    ua-tool              claim         1.000   0.400   0.338
+    asn-hosting          network       1.000   0.250   0.212
+    net-tor              network       1.000   0.000   0.000
+
+    steps
+      1 malformed request  nothing
+      2 allow rules        nothing
+      3 bans               nothing
+      4 other rules        nothing
+    > 5 filters            class `tor` is consulted and says block
+                           not consulted beside it: `datacenter`
+    - 6 limits             not asked
+    - 7 thresholds         score 0.550 has reached challenge
+    ");
+}
+
+#[test]
+fn a_class_without_a_filter_is_explained() {
+    let lines = |classes: &[NetworkClass], off: bool| {
+        let mut route = rules().route(crate::RouteId(1)).clone();
+        route.filters.clear();
+        if off {
+            route.expectation.networks = portcullis_intel::ClassSet::EMPTY;
+        }
+        let asks = Asks { classes: classes.to_vec(), ..asks() };
+        let explanation = asks.facts(|facts| rule_set(route, vec![]).explain(facts));
+        explanation.steps.iter().find(|step| step.name == "filters").unwrap().notes.join("; ")
+    };
+    use NetworkClass::{Datacenter, Relay, Vpn};
+    for (classes, off, said) in [
+        (&[][..], false, ""),
+        (&[Datacenter], false, "class `datacenter` is consulted, and only counts for the score"),
+        (&[Datacenter], true, "class `datacenter` is consulted, and its filter is off"),
+        (
+            &[Vpn, Relay, Datacenter],
+            false,
+            "class `relay` is consulted, and lets by; not consulted beside it: `vpn`, `datacenter`",
+        ),
+    ] {
+        assert_eq!(lines(classes, off), said, "{classes:?}");
+    }
+}

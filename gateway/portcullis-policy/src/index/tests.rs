@@ -5,6 +5,7 @@ use crate::testing::Asks;
 use http::Method;
 use ipnetwork::IpNetwork;
 use portcullis_intel::NetworkClass;
+use portcullis_signals::{CrawlerKind, Proof};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -41,6 +42,10 @@ fn naive(rules: &[Rule], route: u32, subject: &Subject<'_>) -> Vec<u32> {
             && any(&when.asn, |asn| Some(*asn) == subject.asn)
             && any(&when.country, |country| Some(*country) == subject.country)
             && any(&when.class, |class| subject.classes.contains(*class))
+            && any(&when.crawler, |kind| {
+                let crawler = subject.crawler.filter(|crawler| crawler.kind == *kind);
+                crawler.is_some_and(|crawler| rule.action != Action::Allow || crawler.proof == Proof::Verified)
+            })
             && any(&when.ja3, |ja3| Some(*ja3) == subject.ja3)
             && any(&when.ja4, |ja4| Some(*ja4) == subject.ja4)
             && any(&when.method, |method| method == subject.method)
@@ -73,7 +78,7 @@ fn any_when() -> impl Strategy<Value = When> {
         some_of(&NETWORKS.map(|network| network.parse::<IpNetwork>().unwrap())),
         some_of(&[Asn(64496), Asn(64497), Asn(64498)]),
         some_of(&["DE", "FR"].map(|country| country.parse::<Country>().unwrap())),
-        some_of(&[NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile]),
+        (some_of(&[NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile]), some_of(&CrawlerKind::ALL)),
         some_of(&[Ja3Hash([1; 16]), Ja3Hash([2; 16])]),
         some_of(&[ja4(5), ja4(6)]),
         some_of(&texts(&AGENTS, Case::Insensitive)),
@@ -81,11 +86,12 @@ fn any_when() -> impl Strategy<Value = When> {
         some_of(&[Method::GET, Method::POST]),
         some_of(&header("x-tag").chain(header("x-other")).collect::<Vec<_>>()),
     )
-        .prop_map(|(ip, asn, country, class, ja3, ja4, user_agent, path, method, header)| When {
+        .prop_map(|(ip, asn, country, (class, crawler), ja3, ja4, user_agent, path, method, header)| When {
             ip,
             asn,
             country,
             class,
+            crawler,
             ja3,
             ja4,
             user_agent,
@@ -96,12 +102,13 @@ fn any_when() -> impl Strategy<Value = When> {
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
-    let rule = (any_when(), proptest::option::of(1_u32..3), proptest::option::of(0_u64..20)).prop_map(
-        |(when, route, until)| Rule {
+    let action = select(vec![Action::Block, Action::Allow]);
+    let rule = (any_when(), proptest::option::of(1_u32..3), proptest::option::of(0_u64..20), action).prop_map(
+        |(when, route, until, action)| Rule {
             name: "rule".into(),
             route,
             when,
-            action: Action::Block,
+            action,
             mode: Mode::Enforce,
             until,
             owner: None,
@@ -117,13 +124,13 @@ fn any_asks() -> impl Strategy<Value = Asks> {
         select(ADDRESSES.to_vec()),
         proptest::option::of((64496_u32..64500).prop_map(Asn)),
         proptest::option::of(country),
-        subsequence(vec![NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile], 0..=3),
+        subsequence(vec![NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile, NetworkClass::Crawler], 0..=4),
         proptest::option::of((1_u8..4, 5_u8..8)),
     );
     let request = (
         select(vec![Method::GET, Method::POST, Method::PUT]),
         select(vec!["/", "/v1/x", "/v1/login", "/V1/x"]),
-        select(vec!["curl/8.5.0", "Shop/1.0", "robot", "GoodBot/2", "a-b-c", ""]),
+        select(vec!["curl/8.5.0", "Shop/1.0", "robot", "GoodBot/2", "a-b-c", "Googlebot/2.1", "GPTBot/1.2", ""]),
         subsequence(vec!["yes", "no", "yesno"], 0..=3),
         subsequence(vec!["yes", "no"], 0..=1),
         0_u64..20,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use portcullis_intel::{Asn, Country, NetworkClass};
+use portcullis_signals::CrawlerKind;
 use toml::de::DeValue;
 
 use super::Located;
@@ -75,6 +76,7 @@ fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
             reader.parsed::<Country>(item, "a country is its two letters (ISO 3166-1), such as \"DE\"")
         }),
         class: section.list("class", reader, class),
+        crawler: section.list("crawler", reader, crawler),
         ja3: section.list("ja3", reader, |reader, item| reader.ja3(item)),
         ja4: section.list("ja4", reader, |reader, item| reader.ja4(item)),
         user_agent: section.list("user_agent", reader, user_agent),
@@ -122,6 +124,11 @@ fn asn(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Asn> {
 pub(super) fn class(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<NetworkClass> {
     let known = NetworkClass::ALL.map(|class| (class.name(), class));
     Some(reader.choice(item, &known)?.value)
+}
+
+/// What a crawler comes for.
+fn crawler(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<CrawlerKind> {
+    Some(reader.choice(item, &CrawlerKind::ALL.map(|kind| (kind.name(), kind)))?.value)
 }
 
 fn user_agent(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {

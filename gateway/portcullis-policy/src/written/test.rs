@@ -52,6 +52,8 @@ pub(crate) struct TestRequest {
 pub(crate) struct Counters {
     pub(crate) address_per_minute: u32,
     pub(crate) prefix_per_minute: u32,
+    pub(crate) fingerprint_per_minute: u32,
+    pub(crate) named_per_minute: u32,
     pub(crate) attempts: u32,
     pub(crate) failures: u32,
     pub(crate) banned: bool,
@@ -164,6 +166,8 @@ impl Counters {
         let mut counters = Self {
             address_per_minute: number("address_per_minute", 1),
             prefix_per_minute: number("prefix_per_minute", 1),
+            fingerprint_per_minute: number("fingerprint_per_minute", 0),
+            named_per_minute: number("named_per_minute", 0),
             attempts: number("attempts", 0),
             failures: number("failures", 0),
             ..Self::default()

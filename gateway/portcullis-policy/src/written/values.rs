@@ -10,7 +10,7 @@ use super::Located;
 use super::reader::{Item, Reader, Section};
 use crate::diagnostics::{Diagnostic, quote};
 use crate::model::{Action, AmbiguousPaths, Clients, Mode, Place, Print, Sensitivity};
-use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset};
+use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
 use crate::score::Score;
 
 /// What a route says of itself, or `[defaults]` of all routes; what is absent is said by the layer below.
@@ -29,6 +29,7 @@ pub(crate) struct RouteValues {
     pub(crate) usual_per_address: Option<Located<u32>>,
     pub(crate) usual_per_prefix: Option<Located<u32>>,
     pub(crate) weighing: Weighing,
+    pub(crate) profile: Option<Located<Profile>>,
     pub(crate) filters: Vec<FilterEntry>,
     pub(crate) failure: Option<Located<Vec<u16>>>,
     pub(crate) user: Option<Located<Place>>,
@@ -45,9 +46,19 @@ pub(crate) struct RouteValues {
 #[derive(Debug)]
 pub(crate) struct FilterEntry {
     pub(crate) class: NetworkClass,
-    /// None is `"off"`.
-    pub(crate) action: Located<Option<Action>>,
+    pub(crate) toggle: Located<Toggle>,
     pub(crate) mode: Mode,
+}
+
+/// How far a class of network matters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Toggle {
+    /// Not at all.
+    Off,
+    /// It counts for the score.
+    Score,
+    /// It counts for the score, and this is done.
+    Act(Action),
 }
 
 /// Weights, caps and credit.
@@ -55,8 +66,12 @@ pub(crate) struct FilterEntry {
 pub(crate) struct Weighing {
     pub(crate) signals: Vec<(SignalId, Located<Score>)>,
     pub(crate) caps: Vec<(Group, Located<Score>)>,
+    pub(crate) connection_cap: Option<Located<Score>>,
     pub(crate) clearance: Option<Located<Score>>,
 }
+
+/// The cap that is of two groups.
+const CONNECTION: &str = "connection";
 
 /// The names of the thresholds, in the order in which they rise.
 pub(crate) const THRESHOLDS: [&str; 4] = ["throttle", "challenge", "block", "ban"];
@@ -69,6 +84,7 @@ impl RouteValues {
         let mut values = Self {
             origin: section.take("origin").and_then(|item| reader.name(&item)),
             preset: section.take("preset").and_then(|item| reader.choice(&item, &Preset::NAMED)),
+            profile: section.take("profile").and_then(|item| reader.choice(&item, &Profile::NAMED)),
             sensitivity: section.take("sensitivity").and_then(|item| reader.choice(&item, &SENSITIVITIES)),
             mode: section.take("mode").and_then(|item| reader.choice(&item, &MODES)),
             clients: section.take("clients").and_then(|item| reader.choice(&item, &CLIENTS)),
@@ -135,8 +151,12 @@ impl Weighing {
             }
         }
         if let Some(table) = sub(section, reader, "caps", "`caps`") {
-            let names = Group::ALL.map(Group::name);
+            let names: Vec<_> = Group::ALL.map(Group::name).into_iter().chain([CONNECTION]).collect();
             for item in table.items() {
+                if item.key == CONNECTION {
+                    self.connection_cap = reader.score(&item);
+                    continue;
+                }
                 match Group::ALL.into_iter().find(|group| group.name() == item.key) {
                     Some(group) => self.caps.extend(reader.score(&item).map(|cap| (group, cap))),
                     None => reader.unknown_word(item.key_span, "group", item.key, &names),
@@ -153,6 +173,7 @@ impl Weighing {
     pub(super) fn append(&mut self, other: Self) {
         self.signals.extend(other.signals);
         self.caps.extend(other.caps);
+        self.connection_cap = other.connection_cap.or(self.connection_cap);
         self.clearance = other.clearance.or(self.clearance);
     }
 }
@@ -182,21 +203,42 @@ fn score_or_off(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Located<Opti
 /// `tor = "block"`, or `tor = { action = "block", mode = "monitor" }`.
 fn filter(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<FilterEntry> {
     let class = NetworkClass::ALL.into_iter().find(|class| class.name() == item.key);
-    let Some(class) = class.filter(|class| *class != NetworkClass::Relay) else {
+    if class == Some(NetworkClass::Relay) {
+        reader.out.push(
+            Diagnostic::error("there is no filter for `relay`")
+                .at(item.key_span, "a privacy relay is let by")
+                .help("to refuse its people write a rule: `when = { class = [\"relay\"] }`"),
+        );
+        return None;
+    }
+    let Some(class) = class else {
         let names = NetworkClass::ALL.map(NetworkClass::name);
         let filtered: Vec<_> = names.into_iter().filter(|name| *name != NetworkClass::Relay.name()).collect();
         reader.unknown_word(item.key_span, "class of network", item.key, &filtered);
         return None;
     };
     if item.value.is_str() {
-        let action = reader.choice(item, &FILTER_ACTIONS)?;
-        return Some(FilterEntry { class, action, mode: Mode::Enforce });
+        let toggle = reader.choice(item, &TOGGLES)?;
+        return Some(FilterEntry { class, toggle, mode: Mode::Enforce });
     }
     let mut table = reader.section(item, "a filter")?;
-    let action = table.require("action", "\"block\"", reader).and_then(|item| reader.choice(&item, &FILTER_ACTIONS));
-    let mode = table.take("mode").and_then(|item| reader.choice(&item, &MODES));
+    let toggle = table.require("action", "\"block\"", reader).and_then(|item| reader.choice(&item, &TOGGLES));
+    let mode_item = table.take("mode");
+    let mode = mode_item.and_then(|item| reader.choice(&item, &MODES)).map_or(Mode::Enforce, |mode| mode.value);
     table.finish(reader);
-    Some(FilterEntry { class, action: action?, mode: mode.map_or(Mode::Enforce, |mode| mode.value) })
+    let toggle = toggle?;
+    if mode == Mode::Monitor && matches!(toggle.value, Toggle::Off | Toggle::Score) {
+        let class = class.name();
+        reader.out.push(
+            Diagnostic::error(format!("the filter for `{class}` does nothing that could be monitored"))
+                .at(toggle.span, "refuses nobody")
+                .help(format!(
+                    "take `mode` out, or monitor what is to come: `{class} = {{ action = \"block\", mode = \"monitor\" }}`"
+                )),
+        );
+        return None;
+    }
+    Some(FilterEntry { class, toggle, mode })
 }
 
 /// One of the prints that an origin can be told.
@@ -251,8 +293,12 @@ const CLIENTS: [(&str, Clients); 4] = [
 
 const AMBIGUOUS: [(&str, AmbiguousPaths); 2] = [("refuse", AmbiguousPaths::Refuse), ("allow", AmbiguousPaths::Allow)];
 
-const FILTER_ACTIONS: [(&str, Option<Action>); 3] =
-    [("off", None), ("challenge", Some(Action::Challenge)), ("block", Some(Action::Block))];
+const TOGGLES: [(&str, Toggle); 4] = [
+    ("off", Toggle::Off),
+    ("score", Toggle::Score),
+    ("challenge", Toggle::Act(Action::Challenge)),
+    ("block", Toggle::Act(Action::Block)),
+];
 
 /// The largest body limit that may be written: 1 TiB, past which it is a slip.
 const MAX_BODY: u64 = 1 << 40;

@@ -927,13 +927,13 @@ filters = { tr = "block", relay = "block", vpn = "allow" }
       = help: did you mean `tor`?
       = help: known: `tor`, `vpn`, `proxy`, `datacenter`, `abuser`, `crawler`, `satellite` or `mobile`
 
-    error: unknown class of network `relay`
+    error: there is no filter for `relay`
      --> rules/one.toml:4:27
       |
     4 | filters = { tr = "block", relay = "block", vpn = "allow" }
-      |                           ^^^^^ not known here
+      |                           ^^^^^ a privacy relay is let by
       |
-      = help: known: `tor`, `vpn`, `proxy`, `datacenter`, `abuser`, `crawler`, `satellite` or `mobile`
+      = help: to refuse its people write a rule: `when = { class = ["relay"] }`
 
     error: unknown value `allow` for `vpn`
      --> rules/one.toml:4:50
@@ -941,7 +941,123 @@ filters = { tr = "block", relay = "block", vpn = "allow" }
     4 | filters = { tr = "block", relay = "block", vpn = "allow" }
       |                                                  ^^^^^^^ not known here
       |
-      = help: known: `off`, `challenge` or `block`
+      = help: did you mean `off`?
+      = help: known: `off`, `score`, `challenge` or `block`
+    "#);
+}
+
+#[test]
+fn a_filter_that_has_nothing_to_monitor() {
+    let text = r#"[[route]]
+name = "login"
+origin = "app"
+filters = { tor = { action = "score", mode = "monitor" }, vpn = { action = "count" } }
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: the filter for `tor` does nothing that could be monitored
+     --> rules/one.toml:4:30
+      |
+    4 | filters = { tor = { action = "score", mode = "monitor" }, vpn = { action = "count" } }
+      |                              ^^^^^^^ refuses nobody
+      |
+      = help: take `mode` out, or monitor what is to come: `tor = { action = "block", mode = "monitor" }`
+
+    error: unknown value `count` for `action`
+     --> rules/one.toml:4:76
+      |
+    4 | filters = { tor = { action = "score", mode = "monitor" }, vpn = { action = "count" } }
+      |                                                                            ^^^^^^^ not known here
+      |
+      = help: did you mean `score`?
+      = help: known: `off`, `score`, `challenge` or `block`
+    "#);
+}
+
+#[test]
+fn an_unknown_profile() {
+    let text = r#"[defaults]
+origin = "app"
+profile = "ecommerce"
+[[route]]
+name = "login"
+profile = "bank"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: unknown value `ecommerce` for `profile`
+     --> rules/one.toml:3:11
+      |
+    3 | profile = "ecommerce"
+      |           ^^^^^^^^^^^ not known here
+      |
+      = help: did you mean `e-commerce`?
+      = help: known: `consumer`, `e-commerce` or `financial`
+
+    error: unknown value `bank` for `profile`
+     --> rules/one.toml:6:11
+      |
+    6 | profile = "bank"
+      |           ^^^^^^ not known here
+      |
+      = help: known: `consumer`, `e-commerce` or `financial`
+    "#);
+}
+
+#[test]
+fn an_unknown_crawler_and_an_unknown_class_in_a_rule() {
+    let text = r#"[[rule]]
+name = "r"
+when = { crawler = ["serch", "googlebot"], class = ["hosting"] }
+action = "block"
+[[route]]
+name = "login"
+origin = "app"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: unknown value `serch` for `crawler`
+     --> rules/one.toml:3:21
+      |
+    3 | when = { crawler = ["serch", "googlebot"], class = ["hosting"] }
+      |                     ^^^^^^^ not known here
+      |
+      = help: did you mean `search`?
+      = help: known: `search`, `ai`, `preview`, `monitoring` or `other`
+
+    error: unknown value `googlebot` for `crawler`
+     --> rules/one.toml:3:30
+      |
+    3 | when = { crawler = ["serch", "googlebot"], class = ["hosting"] }
+      |                              ^^^^^^^^^^^ not known here
+      |
+      = help: known: `search`, `ai`, `preview`, `monitoring` or `other`
+
+    error: unknown value `hosting` for `class`
+     --> rules/one.toml:3:53
+      |
+    3 | when = { crawler = ["serch", "googlebot"], class = ["hosting"] }
+      |                                                     ^^^^^^^^^ not known here
+      |
+      = help: did you mean `datacenter`?
+    "#);
+}
+
+#[test]
+fn a_list_of_no_crawlers() {
+    let text = r#"[[rule]]
+name = "r"
+when = { crawler = [] }
+action = "block"
+[[route]]
+name = "login"
+origin = "app"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: `crawler` is an empty list
+     --> rules/one.toml:3:20
+      |
+    3 | when = { crawler = [] }
+      |                    ^^ no request can meet it
+      |
+      = help: take the key out where it does not matter, or name at least one value
     "#);
 }
 

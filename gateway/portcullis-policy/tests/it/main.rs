@@ -9,6 +9,7 @@
 
 mod evasion;
 mod faults;
+mod filters;
 mod meaning;
 mod reach;
 mod shipped;

@@ -5,10 +5,10 @@ mod coherence;
 mod steady;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_intel::{AddressFacts, NetworkClass};
+use portcullis_intel::{AddressFacts, ClassSet, NetworkClass};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
-    Outcomes, RequestHead, SignalId, Strength, UnixSeconds, is_client_address_header,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, CrawlerKind, Expectation, ExpectedClients, Facts,
+    Http, Named, Outcomes, Proof, RequestHead, SignalId, Strength, UnixSeconds, is_client_address_header,
 };
 
 const CHROME: &str =
@@ -25,8 +25,13 @@ const BROWSER: &[(&str, &str)] = &[
     ("accept-language", "en-GB,en;q=0.9"),
 ];
 
-const EXPECTATION: Expectation =
-    Expectation { address_per_minute: 60, prefix_per_minute: 600, prior_answers: 10, clients: ExpectedClients::Any };
+const EXPECTATION: Expectation = Expectation {
+    address_per_minute: 60,
+    prefix_per_minute: 600,
+    prior_answers: 10,
+    clients: ExpectedClients::Any,
+    networks: Expectation::NETWORKS,
+};
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -42,6 +47,8 @@ struct Case {
     network: AddressFacts,
     behaviour: Behaviour,
     outcomes: Outcomes,
+    caller: Caller<'static>,
+    expectation: Expectation,
 }
 
 impl Case {
@@ -52,10 +59,13 @@ impl Case {
             network: AddressFacts::bare("203.0.113.5".parse().unwrap()),
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            caller: Caller::default(),
+            expectation: EXPECTATION,
         }
     }
 
-    fn signals(&self) -> Vec<(SignalId, Strength)> {
+    /// Hands the facts to `read`.
+    fn facts<T>(&self, read: impl FnOnce(&Facts<'_>) -> T) -> T {
         let request = CanonicalRequest::of(&RequestHead {
             method: &self.method,
             target: b"/",
@@ -65,7 +75,7 @@ impl Case {
             raw: None,
         });
         let claim = Claim::of(self.fields.get("user-agent").map_or(b"", |value| value.as_bytes()));
-        let facts = Facts {
+        read(&Facts {
             at: UnixSeconds(0),
             request: &request,
             http: Http::One,
@@ -76,13 +86,20 @@ impl Case {
             http2: None,
             connection: None,
             context: Context::default(),
-            caller: Caller::default(),
+            caller: self.caller,
             ban: None,
             behaviour: self.behaviour,
             outcomes: self.outcomes,
             limits: &[],
-        };
-        facts.signals(&EXPECTATION).iter().collect()
+        })
+    }
+
+    fn signals(&self) -> Vec<(SignalId, Strength)> {
+        self.facts(|facts| facts.signals(&self.expectation).iter().collect())
+    }
+
+    fn strength(&self, signal: SignalId) -> Strength {
+        self.facts(|facts| facts.signals(&self.expectation).strength(signal))
     }
 
     fn names(&self) -> Vec<&'static str> {
@@ -157,12 +174,116 @@ fn one_failure_means_little_and_forty_of_fifty_mean_much() {
 }
 
 #[test]
-fn many_requests_of_one_address_show_and_a_mobile_network_is_given_room() {
+fn a_class_of_network_counts_where_it_is_said_to() {
+    use NetworkClass::{Abuser, Crawler, Datacenter, Mobile, Proxy, Relay, Satellite, Tor, Vpn};
+    let all: ClassSet = NetworkClass::ALL.into_iter().collect();
+    for (class, name, by_itself) in [
+        (Tor, Some("net-tor"), true),
+        (Vpn, Some("net-vpn"), true),
+        (Proxy, Some("net-proxy"), true),
+        (Datacenter, Some("asn-hosting"), true),
+        (Abuser, Some("net-abuser"), true),
+        (Crawler, Some("net-crawler"), false),
+        (Satellite, Some("net-satellite"), false),
+        (Mobile, Some("net-mobile"), false),
+        (Relay, None, false),
+    ] {
+        let mut case = Case::new(BROWSER);
+        case.network.classes.insert(class);
+        for (networks, counts) in
+            [(all, true), (Expectation::NETWORKS, by_itself), (all.without(class), false), (ClassSet::EMPTY, false)]
+        {
+            case.expectation.networks = networks;
+            assert_eq!(
+                case.names(),
+                name.filter(|_| counts).into_iter().collect::<Vec<_>>(),
+                "{class} of {networks:?}"
+            );
+        }
+    }
+}
+
+/// Requests of the address, of those who look alike and of the named one, on a route where 60 are usual.
+#[test]
+fn where_an_address_is_shared_the_next_identifier_counts_instead() {
+    let own = AddressFacts::bare("203.0.113.5".parse().unwrap());
+    let carrier = AddressFacts::bare("100.64.0.9".parse().unwrap());
+    let of = |class| AddressFacts { classes: ClassSet::of(class), ..own.clone() };
+    let shared = [of(NetworkClass::Mobile), of(NetworkClass::Satellite), of(NetworkClass::Relay), carrier];
+    for (counts, alone, among_others) in [
+        ((60, 60, 60), 0, 0),
+        ((240, 240, 0), 1000, 0),
+        ((240, 240, 240), 1000, 1000),
+        ((240, 240, 150), 1000, 500),
+        // Ten times the usual of one fingerprint is no more than some people with one make of phone.
+        ((600, 480, 10), 1000, 0),
+        ((1200, 1200, 10), 1000, 500),
+        // Who takes another name and another fingerprint each time is one of too many all the same.
+        ((1920, 1, 1), 1000, 0),
+        ((7680, 1, 1), 1000, 1000),
+    ] {
+        let (address_per_minute, fingerprint_per_minute, named_per_minute) = counts;
+        let mut case = Case::new(BROWSER);
+        case.behaviour =
+            Behaviour { address_per_minute, fingerprint_per_minute, named_per_minute, ..Behaviour::default() };
+        case.network = own.clone();
+        assert_eq!(case.strength(SignalId::VelocityIp), Strength::thousandths(alone), "{counts:?} alone");
+        for network in &shared {
+            case.network = network.clone();
+            let strength = case.strength(SignalId::VelocityIp);
+            assert_eq!(strength, Strength::thousandths(among_others), "{counts:?} at {network:?}");
+        }
+    }
+}
+
+#[test]
+fn the_prefix_of_a_shared_address_is_shared_too() {
     let mut case = Case::new(BROWSER);
-    case.behaviour.address_per_minute = 240;
-    assert_eq!(case.names(), ["velocity-ip"]);
+    case.behaviour.prefix_per_minute = 2400;
+    assert_eq!(case.strength(SignalId::VelocityPrefix), Strength::FULL);
     case.network.classes.insert(NetworkClass::Mobile);
-    assert!(case.names().is_empty());
+    assert_eq!(case.strength(SignalId::VelocityPrefix), Strength::NONE);
+    case.behaviour.prefix_per_minute = 2400 * 32;
+    assert_eq!(case.strength(SignalId::VelocityPrefix), Strength::FULL);
+}
+
+#[test]
+fn of_a_shared_address_the_user_counts_before_the_session_and_the_fingerprint_always() {
+    let (user, session, api_key) = (Some("ann"), Some("s1"), Some("k1"));
+    for (caller, named) in [
+        (Caller { user, session, api_key, ..Caller::default() }, Some(Named::User("ann"))),
+        (Caller { session, api_key, ..Caller::default() }, Some(Named::Session("s1"))),
+        (Caller { api_key, ..Caller::default() }, None),
+        (Caller::default(), None),
+    ] {
+        let mut case = Case::new(BROWSER);
+        case.caller = caller;
+        assert!(case.facts(|facts| facts.sharer().is_none()), "its own address");
+        case.network.classes.insert(NetworkClass::Mobile);
+        case.facts(|facts| {
+            let sharer = facts.sharer().unwrap();
+            assert_eq!((sharer.named, sharer.claim, sharer.ja4), (named, facts.claim, None));
+        });
+    }
+}
+
+#[test]
+fn a_crawler_is_verified_by_its_network_and_by_nothing_that_it_says() {
+    use CrawlerKind::{Monitoring, Other, Search};
+    for (user_agent, network, crawler) in [
+        ("Googlebot/2.1", &[][..], Some((Search, Proof::Claimed))),
+        ("Googlebot/2.1", &[NetworkClass::Datacenter], Some((Search, Proof::Claimed))),
+        ("Googlebot/2.1", &[NetworkClass::Datacenter, NetworkClass::Crawler], Some((Search, Proof::Verified))),
+        ("UptimeRobot/2.0", &[NetworkClass::Crawler], Some((Monitoring, Proof::Verified))),
+        (CHROME, &[NetworkClass::Crawler], Some((Other, Proof::Verified))),
+        (CHROME, &[NetworkClass::Datacenter], None),
+        ("", &[], None),
+    ] {
+        let mut case = Case::new(&[("host", "shop.example"), ("user-agent", user_agent)]);
+        case.network.classes.extend(network.iter().copied());
+        let found = case.facts(|facts| facts.crawler());
+        assert_eq!(found.map(|found| (found.kind, found.proof)), crawler, "{user_agent} {network:?}");
+    }
 }
 
 /// Nothing that only a proxy or the gateway may say makes a client look better when the client says it.

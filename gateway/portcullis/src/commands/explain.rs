@@ -94,6 +94,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         behaviour: Behaviour {
             address_per_minute: args.address_per_minute,
             prefix_per_minute: args.prefix_per_minute.unwrap_or(args.address_per_minute),
+            ..Behaviour::default()
         },
         outcomes: Outcomes { attempts: args.answers.max(args.failures), failures: args.failures },
         limits: &limits,

@@ -14,7 +14,7 @@ use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
 
 use super::Gateway;
-use super::keys::{ClientKeys, limit_key};
+use super::keys::{ClientKeys, SharerKeys, limit_key};
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
 use crate::accept::ConnInfo;
@@ -226,7 +226,8 @@ impl Gateway {
         facts.caller.clearance =
             self.challenge.clearance(&facts, scheme(conn), &policy.rules().route(route).puzzle, now);
         let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
-        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, counting, now);
+        let sharer = facts.sharer().map(|sharer| SharerKeys::of(self.counters.hasher(), client.0, &sharer));
+        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, sharer, counting, now);
         let limits = self.read_limits(policy, route, &facts, &keys, now, &mut charges);
         facts.behaviour = behaviour;
         facts.outcomes = outcomes;
@@ -281,11 +282,13 @@ impl Gateway {
         &self,
         plan: Option<&RoutePlan>,
         keys: &ClientKeys,
+        sharer: Option<SharerKeys>,
         counting: Counting,
         now: Now,
     ) -> (Behaviour, Outcomes, Charges) {
         let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
-        let requests = keys.address.sibling(scope(|plan| plan.address));
+        let address = scope(|plan| plan.address);
+        let requests = keys.address.sibling(address);
         let velocity = Window::new(VELOCITY_WINDOW);
         // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
         let read = |key| match counting {
@@ -295,6 +298,8 @@ impl Gateway {
         let behaviour = Behaviour {
             address_per_minute: read(requests),
             prefix_per_minute: read(keys.prefix.sibling(scope(|plan| plan.prefix))),
+            fingerprint_per_minute: sharer.map_or(0, |sharer| read(sharer.fingerprint.sibling(address))),
+            named_per_minute: sharer.and_then(|sharer| sharer.named).map_or(0, |named| read(named.sibling(address))),
         };
         let mut charges = Charges {
             answers: requests.sibling(ANSWERS),
@@ -303,7 +308,7 @@ impl Gateway {
             limits: SmallVec::new(),
         };
         let mut outcomes = Outcomes::default();
-        if !self.quiet.is_quiet(scope(|plan| plan.address), now.millis) {
+        if !self.quiet.is_quiet(address, now.millis) {
             let outcome = Window::new(OUTCOME_WINDOW);
             outcomes.failures = self.counters.peek(charges.failures, outcome, now.millis).count;
             charges.failing = outcomes.failures > 0;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use portcullis_policy::model::{KeyPart, Limit};
-use portcullis_signals::Facts;
+use portcullis_signals::{Facts, Named, Sharer};
 use portcullis_velocity::{Key, KeyHasher};
 use smallvec::SmallVec;
 
@@ -46,6 +46,44 @@ impl ClientKeys {
     }
 }
 
+/// The keys of one of those who share an address.
+#[derive(Clone, Copy, Debug)]
+pub struct SharerKeys {
+    /// Of all behind the address who look alike.
+    pub fingerprint: Key,
+    /// Of the one that the request names.
+    pub named: Option<Key>,
+}
+
+impl SharerKeys {
+    /// The keys of one of those at an address.
+    pub fn of(hasher: &KeyHasher, addr: IpAddr, sharer: &Sharer<'_>) -> Self {
+        let client = client_bytes(addr);
+        let claim = &sharer.claim;
+        let fingerprint = hasher.key(
+            FINGERPRINT_SCOPE,
+            &[
+                &client,
+                sharer.ja4.as_ref().map_or(b"", |ja4| ja4.as_str().as_bytes()),
+                claim.kind.name().as_bytes(),
+                claim.family_name().as_bytes(),
+                &claim.version.to_be_bytes(),
+                claim.platform.name().as_bytes(),
+                if claim.mobile { b"mobile" } else { b"" },
+                claim.name.unwrap_or_default().as_bytes(),
+            ],
+        );
+        let named = sharer.named.map(|named| {
+            let (what, name): (&[u8], _) = match named {
+                Named::User(name) => (b"user", name),
+                Named::Session(name) => (b"session", name),
+            };
+            hasher.key(NAMED_SCOPE, &[&client, what, name.as_bytes()])
+        });
+        Self { fingerprint, named }
+    }
+}
+
 /// The key under which the client at an address is banned.
 pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
     address_key(hasher, addr).sibling(BAN_SCOPE)
@@ -58,6 +96,9 @@ fn address_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
 const ADDRESS_SCOPE: u64 = 1;
 const PREFIX_SCOPE: u64 = 2;
 const BAN_SCOPE: u64 = 3;
+// 4 to 6 are those of the memory of clients.
+const FINGERPRINT_SCOPE: u64 = 7;
+const NAMED_SCOPE: u64 = 8;
 
 /// What stands before a part that a request lacks; no part of ours begins with it.
 const MISSING: &[u8] = b"\0missing";
@@ -98,4 +139,34 @@ pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, facts: &F
         }
     }
     hasher.key(limit.counter, &parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_signals::Claim;
+    use portcullis_velocity::Secret;
+
+    #[test]
+    fn who_shares_an_address_is_told_apart_by_what_it_shows_and_by_its_name_there() {
+        let hasher = KeyHasher::new(Secret([7; 16]));
+        let address: IpAddr = [100, 64, 0, 1].into();
+        let plain = Sharer { ja4: None, claim: Claim::of(b"curl/8.5.0"), named: Some(Named::User("ann")) };
+        let of = |address, sharer: &Sharer<'_>| SharerKeys::of(&hasher, address, sharer);
+        let first = of(address, &plain);
+        let print = "t13d1516h2_8daaf6152771_02713d6af862".parse().unwrap();
+        for (other, address, same_fingerprint, same_name) in [
+            (plain, address, true, true),
+            (plain, [100, 64, 0, 2].into(), false, false),
+            (Sharer { ja4: Some(print), ..plain }, address, false, true),
+            (Sharer { claim: Claim::of(b"Wget/1.21"), ..plain }, address, false, true),
+            (Sharer { named: Some(Named::User("bob")), ..plain }, address, true, false),
+            (Sharer { named: Some(Named::Session("ann")), ..plain }, address, true, false),
+            (Sharer { named: None, ..plain }, address, true, false),
+        ] {
+            let keys = of(address, &other);
+            assert_eq!(keys.fingerprint == first.fingerprint, same_fingerprint, "{other:?}");
+            assert_eq!(keys.named == first.named, same_name, "{other:?}");
+        }
+    }
 }

@@ -125,6 +125,34 @@ action = \"ban\"
     });
 }
 
+#[test]
+fn behind_an_address_that_providers_share_each_is_counted_by_its_name_and_fingerprint() {
+    let rules = format!("{OPEN}identify = {{ user = \"header:x-user\", session = \"cookie:sid\" }}\n");
+    let settings = "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let rig = Rig::start_with(&rules, settings, crate::rig::usual_origin);
+    let mut connection = rig.client().connect().unwrap();
+    let mut ask = |address: &'static str, user: &'static str, client: &[(&'static str, &'static str)]| {
+        let mut headers = client.to_vec();
+        headers.extend([("x-forwarded-for", address), ("x-user", user)]);
+        assert_eq!(connection.get("/", &headers).unwrap().status, 200);
+    };
+    let (shared, own) = ("100.64.0.7", "198.51.100.7");
+    ask(shared, "ann", CURL);
+    ask(shared, "ann", CURL);
+    ask(shared, "bob", CURL);
+    ask(shared, "ann", CHROMIUM);
+    ask(own, "ann", CURL);
+    let counts: Vec<_> = rig
+        .audit(5)
+        .iter()
+        .map(|record| {
+            ["address_per_minute", "fingerprint_per_minute", "named_per_minute"]
+                .map(|counter| record["counters"][counter].as_u64().unwrap_or(0))
+        })
+        .collect();
+    assert_eq!(counts, [[1, 1, 1], [2, 2, 2], [3, 3, 1], [4, 1, 3], [1, 0, 0]]);
+}
+
 /// A flood of strangers neither grows memory past its budget, nor locks others out, nor frees an offender.
 #[test]
 fn many_strangers_leave_memory_and_limits_as_they_are() {

@@ -336,7 +336,7 @@ fn number<N: TryFrom<u64>>(value: Option<&Value>) -> Option<N> {
 }
 
 fn headers(pairs: &[(&str, &str)]) -> Result<HeaderMap, LineFault> {
-    let mut headers = HeaderMap::with_capacity(pairs.len());
+    let mut headers = HeaderMap::new();
     for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(':')) {
         let known: HeaderName = name.parse().map_err(|_| bad_header("a header's name", name))?;
         let read = HeaderValue::from_bytes(value.as_bytes());
