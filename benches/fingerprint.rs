@@ -11,8 +11,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_fingerprint::record::scan;
 use portcullis_fingerprint::{
-    ClientHello, Grease, HelloLimits, Http1Print, Http2Recorder, Ja3, Ja3Hash, Ja4, Prints, Recording, Scan,
-    StablePrint, ja4_r, walk_header_block,
+    ClientHello, Grease, HelloLimits, Http1Print, Http2Recorder, Ja3, Ja3Hash, Ja4, ListedPrints, Prints, Recording,
+    Scan, StablePrint, ja4_r, walk_header_block,
 };
 
 const HELLOS: [(&str, &[u8]); 3] = [
@@ -40,7 +40,7 @@ fn hellos(c: &mut Criterion) {
         group.bench_function("ja3", |b| b.iter(|| Ja3::of(black_box(&hello))));
         group.bench_function("ja3n", |b| b.iter(|| Ja3::normalized(black_box(&hello))));
         group.bench_function("ja4", |b| b.iter(|| Ja4::of(black_box(&hello))));
-        group.bench_function("ja4 and its stable form", |b| b.iter(|| Ja4::pair(black_box(&hello))));
+        group.bench_function("ja3 hash and ja4", |b| b.iter(|| ListedPrints::of(black_box(&hello))));
         group.bench_function("ja4_o", |b| b.iter(|| Ja4::original(black_box(&hello))));
         group.bench_function("ja4_r", |b| b.iter(|| ja4_r(black_box(&hello))));
         group.bench_function("stable", |b| b.iter(|| StablePrint::of(black_box(&hello))));

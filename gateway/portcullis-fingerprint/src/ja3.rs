@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use md5::{Digest, Md5};
-use smallvec::SmallVec;
 
 use crate::digits::{Text, hex_pair, hex_value};
 use crate::hello::ClientHello;
+use crate::lists::sorted_extensions;
 
 /// The JA3 of a hello: its text and the hash of that text.
 ///
@@ -25,8 +25,8 @@ impl Ja3 {
     /// The JA3 of `hello`. Where the text is not wanted, [`Ja3Hash::of`] allocates nothing.
     pub fn of(hello: &ClientHello) -> Self {
         let mut text = Text::new();
-        write_text(hello, &hello.extensions, &mut text);
-        Self { text: text.as_str().to_owned(), hash: Ja3Hash(Md5::digest(text.as_bytes()).into()) }
+        let hash = Ja3Hash::written_into(&mut text, hello);
+        Self { text: text.as_str().to_owned(), hash }
     }
 
     /// The JA3N of `hello`: its JA3 with the extensions sorted by number.
@@ -34,9 +34,7 @@ impl Ja3 {
     /// Browsers that shuffle their extensions have a JA3 of chance and one JA3N. The form that "TLS Fingerprint"
     /// (tlsfingerprint.io) calls normalised.
     pub fn normalized(hello: &ClientHello) -> Self {
-        let mut sorted = hello.extensions.clone();
-        sorted.sort_unstable();
-        Self::pair(hello, &sorted, &mut Text::new()).1
+        Self::pair(hello, &sorted_extensions(hello), &mut Text::new()).1
     }
 
     /// [`Ja3::of`] and [`Ja3::normalized`], which differ in the middle only.
@@ -46,13 +44,13 @@ impl Ja3 {
         let front = text.len();
         let digest = Md5::new_with_prefix(text.as_bytes());
         let ja3 = |text: &str, digest: Md5| Self { text: text.to_owned(), hash: Ja3Hash(digest.finalize().into()) };
-        text.put_decimals(&hello.extensions);
+        text.put_decimals(hello.extensions.iter().copied());
         let middle = text.len();
         write_back(hello, text);
         let original = ja3(text.as_str(), digest.clone().chain_update(text.since(front)));
         let end = text.len();
         text.put_again(0, front);
-        text.put_decimals(sorted_extensions);
+        text.put_decimals(sorted_extensions.iter().copied());
         text.put_again(middle, end);
         let normalized = ja3(text.str_since(end), digest.chain_update(text.since(end + front)));
         (original, normalized)
@@ -66,8 +64,15 @@ pub struct Ja3Hash(pub [u8; 16]);
 impl Ja3Hash {
     /// The JA3 hash of `hello`, without keeping its text.
     pub fn of(hello: &ClientHello) -> Self {
-        let mut text = Text::new();
-        write_text(hello, &hello.extensions, &mut text);
+        Self::written_into(&mut Text::new(), hello)
+    }
+
+    /// The same, with the text left in `text`.
+    pub(crate) fn written_into(text: &mut Text, hello: &ClientHello) -> Self {
+        text.clear();
+        write_front(hello, text);
+        text.put_decimals(hello.extensions.iter().copied());
+        write_back(hello, text);
         Self(Md5::digest(text.as_bytes()).into())
     }
 }
@@ -130,25 +135,18 @@ impl fmt::Display for Ja3HashParseError {
 
 impl std::error::Error for Ja3HashParseError {}
 
-fn write_text(hello: &ClientHello, extensions: &[u16], out: &mut Text) {
-    write_front(hello, out);
-    out.put_decimals(extensions);
-    write_back(hello, out);
-}
-
 fn write_front(hello: &ClientHello, out: &mut Text) {
     out.put_decimal(hello.legacy_version);
     out.put_byte(b',');
-    out.put_decimals(&hello.cipher_suites);
+    out.put_decimals(hello.cipher_suites.iter().copied());
     out.put_byte(b',');
 }
 
 fn write_back(hello: &ClientHello, out: &mut Text) {
     out.put_byte(b',');
-    out.put_decimals(&hello.groups);
+    out.put_decimals(hello.groups.iter().copied());
     out.put_byte(b',');
-    let formats: SmallVec<[u16; 8]> = hello.point_formats.iter().copied().map(u16::from).collect();
-    out.put_decimals(&formats);
+    out.put_decimals(hello.point_formats.iter().copied().map(u16::from));
 }
 
 #[cfg(test)]

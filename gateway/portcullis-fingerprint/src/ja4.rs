@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::codes::extension;
+use crate::codes::{extension, is_grease};
 use crate::digits::{Text, hash12, hex_pair};
 use crate::hello::ClientHello;
-use crate::lists::Lists;
+use crate::lists::{Sorted, without_grease};
 
 /// A JA4, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`: 36 ASCII characters in three parts.
 ///
@@ -19,8 +19,7 @@ pub struct Ja4([u8; 36]);
 impl Ja4 {
     /// The JA4 of `hello`. Allocates nothing for the hellos that real clients send.
     pub fn of(hello: &ClientHello) -> Self {
-        let mut text = Text::new();
-        Raw::sorted(hello, &Lists::of(hello), &mut text).hash()
+        Raw::sorted(hello, &Sorted::of(hello), &mut Text::new()).hash()
     }
 
     /// The JA4 of `hello` in its original order (`JA4_o`): nothing sorted, server name and ALPN not left out.
@@ -28,17 +27,7 @@ impl Ja4 {
     /// As `technical_details/JA4.md` has it under "Raw Output". A browser that shuffles its extensions has
     /// another one on each connection; a client that claims to be one and does not shuffle has not.
     pub fn original(hello: &ClientHello) -> Self {
-        let mut text = Text::new();
-        Raw::original(hello, &Lists::of(hello), &mut text).hash()
-    }
-
-    /// The same, as if the client had sent no pre-shared key, early data or padding: a key for reputation.
-    ///
-    /// A client that resumes a session adds extensions 41 and 42, and 21 comes and goes with the length of the
-    /// rest; leaving them out, first visit and resumption give one value. It still tells whether a server name
-    /// was sent. Not for comparing with lists that others made.
-    pub fn stable(hello: &ClientHello) -> Self {
-        Self::pair(hello).1
+        Raw::original(hello, &mut Text::new()).hash()
     }
 
     /// The whole print.
@@ -59,31 +48,6 @@ impl Ja4 {
     /// The part of the extensions and signature schemes. `e5627efa2ab1`
     pub fn c(&self) -> &str {
         self.as_str().get(24..).unwrap_or_default()
-    }
-
-    /// [`Ja4::of`] and [`Ja4::stable`] of one hello, for little more than the price of one.
-    pub fn pair(hello: &ClientHello) -> (Self, Self) {
-        let lists = Lists::of(hello);
-        let mut text = Text::new();
-        let ja4 = Raw::sorted(hello, &lists, &mut text).hash();
-        (ja4, ja4.made_stable(hello, &lists, &mut text))
-    }
-
-    /// [`Ja4::stable`] from the [`Ja4::of`] of the same hello.
-    pub(crate) fn made_stable(self, hello: &ClientHello, lists: &Lists, text: &mut Text) -> Self {
-        if !STABLE_LEAVES_OUT.iter().any(|extension| lists.extensions.contains(extension)) {
-            return self;
-        }
-        let [psk, early_data, padding] = STABLE_LEAVES_OUT;
-        text.clear();
-        let extensions =
-            lists.sorted_extensions_without(&[psk, early_data, padding, extension::SERVER_NAME, extension::ALPN]);
-        write_extensions(&extensions, lists, text);
-        let count = lists.extensions.iter().filter(|extension| !STABLE_LEAVES_OUT.contains(extension)).count();
-        let mut stable = self;
-        stable.put(0, &part_a(hello, lists, count));
-        stable.put(C, &hash_unless_empty(&extensions, text.as_bytes()));
-        stable
     }
 
     /// The part of the cipher suites, as bytes.
@@ -109,25 +73,42 @@ pub(crate) struct Raw<'t> {
 
 impl<'t> Raw<'t> {
     /// The lists sorted, without server name and ALPN, which change with the request. Written into `text`.
-    pub(crate) fn sorted(hello: &ClientHello, lists: &Lists, text: &'t mut Text) -> Self {
-        let extensions = lists.sorted_extensions_without(&[extension::SERVER_NAME, extension::ALPN]);
-        Self::new(hello, lists, &lists.sorted_ciphers, &extensions, text)
+    pub(crate) fn sorted(hello: &ClientHello, lists: &Sorted, text: &'t mut Text) -> Self {
+        let kept = |extension| !matches!(extension, extension::SERVER_NAME | extension::ALPN);
+        Self::new(hello, (&lists.ciphers, |_| true), (&lists.extensions, kept), text)
     }
 
     /// The lists in wire order, and all of them. Written into `text`.
-    pub(crate) fn original(hello: &ClientHello, lists: &Lists, text: &'t mut Text) -> Self {
-        Self::new(hello, lists, &lists.ciphers, &lists.extensions, text)
+    pub(crate) fn original(hello: &ClientHello, text: &'t mut Text) -> Self {
+        let told = |value| !is_grease(value);
+        Self::new(hello, (&hello.cipher_suites, told), (&hello.extensions, told), text)
     }
 
-    fn new(hello: &ClientHello, lists: &Lists, ciphers: &[u16], extensions: &[u16], text: &'t mut Text) -> Self {
+    /// Of the ciphers and of the extensions, what is to be kept.
+    #[inline]
+    fn new(
+        hello: &ClientHello,
+        ciphers: (&[u16], impl Fn(u16) -> bool),
+        extensions: (&[u16], impl Fn(u16) -> bool),
+        text: &'t mut Text,
+    ) -> Self {
         text.clear();
-        text.put_bytes(&part_a(hello, lists, lists.extensions.len()));
+        text.put_bytes(&part_a(hello));
         text.put_byte(b'_');
-        text.put_hexes(ciphers);
+        text.put_hexes(ciphers.0.iter().copied(), ciphers.1);
+        let ciphers_empty = text.len() == B;
         text.put_byte(b'_');
         let start = text.len();
-        write_extensions(extensions, lists, text);
-        Self { text, extensions: start, ciphers_empty: ciphers.is_empty(), extensions_empty: extensions.is_empty() }
+        text.put_hexes(extensions.0.iter().copied(), extensions.1);
+        let extensions_empty = text.len() == start;
+        // No `_` where there are no signature schemes, which stay in wire order.
+        let end = text.len();
+        text.put_byte(b'_');
+        text.put_hexes(hello.signature_algorithms.iter().copied(), |scheme| !is_grease(scheme));
+        if text.len() == end + 1 {
+            text.cut(end);
+        }
+        Self { text, extensions: start, ciphers_empty, extensions_empty }
     }
 
     /// The text.
@@ -150,12 +131,12 @@ impl<'t> Raw<'t> {
 
 /// The JA4 before hashing, lists sorted: `t13d…_ciphers_extensions_signature schemes` (`JA4_r`).
 pub fn ja4_r(hello: &ClientHello) -> String {
-    Raw::sorted(hello, &Lists::of(hello), &mut Text::new()).text().to_owned()
+    Raw::sorted(hello, &Sorted::of(hello), &mut Text::new()).text().to_owned()
 }
 
 /// The JA4 before hashing, in its original order (`JA4_ro`): see [`Ja4::original`].
 pub fn ja4_ro(hello: &ClientHello) -> String {
-    Raw::original(hello, &Lists::of(hello), &mut Text::new()).text().to_owned()
+    Raw::original(hello, &mut Text::new()).text().to_owned()
 }
 
 impl fmt::Display for Ja4 {
@@ -239,11 +220,11 @@ const fn fits(place: usize, byte: u8) -> bool {
     }
 }
 
-fn part_a(hello: &ClientHello, lists: &Lists, extensions: usize) -> [u8; A_BYTES] {
+fn part_a(hello: &ClientHello) -> [u8; A_BYTES] {
     let [version_0, version_1] = version(hello.highest_version());
-    let server_name = if lists.extensions.contains(&extension::SERVER_NAME) { b'd' } else { b'i' };
-    let [ciphers_0, ciphers_1] = count(lists.ciphers.len());
-    let [extensions_0, extensions_1] = count(extensions);
+    let server_name = if hello.has_extension(extension::SERVER_NAME) { b'd' } else { b'i' };
+    let [ciphers_0, ciphers_1] = count(without_grease(&hello.cipher_suites).count());
+    let [extensions_0, extensions_1] = count(without_grease(&hello.extensions).count());
     let [alpn_0, alpn_1] = alpn_ends(hello.alpn.first().unwrap_or_default());
     [b't', version_0, version_1, server_name, ciphers_0, ciphers_1, extensions_0, extensions_1, alpn_0, alpn_1]
 }
@@ -274,22 +255,8 @@ fn alpn_ends(protocol: &[u8]) -> [u8; 2] {
     [high, low]
 }
 
-/// The extensions, then the signature schemes in wire order; no `_` where there are none of these.
-fn write_extensions(extensions: &[u16], lists: &Lists, out: &mut Text) {
-    out.put_hexes(extensions);
-    if !lists.schemes.is_empty() {
-        out.put_byte(b'_');
-        out.put_hexes(&lists.schemes);
-    }
-}
-
-/// The hash of `text`, or zeros where `list` has nothing to hash.
-pub(crate) fn hash_unless_empty<T>(list: &[T], text: &[u8]) -> [u8; 12] {
-    if list.is_empty() { NOTHING } else { hash12(text) }
-}
-
 /// What stands for the hash of nothing.
-const NOTHING: [u8; 12] = [b'0'; 12];
+pub(crate) const NOTHING: [u8; 12] = [b'0'; 12];
 
 /// How long the readable part is.
 const A_BYTES: usize = 10;
@@ -297,9 +264,6 @@ const A_BYTES: usize = 10;
 const B: usize = A_BYTES + 1;
 /// Where the part of the extensions begins.
 const C: usize = B + 13;
-
-/// What resumption and the hello's length bring and take away.
-const STABLE_LEAVES_OUT: [u16; 3] = [extension::PRE_SHARED_KEY, extension::EARLY_DATA, extension::PADDING];
 
 /// The versions that have a name; any other is `00`.
 const VERSIONS: [(u16, [u8; 2]); 9] = [
@@ -447,20 +411,6 @@ mod tests {
         assert_eq!(ja4_r(&hello), "t10i000000__");
         hello.extensions = smallvec![0, 16, 0x0a0a];
         assert_eq!(Ja4::of(&hello).as_str(), "t10d000200_000000000000_000000000000");
-    }
-
-    #[test]
-    fn the_stable_form_survives_resumption_and_padding() {
-        let first = example();
-        let mut resumed = example();
-        resumed.extensions.retain(|value| *value != extension::PADDING);
-        resumed.extensions.extend([extension::EARLY_DATA, extension::PRE_SHARED_KEY]);
-        assert_ne!(Ja4::of(&first), Ja4::of(&resumed));
-        assert_eq!(Ja4::stable(&first), Ja4::stable(&resumed));
-        assert_eq!(Ja4::stable(&first).a(), "t13d151500");
-        for hello in [first, resumed, ClientHello::default()] {
-            assert_eq!(Ja4::pair(&hello), (Ja4::of(&hello), Ja4::stable(&hello)));
-        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use http1::{HeaderCase, Http1Error, Http1Print, MAX_HEAD_BYTES, MAX_HEAD_FIE
 pub use http2::{Http2Print, Priority, Pseudo};
 pub use ja3::{Ja3, Ja3Hash, Ja3HashParseError};
 pub use ja4::{Ja4, Ja4ParseError, ja4_r, ja4_ro};
-pub use prints::{Prints, read_any};
+pub use prints::{ListedPrints, Prints, read_any};
 pub use record::{HelloLimits, Scan};
 pub use recorder::{Http2GiveUp, Http2Recorder, MAX_RECORDED_BYTES, MAX_RECORDED_FRAMES, MAX_SETTINGS, Recording};
 pub use short_hash::{ShortHash, ShortHashParseError};

@@ -3,9 +3,9 @@
 use crate::digits::Text;
 use crate::error::HelloError;
 use crate::hello::ClientHello;
-use crate::ja3::Ja3;
+use crate::ja3::{Ja3, Ja3Hash};
 use crate::ja4::{Ja4, Raw};
-use crate::lists::Lists;
+use crate::lists::Sorted;
 use crate::stable::StablePrint;
 
 /// Every print of one ClientHello.
@@ -17,8 +17,6 @@ pub struct Prints {
     pub ja3n: Ja3,
     /// The JA4.
     pub ja4: Ja4,
-    /// The JA4 without what comes and goes with resumption: see [`Ja4::stable`].
-    pub ja4_stable: Ja4,
     /// The JA4 in its original order: see [`Ja4::original`].
     pub ja4_o: Ja4,
     /// The JA4 before hashing: see [`ja4_r`](crate::ja4_r).
@@ -32,15 +30,34 @@ pub struct Prints {
 impl Prints {
     /// The prints of `hello`.
     pub fn of(hello: &ClientHello) -> Self {
-        let lists = Lists::of(hello);
+        let lists = Sorted::of(hello);
         let text = &mut Text::new();
-        let (ja3, ja3n) = Ja3::pair(hello, &lists.sorted_extensions, text);
+        let (ja3, ja3n) = Ja3::pair(hello, &lists.extensions, text);
         let raw = Raw::sorted(hello, &lists, text);
         let (ja4, ja4_r) = (raw.hash(), raw.text().to_owned());
-        let raw = Raw::original(hello, &lists, text);
+        let raw = Raw::original(hello, text);
         let (ja4_o, ja4_ro) = (raw.hash(), raw.text().to_owned());
-        let stable = StablePrint::with_ciphers(&ja4_o.b_bytes(), hello, &lists, text);
-        Self { ja3, ja3n, ja4, ja4_stable: ja4.made_stable(hello, &lists, text), ja4_o, ja4_r, ja4_ro, stable }
+        let stable = StablePrint::with_ciphers(&ja4_o.b_bytes(), hello, &lists.extensions, text);
+        Self { ja3, ja3n, ja4, ja4_o, ja4_r, ja4_ro, stable }
+    }
+}
+
+/// The two prints by which lists that others made name a client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ListedPrints {
+    /// The JA3 hash.
+    pub ja3: Ja3Hash,
+    /// The JA4.
+    pub ja4: Ja4,
+}
+
+impl ListedPrints {
+    /// The prints of `hello`, for less than the price of each by itself. Allocates nothing for the hellos that real
+    /// clients send.
+    pub fn of(hello: &ClientHello) -> Self {
+        let text = &mut Text::new();
+        let ja3 = Ja3Hash::written_into(text, hello);
+        Self { ja3, ja4: Raw::sorted(hello, &Sorted::of(hello), text).hash() }
     }
 }
 

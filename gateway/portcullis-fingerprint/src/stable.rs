@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use smallvec::SmallVec;
-
-use crate::codes::{extension, is_grease_protocol};
-use crate::digits::Text;
+use crate::codes::{extension, is_grease, is_grease_protocol};
+use crate::digits::{Text, hash12};
 use crate::hello::ClientHello;
-use crate::ja4::hash_unless_empty;
-use crate::lists::{Lists, without_grease};
+use crate::ja4::NOTHING;
+use crate::lists::sorted_extensions;
 
 /// The stable print of a client, such as `pc1_acb858a92679_5d04281c6031_0c8bd5bf8edf`: 42 ASCII characters.
 ///
@@ -37,24 +35,23 @@ pub struct StablePrint([u8; 42]);
 impl StablePrint {
     /// The stable print of `hello`. Allocates nothing for the hellos that real clients send.
     pub fn of(hello: &ClientHello) -> Self {
-        let lists = Lists::of(hello);
         let mut text = Text::new();
-        text.put_hexes(&lists.ciphers);
-        let ciphers = hash_unless_empty(&lists.ciphers, text.as_bytes());
-        Self::with_ciphers(&ciphers, hello, &lists, &mut text)
+        text.put_hexes(hello.cipher_suites.iter().copied(), told);
+        let ciphers = hash_unless_empty(text.as_bytes());
+        Self::with_ciphers(&ciphers, hello, &sorted_extensions(hello), &mut text)
     }
 
     /// The same, where the first part is there already: it is that of [`Ja4::original`](crate::Ja4::original).
-    pub(crate) fn with_ciphers(ciphers: &[u8; 12], hello: &ClientHello, lists: &Lists, hashed: &mut Text) -> Self {
-        let extensions = lists.sorted_extensions_without(&LEFT_OUT);
+    pub(crate) fn with_ciphers(ciphers: &[u8; 12], hello: &ClientHello, extensions: &[u16], hashed: &mut Text) -> Self {
         hashed.clear();
-        write_contents(hello, &extensions, lists, hashed);
-        let contents = hash_unless_empty(&extensions, hashed.as_bytes());
+        let contents = match write_contents(hello, extensions, hashed) {
+            Extensions::Some => hash12(hashed.as_bytes()),
+            Extensions::None => NOTHING,
+        };
         let start = hashed.len();
         write_protocols(hello, hashed);
-        let protocols = hashed.since(start);
         let mut text = [b'_'; 42];
-        let parts = [PREFIX, ciphers, &contents, &hash_unless_empty(protocols, protocols)];
+        let parts = [PREFIX, ciphers, &contents, &hash_unless_empty(hashed.since(start))];
         for (at, part) in [0, 4, 17, 30].into_iter().zip(parts) {
             if let Some(place) = text.get_mut(at..at + part.len()) {
                 place.copy_from_slice(part);
@@ -65,12 +62,11 @@ impl StablePrint {
 
     /// What the stable print of `hello` is made of, before hashing: `pc1_ciphers_extensions_…_protocols`.
     pub fn text(hello: &ClientHello) -> String {
-        let lists = Lists::of(hello);
         let mut text = Text::new();
         text.put_bytes(PREFIX);
-        text.put_hexes(&lists.ciphers);
+        text.put_hexes(hello.cipher_suites.iter().copied(), told);
         text.put_byte(b'_');
-        write_contents(hello, &lists.sorted_extensions_without(&LEFT_OUT), &lists, &mut text);
+        write_contents(hello, &sorted_extensions(hello), &mut text);
         text.put_byte(b'_');
         write_protocols(hello, &mut text);
         text.as_str().to_owned()
@@ -136,21 +132,31 @@ impl fmt::Display for StablePrintParseError {
 
 impl std::error::Error for StablePrintParseError {}
 
-fn write_contents(hello: &ClientHello, extensions: &[u16], lists: &Lists, out: &mut Text) {
-    let list = |values: &[u16]| without_grease(values).collect::<SmallVec<[u16; 32]>>();
-    out.put_hexes(extensions);
-    for list in [
-        list(&hello.supported_versions),
-        list(&hello.groups),
-        SmallVec::from_slice(&lists.schemes),
-        hello.point_formats.iter().copied().map(u16::from).collect(),
-        list(&hello.cert_compression),
-        list(&hello.delegated_credentials),
-        hello.record_size_limit.into_iter().collect(),
-    ] {
+/// Whether any extension is told of.
+#[derive(Clone, Copy)]
+enum Extensions {
+    Some,
+    None,
+}
+
+fn write_contents(hello: &ClientHello, extensions: &[u16], out: &mut Text) -> Extensions {
+    let start = out.len();
+    out.put_hexes(extensions.iter().copied(), stays);
+    let any = if out.len() == start { Extensions::None } else { Extensions::Some };
+    for list in [&hello.supported_versions[..], &hello.groups, &hello.signature_algorithms] {
         out.put_byte(b'_');
-        out.put_hexes(&list);
+        out.put_hexes(list.iter().copied(), told);
     }
+    out.put_byte(b'_');
+    out.put_hexes(hello.point_formats.iter().copied().map(u16::from), told);
+    for list in [&hello.cert_compression[..], &hello.delegated_credentials] {
+        out.put_byte(b'_');
+        out.put_hexes(list.iter().copied(), told);
+    }
+    out.put_byte(b'_');
+    // A limit may have the number of a GREASE value.
+    out.put_hexes(hello.record_size_limit.into_iter(), |_| true);
+    any
 }
 
 fn write_protocols(hello: &ClientHello, out: &mut Text) {
@@ -166,17 +172,29 @@ fn protocols(hello: &ClientHello) -> impl Iterator<Item = &[u8]> {
     hello.alpn.iter().filter(|protocol| !is_grease_protocol(protocol))
 }
 
-/// What comes and goes with a connection; see [`StablePrint`].
-const LEFT_OUT: [u16; 8] = [
-    extension::SERVER_NAME,
-    extension::ALPN,
-    extension::PADDING,
-    extension::SESSION_TICKET,
-    extension::PRE_SHARED_KEY,
-    extension::EARLY_DATA,
-    extension::COOKIE,
-    extension::PSK_KEY_EXCHANGE_MODES,
-];
+fn told(value: u16) -> bool {
+    !is_grease(value)
+}
+
+/// Whether an extension does not come and go with a connection; see [`StablePrint`].
+const fn stays(kind: u16) -> bool {
+    !matches!(
+        kind,
+        extension::SERVER_NAME
+            | extension::ALPN
+            | extension::PADDING
+            | extension::SESSION_TICKET
+            | extension::PRE_SHARED_KEY
+            | extension::EARLY_DATA
+            | extension::COOKIE
+            | extension::PSK_KEY_EXCHANGE_MODES
+    )
+}
+
+/// The hash of `text`, or zeros where there is nothing to hash.
+fn hash_unless_empty(text: &[u8]) -> [u8; 12] {
+    if text.is_empty() { NOTHING } else { hash12(text) }
+}
 
 const PREFIX: &[u8] = b"pc1_";
 

@@ -2,8 +2,8 @@
 
 use portcullis_fingerprint::record::scan;
 use portcullis_fingerprint::{
-    ClientHello, HelloLimits, Http1Print, Http2Recorder, Ja3, Ja3Hash, Ja4, MAX_FIELDS, MAX_NAME_BYTES, Prints,
-    Recording, Scan, StablePrint, ja4_r, ja4_ro, read_any, walk_header_block,
+    ClientHello, HelloLimits, Http1Print, Http2Recorder, Ja3, Ja3Hash, Ja4, ListedPrints, MAX_FIELDS, MAX_NAME_BYTES,
+    Prints, Recording, Scan, StablePrint, ja4_r, ja4_ro, read_any, walk_header_block,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -169,7 +169,8 @@ proptest! {
         let prints = Prints::of(&hello);
         prop_assert_eq!(prints.ja3.hash, Ja3Hash::of(&hello));
         prop_assert_eq!(&prints.ja3, &Ja3::of(&hello));
-        prop_assert_eq!((prints.ja4, prints.ja4_stable), Ja4::pair(&hello));
+        prop_assert_eq!(prints.ja4, Ja4::of(&hello));
+        prop_assert_eq!(ListedPrints { ja3: prints.ja3.hash, ja4: prints.ja4 }, ListedPrints::of(&hello));
         prop_assert_eq!(prints.ja4_o, Ja4::original(&hello));
         prop_assert_eq!((&prints.ja4_r, &prints.ja4_ro), (&ja4_r(&hello), &ja4_ro(&hello)));
         prop_assert_eq!(prints.stable, StablePrint::of(&hello));
@@ -180,6 +181,5 @@ proptest! {
         prop_assert_eq!(Ja3::normalized(&shuffled), prints.ja3n);
         prop_assert_eq!(StablePrint::of(&shuffled), prints.stable);
         prop_assert_eq!(prints.ja4.as_str().parse::<Ja4>(), Ok(prints.ja4));
-        prop_assert_eq!(prints.ja4_stable.as_str().parse::<Ja4>(), Ok(prints.ja4_stable));
     }
 }

@@ -21,9 +21,9 @@ use portcullis_fingerprint::{
     ClientHello, HelloError, HelloLimits,
     record::{self, Scan},
 };
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     time::{Sleep, sleep, sleep_until},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -32,6 +32,7 @@ use super::{
     AcceptLimits, Admission, TlsStore,
     clock::{HeaderClock, Patience},
     conn::{ConnInfo, PeerAddr, TlsInfo},
+    corked::Corked,
     proxy_protocol::{self, Header, Parsed},
     stats::{AcceptStats, Handshake, HandshakeFailure, HelloFault, Refusal},
     stream::{GateStream, Transport},
@@ -128,7 +129,7 @@ impl<P> GateApp<P> {
         let (socket, connection) = stream.get_ref();
         let ssl_digest = ssl_digest(connection);
         let tls = Box::new(TlsInfo::of(hello, connection));
-        let info = self.info(socket, peer, client, opened, Some(tls));
+        let info = self.info(&socket.socket, peer, client, opened, Some(tls));
         let now = Instant::now();
         self.stats.handshakes.add(kind(connection));
         self.stats.handshake_time.observe(now - opened);
@@ -141,14 +142,22 @@ impl<P> GateApp<P> {
         store: &TlsStore,
         mut socket: Box<L4Stream>,
         mut ahead: BytesMut,
-    ) -> Result<(TlsStream<Box<L4Stream>>, ClientHello), Failure> {
+    ) -> Result<(TlsStream<Corked<Box<L4Stream>>>, ClientHello), Failure> {
         let hello = read_hello(&mut socket, &mut ahead, self.limits.max_hello_bytes).await?;
         socket.rewind(&ahead);
         drop(ahead);
-        match TlsAcceptor::from(store.config()).accept(socket).await {
-            Ok(stream) => Ok((stream, hello)),
-            Err(error) => Err(Failure::Handshake(handshake_failure(&error))),
+        let accepted = TlsAcceptor::from(store.config()).accept(Corked::new(socket)).await;
+        let mut stream = accepted.map_err(|error| Failure::Handshake(handshake_failure(&error)))?;
+        let (socket, connection) = stream.get_mut();
+        if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            // All that is left to send is the ticket.
+            socket.hold();
+        } else {
+            // The client waits for the last message of the handshake.
+            socket.release();
+            socket.flush().await.map_err(|error| Failure::Handshake(handshake_failure(&error)))?;
         }
+        Ok((stream, hello))
     }
 
     fn admit(&self, client: SocketAddr) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use pingora::proxy::Session;
-use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, StablePrint, extension, is_grease};
+use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, ListedPrints, StablePrint, extension, is_grease};
 use rustls::{NamedGroup, ServerConnection};
 
 /// The address that holds the other end of the socket: a client, or a load balancer in front of it.
@@ -245,17 +245,8 @@ impl TlsInfo {
 
     /// What a handshake taught of which only the hello and this much of its end are known.
     pub(crate) fn new(hello: ClientHello, Agreed { version, alpn, resumed }: Agreed) -> Self {
-        Self {
-            version,
-            ja3: Ja3Hash::of(&hello),
-            ja4: Ja4::of(&hello),
-            hello,
-            alpn,
-            resumed,
-            group: None,
-            server_name: None,
-            stable: OnceLock::new(),
-        }
+        let ListedPrints { ja3, ja4 } = ListedPrints::of(&hello);
+        Self { version, ja3, ja4, hello, alpn, resumed, group: None, server_name: None, stable: OnceLock::new() }
     }
 
     /// The print that stays the same over the connections of one client; made when first asked for.

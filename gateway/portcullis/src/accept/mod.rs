@@ -14,6 +14,7 @@ mod app;
 mod certificates;
 mod clock;
 mod conn;
+mod corked;
 mod filter;
 pub mod proxy_protocol;
 mod stats;

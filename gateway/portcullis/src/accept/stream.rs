@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use super::{
     clock::HeaderClock,
     conn::{Alpn, ConnInfo},
+    corked::Corked,
     stats::{AcceptStats, Cut, Label},
 };
 
@@ -36,9 +37,9 @@ impl Transport for Box<L4Stream> {
     }
 }
 
-impl Transport for TlsStream<Box<L4Stream>> {
+impl Transport for TlsStream<Corked<Box<L4Stream>>> {
     fn socket(&self) -> &L4Stream {
-        self.get_ref().0
+        &self.get_ref().0.socket
     }
 }
 

@@ -235,7 +235,7 @@ enum EitherLine {
 
 impl PrintLine {
     fn of(hello: &ClientHello) -> Self {
-        let Prints { ja3, ja3n, ja4, ja4_stable: _, ja4_o, ja4_r, ja4_ro, stable } = Prints::of(hello);
+        let Prints { ja3, ja3n, ja4, ja4_o, ja4_r, ja4_ro, stable } = Prints::of(hello);
         Self {
             ja3: ja3.text,
             ja3_hash: ja3.hash.to_string(),
