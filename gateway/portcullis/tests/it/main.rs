@@ -6,6 +6,7 @@ mod corpus;
 mod coverage;
 mod flow;
 mod forged_headers;
+mod frameworks;
 mod framing;
 mod limits;
 mod monitor;

@@ -175,7 +175,7 @@ fn write(path: &Path, text: &str) {
 }
 
 /// A folder under the target folder that no other test has.
-fn scratch_folder() -> PathBuf {
+pub fn scratch_folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rig-{}-{count}", std::process::id()));
