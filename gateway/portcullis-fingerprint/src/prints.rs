@@ -52,8 +52,7 @@ pub struct ListedPrints {
 }
 
 impl ListedPrints {
-    /// The prints of `hello`, for less than the price of each by itself. Allocates nothing for the hellos that real
-    /// clients send.
+    /// The prints of `hello`. Allocates nothing for the hellos that real clients send.
     pub fn of(hello: &ClientHello) -> Self {
         let text = &mut Text::new();
         let ja3 = Ja3Hash::written_into(text, hello);

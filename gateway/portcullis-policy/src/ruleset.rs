@@ -81,6 +81,12 @@ impl RuleSet {
         }
     }
 
+    /// The same rules under another version, for what is decided by more than their own text.
+    #[must_use]
+    pub fn versioned(self, version: Arc<str>) -> Self {
+        Self { version, ..self }
+    }
+
     /// The version: the first 16 hex digits of a hash over the policy's meaning.
     pub const fn version(&self) -> &Arc<str> {
         &self.version

@@ -64,6 +64,24 @@ impl Families {
         written::read(file, text).map(|rows| Self { rows })
     }
 
+    /// The rows of both, none in the place of another.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.rows.extend(other.rows);
+        self
+    }
+
+    /// The names of the families that the rows are about, each once, in the order written.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !names.contains(&&*row.name) {
+                names.push(&row.name);
+            }
+        }
+        names
+    }
+
     /// These rows, and those of `other` in place of all rows here of the families that it names.
     #[must_use]
     pub fn overlaid(&self, other: &Self) -> Self {

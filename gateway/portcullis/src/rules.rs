@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use portcullis_policy::{Compiled, Diagnostics, Origins, RuleSet, SourceFile, Style};
 use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesError};
+use sha2::{Digest, Sha256};
 
 use crate::origins::OriginSettings;
 use crate::settings::quote;
@@ -83,6 +84,8 @@ pub struct LoadedRules {
     pub compiled: Compiled,
     /// What browsers send: the rows that are shipped, and those of the folder in their place.
     pub families: Arc<Families>,
+    /// The rows of the folder alone, where it has any.
+    pub own_families: Option<OwnFamilies>,
     /// How many files there were.
     pub files: usize,
 }
@@ -102,7 +105,12 @@ pub const SHIPPED: &[(&str, &str)] = &[
 pub fn shipped() -> Result<LoadedRules, RulesError> {
     let files: Vec<_> = SHIPPED.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
     let compiled = RuleSet::compile(&files).map_err(RulesError::Faulty)?;
-    Ok(LoadedRules { compiled, families: Arc::new(Families::shipped().clone()), files: files.len() })
+    Ok(LoadedRules {
+        compiled,
+        families: Arc::new(Families::shipped().clone()),
+        own_families: None,
+        files: files.len(),
+    })
 }
 
 /// Reads and compiles the rules in a folder, or in one file.
@@ -116,22 +124,48 @@ pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRul
     let files = read(path)?;
     let names: Option<Vec<&str>> = origins.map(|origins| origins.iter().map(|origin| &*origin.name).collect());
     let origins = names.as_deref().map_or(Origins::Any, Origins::Known);
-    let compiled = RuleSet::compile_for(&files, origins).map_err(RulesError::Faulty)?;
-    Ok(LoadedRules { compiled, families: Arc::new(families(path)?), files: files.len() })
+    let mut compiled = RuleSet::compile_for(&files, origins).map_err(RulesError::Faulty)?;
+    let own = own_families(path)?;
+    let families =
+        own.as_ref().map_or_else(|| Families::shipped().clone(), |own| Families::shipped().overlaid(&own.rows));
+    if let Some(own) = &own {
+        let version = own.version(compiled.rules.version());
+        compiled.rules = compiled.rules.versioned(version);
+    }
+    Ok(LoadedRules { compiled, families: Arc::new(families), own_families: own, files: files.len() })
 }
 
-/// Reads the rows about browsers in the folder `families` of a folder of rules; without it, those shipped hold.
-fn families(rules: &Path) -> Result<Families, RulesError> {
+/// The rows about browsers that stand in a folder of rules.
+#[derive(Debug)]
+pub struct OwnFamilies {
+    /// The rows of all files together.
+    pub rows: Families,
+    /// How many files there are.
+    pub files: usize,
+    digest: Sha256,
+}
+
+impl OwnFamilies {
+    /// The version of rules that are judged by these rows: what is decided depends on both.
+    fn version(&self, rules: &str) -> Arc<str> {
+        let digest = self.digest.clone().chain_update(rules).finalize();
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+}
+
+/// Reads the rows about browsers in the folder `families` of a folder of rules, if it has one.
+fn own_families(rules: &Path) -> Result<Option<OwnFamilies>, RulesError> {
     let folder = rules.join(FAMILIES_FOLDER);
     if !folder.is_dir() {
-        return Ok(Families::shipped().clone());
+        return Ok(None);
     }
-    let mut families = Families::shipped().clone();
-    for file in read(&folder)? {
-        let rows = Families::parse(&file.name, &file.text).map_err(RulesError::Families)?;
-        families = families.overlaid(&rows);
+    let files = read(&folder)?;
+    let mut own = OwnFamilies { rows: Families::default(), files: files.len(), digest: Sha256::new() };
+    for file in &files {
+        own.rows = own.rows.joined(Families::parse(&file.name, &file.text).map_err(RulesError::Families)?);
+        own.digest.update(&file.text);
     }
-    Ok(families)
+    Ok(Some(own))
 }
 
 /// Reads the rules files of a folder, or one file.

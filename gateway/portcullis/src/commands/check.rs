@@ -118,6 +118,14 @@ impl Tally {
             counted(limits, "limit"),
             compiled.rules.version()
         ));
+        if let Some(own) = &loaded.own_families {
+            let names = own.rows.names().join(", ");
+            self.line(format_args!(
+                "families  {}, {}: in place of all shipped rows of {names}",
+                counted(own.files, "file"),
+                counted(own.rows.len(), "row")
+            ));
+        }
         let outcomes = run_tests(&compiled.rules, &compiled.tests);
         for outcome in outcomes.iter().filter(|outcome| !outcome.passed()) {
             self.failed += 1;

@@ -368,6 +368,29 @@ fn a_request_is_explained_step_by_step() {
 }
 
 #[test]
+fn rows_about_browsers_beside_the_rules_are_counted_and_count_in_the_version() {
+    let row = |from: u16| {
+        let dated = "source = \"capture\"\ndate = \"2026-11-21\"\n[family.tls]\ngrease = true\n";
+        format!("[[family]]\nname = \"dillo\"\nfrom = {from}\n{dated}")
+    };
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n";
+    let version = |name: &str, files: &[(&str, &str)]| {
+        let folder = Folder::with(name, files);
+        let checked = run(&["check", &folder.path("")]).expect(0).stdout.clone();
+        (checked.lines().find_map(|line| Some(line.split_once("version ")?.1.to_owned())).unwrap(), checked)
+    };
+    let (plain, _) = version("plain", &[("a.toml", rules)]);
+    let both = [("a.toml", rules), ("families/a.toml", &row(2)), ("families/b.toml", &row(3))];
+    let (with_rows, checked) = version("rows", &both);
+    assert!(checked.contains("families  2 files, 2 rows: in place of all shipped rows of dillo"), "{checked}");
+    assert_ne!(plain, with_rows);
+    let (other_rows, _) = version("others", &[("a.toml", rules), ("families/a.toml", &row(3))]);
+    assert_ne!(with_rows, other_rows);
+    let folder = Folder::with("faulty-rows", &[("a.toml", rules), ("families/a.toml", "[[family]]\nname = \"x\"\n")]);
+    run(&["check", &folder.path("")]).expect(1).says(&["families/a.toml", "source"]);
+}
+
+#[test]
 fn an_address_of_documentation_is_known_as_such() {
     run(&["lookup", "192.0.2.1", "::1"]).expect(0).says(&["192.0.2.1", "special use", "::1"]);
     let ran = run(&["lookup", "2001:db8::1", "--format", "json"]);
