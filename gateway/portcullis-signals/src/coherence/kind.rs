@@ -115,7 +115,7 @@ impl RequestKind {
             return false;
         }
         match self {
-            // HTML §4.10.21.5: a navigation gets, or it posts a form, of one of three types. JSON has a signal of its own.
+            // HTML §4.10.21.5: a navigation gets, or it posts a form, of one of three types. JSON has its own signal.
             Self::Page => *method == Method::GET,
             Self::Form => digest
                 .value(Field::ContentType)
