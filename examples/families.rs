@@ -107,10 +107,19 @@ impl Learned {
         if let Some(exclusive) = line["h2"]["headers_priority"]["exclusive"].as_u64() {
             self.priorities.insert(if exclusive == 1 { "exclusive" } else { "plain" }.to_owned());
         }
-        let kind = match value("sec-fetch-mode") {
-            Some("navigate") => "navigation_order",
-            Some(_) => "script_order",
-            None => "order",
+        let form = line["method"].as_str() == Some("POST");
+        let kind = match (value("sec-fetch-mode"), value("sec-fetch-dest")) {
+            _ if value("upgrade").is_some() => "socket",
+            (Some("navigate"), Some("empty")) => "relayed",
+            (Some("same-origin"), Some("empty")) if value("upgrade-insecure-requests").is_some() => "relayed",
+            (Some("navigate"), Some("object" | "embed")) => "embedded",
+            (Some("navigate"), _) if form => "form",
+            (Some("navigate"), _) => "navigation_order",
+            (Some(_), Some("audio" | "video")) => "media",
+            (Some(_), Some("worker" | "sharedworker" | "serviceworker")) => "worker",
+            (Some(_), Some("empty")) => "call",
+            (Some(_), _) => "script_order",
+            (None, _) => "order",
         };
         self.orders.entry(kind).or_default().push(fields.into_iter().map(|(name, _)| name).collect());
     }
@@ -180,8 +189,12 @@ impl Learned {
                 first.iter().filter(|name| all.iter().all(|order| order.contains(name))).collect();
             text.push_str(&format!("always = {always:?}\n"));
         }
-        for (kind, orders) in &self.orders {
+        let (tables, plain): (Vec<_>, Vec<_>) = self.orders.iter().partition(|(kind, _)| !kind.ends_with("order"));
+        for (kind, orders) in plain {
             text.push_str(&format!("{kind} = {:?}\n", merged(orders)));
+        }
+        for (kind, orders) in tables {
+            text.push_str(&format!("[family.headers.{kind}]\norders = [{:?}]\n", merged(orders)));
         }
     }
 }

@@ -28,13 +28,16 @@ function once(start) {
 }
 function asked(url, how) { return once(function (end) { fetch(url, how).then(end, end); }); }
 var json = { 'content-type': 'application/json' };
+function form() {
+  return once(function (end) {
+    document.querySelector('iframe').onload = end;
+    document.getElementById('login').submit();
+  });
+}
 var everyday = [
   function () { return once(function (end) {
     var worker = new Worker('/worker.js');
     worker.onmessage = worker.onerror = end;
-  }); },
-  function () { return once(function (end) {
-    navigator.serviceWorker.register('/service.js').then(end, end);
   }); },
   function () { return once(function (end) {
     var request = new XMLHttpRequest();
@@ -46,6 +49,13 @@ var everyday = [
   }); },
   function () { return asked('/api/items/1', { method: 'PUT', headers: json, body: '{"name":"sofa"}' }); },
   function () { return asked('/api/items/1', { method: 'DELETE' }); },
+  function () { return asked('/api/items', {
+    method: 'POST', body: '{"name":"bench"}',
+    headers: {
+      'content-type': 'application/json', accept: 'application/json', authorization: 'Bearer x',
+      'x-requested-with': 'fetch', 'x-csrf-token': 'x', 'x-client-version': '1', 'x-trace-id': 'x', 'x-locale': 'en'
+    }
+  }); },
   function () { return asked('/api/items', { credentials: 'omit' }); },
   function () { return asked('/page-data.json', { cache: 'no-store' }); },
   function () { return once(function (end) {
@@ -62,10 +72,13 @@ var everyday = [
     var socket = new WebSocket('wss://' + location.host + '/api/socket');
     socket.onclose = socket.onerror = end;
   }); },
+  form,
   function () { return once(function (end) {
-    document.querySelector('iframe').onload = end;
-    document.getElementById('login').submit();
-  }); }
+    navigator.serviceWorker.register('/service.js').then(function () {
+      return navigator.serviceWorker.ready;
+    }).then(end, end);
+  }); },
+  form
 ];
 asked('/api/items').then(function () {
   return asked('/login', {
@@ -83,10 +96,37 @@ window.onload = function () {
     fetch('/api/done').then(function () { document.title = 'done'; });
   } else {
     sessionStorage.setItem('again', '1');
-    location.reload();
+    var json = { 'content-type': 'application/json' };
+    var again = function () { location.reload(); };
+    fetch('/api/items').then(function () {
+      return fetch('/api/items', { method: 'POST', headers: json, body: '{"name":"cup"}' });
+    }).then(function () {
+      return fetch('/api/items/1', { method: 'DELETE' });
+    }).then(function () {
+      var request = new XMLHttpRequest();
+      request.onloadend = again;
+      request.open('POST', '/api/items');
+      request.setRequestHeader('content-type', 'application/json');
+      request.setRequestHeader('x-requested-with', 'XMLHttpRequest');
+      request.send('{"name":"jar"}');
+    }).then(null, again);
   }
 };
 </script></body></html>
+"""
+WORKER = b"""importScripts('/of-worker.js');
+fetch('/api/items').then(function () {
+  return fetch('/api/items', {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"bed"}'
+  });
+}).then(function () { postMessage(1); });
+"""
+# Passes on what the form and the next page ask for, as they ask for it, and leaves alone what comes after.
+SERVICE = b"""var pages = 0;
+self.addEventListener('fetch', function (event) {
+  if (event.request.mode === 'navigate') { pages += 1; }
+  if (pages < 3) { event.respondWith(fetch(event.request)); }
+});
 """
 STYLE = b"""@import url("/more.css");
 @font-face { font-family: shop; src: url("/font.woff2") format("woff2") }
@@ -106,8 +146,9 @@ ANSWERS = {
     "/app.js": (JAVASCRIPT, SCRIPT),
     "/module.js": (JAVASCRIPT, b"import './imported.js';\n"),
     "/imported.js": (JAVASCRIPT, b"export default 1;\n"),
-    "/worker.js": (JAVASCRIPT, b"fetch('/api/items').then(function () { postMessage(1); });\n"),
-    "/service.js": (JAVASCRIPT, b"\n"),
+    "/worker.js": (JAVASCRIPT, WORKER),
+    "/of-worker.js": (JAVASCRIPT, b"\n"),
+    "/service.js": (JAVASCRIPT, SERVICE),
     "/style.css": ("text/css", STYLE),
     "/more.css": ("text/css", b"h1 { color: navy }\n"),
     "/logo.png": ("image/png", PIXEL),

@@ -257,6 +257,8 @@ impl Seen {
             Token::Named(Word { kind: Kind::Browser, name, .. }) => {
                 self.niche = self.niche.or(Some((name, leading_number(behind))));
             }
+            Token::Named(Word { component: true, .. })
+                if matches!(self.named, Some((Kind::Tool | Kind::Library, _, true))) => {}
             Token::Named(Word { kind, name, sure, .. }) => {
                 let before = |(known, _, known_sure): (Kind, &str, bool)| {
                     (u8::from(*sure), kind.rank()) > (u8::from(known_sure), known.rank())

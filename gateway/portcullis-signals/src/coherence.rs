@@ -8,10 +8,12 @@
 
 mod connection;
 mod fields;
+mod kind;
 mod requests;
 
 pub use connection::ConnectionJudgement;
 pub(crate) use fields::{Channel, judge_fields};
+pub(crate) use kind::{RequestKind, opens_socket};
 pub(crate) use requests::judge_context;
 
 use crate::claim::{Claim, Family};

@@ -72,7 +72,7 @@ impl Facts<'_> {
                 &fresh
             }
         };
-        let opens_socket = digest.value(Field::Upgrade).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        let opens_socket = coherence::opens_socket(self.request.method(), &digest, self.http);
         let mut signals = if opens_socket { *judged.socket_signals() } else { *judged.signals() };
         let hints = digest
             .value(Field::SecChUa)
@@ -82,7 +82,15 @@ impl Facts<'_> {
         let method = self.request.method();
         let channel = Channel { tls: self.tls.is_some(), http: self.http };
         coherence::judge_fields(judged, hints.as_ref(), method, &digest, channel, &mut signals);
-        coherence::judge_context(&self.claim, judged.shuffles(), method, &digest, &self.context, &mut signals);
+        coherence::judge_context(
+            &self.claim,
+            judged.shuffles(),
+            method,
+            &digest,
+            &self.context,
+            self.http,
+            &mut signals,
+        );
         self.judge_network(expectation.networks, &mut signals);
         self.judge_behaviour(expectation, &mut signals);
         if digest.claims_a_verdict() {

@@ -5,7 +5,8 @@ mod written;
 use std::sync::LazyLock;
 
 use crate::claim::Claim;
-use crate::headers::{Fields, Order};
+use crate::coherence::RequestKind;
+use crate::headers::{Fields, HeaderDigest, Order};
 
 pub use written::FamiliesError;
 
@@ -164,7 +165,10 @@ pub(crate) struct TlsRow {
     pub(crate) ciphers: Vec<Vec<u16>>,
     pub(crate) grease: Option<bool>,
     pub(crate) tls13: Option<bool>,
+    /// The highest version of TLS that it can offer, as on the wire.
+    pub(crate) newest: Option<u16>,
     pub(crate) alpn: Vec<Box<[u8]>>,
+    pub(crate) absent_alpn: Vec<Box<[u8]>>,
     pub(crate) extensions: Vec<u16>,
     pub(crate) absent: Vec<u16>,
     pub(crate) groups: Vec<u16>,
@@ -200,9 +204,9 @@ pub(crate) struct HeaderRules {
     pub(crate) http2: Fields,
     pub(crate) never: Fields,
     pub(crate) encodings: Encodings,
+    pub(crate) absent_encodings: Encodings,
     pub(crate) order: Order,
-    pub(crate) navigation_order: Order,
-    pub(crate) script_order: Order,
+    pub(crate) kinds: [KindRules; RequestKind::RULED],
 }
 
 impl HeaderRules {
@@ -218,14 +222,58 @@ impl HeaderRules {
             *mine = mine.and(new);
         }
         self.encodings = Encodings(self.encodings.0 | later.encodings.0);
-        for (mine, new) in [
-            (&mut self.order, later.order),
-            (&mut self.navigation_order, later.navigation_order),
-            (&mut self.script_order, later.script_order),
-        ] {
-            if !new.is_empty() {
-                *mine = new;
-            }
+        self.absent_encodings = Encodings(self.absent_encodings.0 | later.absent_encodings.0);
+        if !later.order.is_empty() {
+            self.order = later.order;
+        }
+        for (mine, new) in self.kinds.iter_mut().zip(&later.kinds) {
+            mine.add(new);
+        }
+    }
+
+    /// What is said of one kind of request; nothing where no row covers it.
+    pub(crate) fn kind(&self, kind: RequestKind) -> Option<&KindRules> {
+        self.kinds.get(kind.place()?).filter(|rules| rules.covered || kind.is_common())
+    }
+}
+
+/// What is said of one kind of request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct KindRules {
+    /// Whether a row speaks of the kind.
+    pub(crate) covered: bool,
+    /// What it has beside what every request has.
+    pub(crate) has: Fields,
+    /// What it may lack of what every request has: all of these together.
+    pub(crate) lacks: Fields,
+    /// The orders that its fields may come in: any one.
+    pub(crate) orders: [Order; KindRules::ORDERS],
+}
+
+impl KindRules {
+    /// How many orders a kind may have.
+    pub(crate) const ORDERS: usize = 2;
+
+    /// What a request lacks of these fields and of those that the kind has.
+    pub(crate) const fn missing(&self, wanted: Fields, digest: &HeaderDigest<'_>) -> Fields {
+        let missing = wanted.and(self.has).without(digest.present());
+        let spared = wanted.both(self.lacks);
+        // A browser leaves all of them out, or none.
+        if missing.without(spared).is_empty() && spared.without(missing).is_empty() { Fields::NONE } else { missing }
+    }
+
+    /// Whether the fields of a request come in one of the orders.
+    pub(crate) fn order_holds(&self, digest: &HeaderDigest<'_>) -> bool {
+        let [first, second] = &self.orders;
+        first.holds(digest) || (!second.is_empty() && second.holds(digest))
+    }
+
+    fn add(&mut self, later: &Self) {
+        self.covered |= later.covered;
+        self.has = self.has.and(later.has);
+        self.lacks = self.lacks.and(later.lacks);
+        if later.orders.iter().any(|order| !order.is_empty()) {
+            self.orders = later.orders;
         }
     }
 }
@@ -254,6 +302,11 @@ impl Encodings {
             }
         }
         encodings
+    }
+
+    /// Whether one coding is in both sets.
+    pub(crate) const fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether every coding of the other set is in this one.

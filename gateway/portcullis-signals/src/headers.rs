@@ -57,6 +57,8 @@ fields! {
     Range = "range",
     Upgrade = "upgrade",
     AccessControlRequestMethod = "access-control-request-method",
+    SecWebSocketKey = "sec-websocket-key",
+    SecWebSocketVersion = "sec-websocket-version",
 }
 
 /// The number of fields.
@@ -95,6 +97,11 @@ impl Fields {
     /// Those of this set that are not in the other.
     pub(crate) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Those that are in both sets.
+    pub(crate) const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether one is in both sets.
@@ -183,7 +190,8 @@ impl<'a> HeaderDigest<'a> {
     }
 }
 
-/// A relative order of fields: for each its rank from 1 up, or 0 where the order says nothing of it.
+/// A relative order of fields: for each its rank from 1 up, or 0 where the order says nothing of it. No field comes
+/// twice in a digest, so equal ranks are fields that may change places.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Order {
     ranks: [u8; FIELDS],
@@ -191,13 +199,15 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The order of these fields.
-    pub(crate) fn of(fields: &[Field]) -> Self {
+    /// The order of these fields; those of one group come in any order among themselves.
+    pub(crate) fn of<'f>(groups: impl IntoIterator<Item = &'f [Field]>) -> Self {
         let mut order = Self::default();
-        for (rank, field) in (1..).zip(fields) {
+        for (rank, group) in (1..).zip(groups) {
             order.listed = rank;
-            if let Some(slot) = order.ranks.get_mut(field.place()) {
-                *slot = rank;
+            for field in group {
+                if let Some(slot) = order.ranks.get_mut(field.place()) {
+                    *slot = rank;
+                }
             }
         }
         order
@@ -211,7 +221,7 @@ impl Order {
         let mut highest = 0;
         digest.order().all(|field| {
             let rank = self.ranks.get(field.place()).copied().unwrap_or(0);
-            let holds = rank == 0 || rank > highest;
+            let holds = rank == 0 || rank >= highest;
             highest = highest.max(rank);
             holds
         })
@@ -270,10 +280,13 @@ mod tests {
 
     #[test]
     fn an_order_says_nothing_of_fields_that_it_does_not_list() {
-        let order = Order::of(&[Field::UserAgent, Field::Accept, Field::Cookie]);
+        let order = Order::of([&[Field::UserAgent][..], &[Field::Accept, Field::AcceptLanguage], &[Field::Cookie]]);
         for (names, holds) in [
             (&["user-agent", "accept", "cookie"][..], true),
             (&["host", "user-agent", "origin", "cookie", "te"], true),
+            (&["accept", "accept-language", "cookie"], true),
+            (&["accept-language", "accept", "cookie"], true),
+            (&["accept", "cookie", "accept-language"], false),
             (&["accept", "user-agent"], false),
             (&["user-agent", "cookie", "accept"], false),
             (&[], true),

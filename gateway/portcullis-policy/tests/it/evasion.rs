@@ -133,3 +133,61 @@ fn no_fingerprint_alone_allows_or_blocks() {
             || decide(&rules, &browsers[0], &browsers[0].headers, Context::default()).score < Score::ONE
     );
 }
+
+/// What a browser sends for a rare kind of request is judged by other rows, so a program may name one.
+#[test]
+fn no_kind_of_request_is_a_way_past() {
+    let rules = rules();
+    let socket = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("origin", "https://shop.example"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "VQQ85NhIM4DrhMsVU6aGRQ=="),
+    ];
+    let worker = [("accept", "*/*"), ("sec-fetch-dest", "worker"), ("sec-fetch-mode", "same-origin")];
+    let sound = [("accept", "*/*"), ("sec-fetch-dest", "audio"), ("sec-fetch-mode", "no-cors")];
+    let unheard = [("sec-fetch-dest", "oracle"), ("sec-fetch-mode", "cors")];
+    let report = [("content-type", "application/reports+json")];
+    let relayed = [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "navigate")];
+    let kinds = [&socket[..], &worker, &sound, &unheard, &report, &relayed];
+    let changed = |asked: &Captured, fields: &[(&'static str, &'static str)]| {
+        let mut headers = asked.headers.clone();
+        for (name, value) in fields {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        decide(&rules, asked, &headers, Context::default())
+    };
+    let mut odd = Vec::new();
+    for asked in pages(&["tool", "spoofer of headers"]) {
+        for fields in kinds {
+            for claim in ["", CLAIMS[7], CLAIMS[9]] {
+                let mut fields = fields.to_vec();
+                if !claim.is_empty() {
+                    fields.push(("user-agent", claim));
+                }
+                let decision = changed(&asked, &fields);
+                if decision.verdict < Action::Challenge {
+                    odd.push(format!("{} with {fields:?}: {} {:?}", asked.client, decision.score, decision.reasons));
+                }
+            }
+        }
+    }
+    // A login that was challenged stays so.
+    for asked in captures().unwrap_or_default().iter().filter_map(Captured::of) {
+        let driven = group(&asked.client, &asked.category) == "impersonator, full stack" && asked.kind == "login";
+        if !driven || decide(&rules, &asked, &asked.headers, Context::default()).verdict < Action::Challenge {
+            continue;
+        }
+        for fields in kinds {
+            let decision = changed(&asked, fields);
+            if decision.verdict < Action::Challenge {
+                odd.push(format!(
+                    "{} logs in with {fields:?}: {} {:?}",
+                    asked.client, decision.score, decision.reasons
+                ));
+            }
+        }
+    }
+    assert!(odd.is_empty(), "{} pass: {odd:#?}", odd.len());
+}

@@ -18,11 +18,16 @@ pub(crate) struct Word {
     pub(crate) whole: bool,
     /// What may not stand right before (`-`) or right behind (`+`) it, by words that white space separates.
     pub(crate) not_around: &'static str,
+    /// Whether it may be a part of a tool that was named before it, which then counts alone.
+    pub(crate) component: bool,
 }
+
+/// Libraries that curl names behind its own name and those of what it is built into.
+const COMPONENTS: [&str; 4] = ["libcurl", "libcurl-", "nghttp2/", "hyper/"];
 
 impl Word {
     const fn named(kind: Kind, name: &'static str) -> Self {
-        Self { kind, name, sure: true, at_start: false, whole: false, not_around: "" }
+        Self { kind, name, sure: true, at_start: false, whole: false, not_around: "", component: false }
     }
 
     /// Whether the word counts where it stands.
@@ -73,7 +78,8 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Word)> {
     ];
     let here = listed
         .into_iter()
-        .flat_map(|(kind, names)| names.iter().map(move |(word, name)| (*word, Word::named(kind, name))));
+        .flat_map(|(kind, names)| names.iter().map(move |(word, name)| (*word, Word::named(kind, name))))
+        .map(|(text, word)| (text, Word { component: COMPONENTS.contains(&text), ..word }));
     here.chain(std::iter::once((
         "bot",
         Word { whole: true, not_around: "-cu", sure: false, ..Word::named(Kind::Crawler, "bot") },

@@ -51,6 +51,16 @@ fn a_browser_states_its_family_and_version() {
 fn a_tool_is_known_by_its_name() {
     for (user_agent, kind, name) in [
         ("curl/8.5.0", Kind::Tool, Some("curl")),
+        (
+            "PycURL/7.45.2 libcurl/7.88.1 GnuTLS/3.7.9 zlib/1.2.13 brotli/1.0.9 libidn2/2.3.3 libssh2/1.10.0 nghttp2/1.52.0",
+            Kind::Library,
+            Some("pycurl"),
+        ),
+        ("curl/8.17.0 OpenSSL/3.5.4 zlib/1.3.1 nghttp2/1.64.0 hyper/0.14", Kind::Tool, Some("curl")),
+        ("MyApp/2.0 libcurl/8.5.0 nghttp2/1.59.0", Kind::Tool, Some("curl")),
+        ("nghttp2/1.52.0", Kind::Scanner, Some("nghttp")),
+        ("h2load nghttp2/1.52.0", Kind::Scanner, Some("h2load")),
+        ("curl/8.5.0 sqlmap/1.8", Kind::Scanner, Some("sqlmap")),
         ("CURL/8.5.0", Kind::Tool, Some("curl")),
         ("python-requests/2.32.3", Kind::Library, Some("python-requests")),
         ("Python/3.12 aiohttp/3.9.5", Kind::Library, Some("python")),

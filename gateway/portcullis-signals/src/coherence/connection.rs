@@ -145,6 +145,9 @@ impl Seen {
         let known = row.ciphers.is_empty() || row.ciphers.iter().any(|list| list.iter().eq(real()));
         self.suites.note(!known, weight);
         self.suites.note(row.tls13.is_some_and(|wanted| wanted != hello.supported_versions.contains(&TLS13)), weight);
+        // A version of TLS or HTTP that was not thought of when the browser was made.
+        self.suites.note(row.newest.is_some_and(|newest| hello.highest_version() > newest), weight);
+        self.suites.note(row.absent_alpn.iter().any(|name| hello.alpn.contains(name)), weight);
         self.grease.note(row.grease.is_some_and(|wanted| wanted != hello.has_grease()), weight);
         let missing = row.extensions.iter().any(|extension| !hello.has_extension(*extension));
         let odd = row.absent.iter().any(|extension| hello.has_extension(*extension));

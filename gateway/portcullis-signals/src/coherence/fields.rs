@@ -2,38 +2,12 @@
 
 use http::Method;
 
-use super::{ConnectionJudgement, Findings, claims_major_browser};
+use super::{ConnectionJudgement, Findings, RequestKind, claims_major_browser};
 use crate::Http;
 use crate::claim::{Family, Hints, MadeUpBrand};
 use crate::families::{Encodings, Grade, HeaderRules};
-use crate::headers::{Field, HeaderDigest};
+use crate::headers::{Field, Fields, HeaderDigest};
 use crate::signal::{SignalId, Signals};
-
-/// How a request came about, by what it says of itself (Fetch Metadata §2.2).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Purpose {
-    /// A page that a person opens.
-    Navigation,
-    /// A script's call, or a part of a page.
-    Part,
-    /// The question before a call to another origin (Fetch §4.8).
-    Preflight,
-    /// It says nothing.
-    Unsaid,
-}
-
-impl Purpose {
-    pub(crate) fn of(method: &Method, digest: &HeaderDigest<'_>) -> Self {
-        if *method == Method::OPTIONS && digest.has(Field::AccessControlRequestMethod) {
-            return Self::Preflight;
-        }
-        match digest.value(Field::SecFetchMode) {
-            Some(b"navigate") => Self::Navigation,
-            Some(_) => Self::Part,
-            None => Self::Unsaid,
-        }
-    }
-}
 
 /// The channel that a request came by.
 #[derive(Clone, Copy, Debug)]
@@ -56,19 +30,21 @@ pub(crate) fn judge_fields(
     if !claim.kind.is_browser() {
         return;
     }
-    let purpose = Purpose::of(method, digest);
+    let kind = RequestKind::of(method, digest, channel.http);
     let mut seen = Seen::none();
-    seen.rules(&judged.hard, Grade::Hard, purpose, digest, channel);
+    seen.rules(&judged.hard, Grade::Hard, kind, digest, channel);
     if judged.has_soft {
-        seen.rules(&judged.soft, Grade::Soft, purpose, digest, channel);
+        seen.rules(&judged.soft, Grade::Soft, kind, digest, channel);
     }
-    // Every browser says what it takes (Fetch §4.6); a few leave out the language.
-    seen.missing.note(!digest.has(Field::Accept), 600);
-    seen.missing.note(!digest.has(Field::AcceptEncoding) && purpose != Purpose::Preflight, 700);
+    // Every browser says what it takes (Fetch §4.6); a few leave out the language. Sockets take nothing, and what
+    // plays media may have a network library of its own.
+    seen.missing.note(!digest.has(Field::Accept) && kind != RequestKind::Socket, 600);
+    let coded = !matches!(kind, RequestKind::Preflight | RequestKind::Media);
+    seen.missing.note(!digest.has(Field::AcceptEncoding) && coded, 700);
     if claims_major_browser(claim) {
-        let silent = !digest.has(Field::AcceptLanguage) && purpose != Purpose::Preflight;
+        let silent = !digest.has(Field::AcceptLanguage) && kind != RequestKind::Preflight;
         seen.missing.note(silent && claim.family != Family::QtWebEngine, 350);
-        seen.fetch_metadata(purpose, digest);
+        seen.fetch_metadata(kind, method, digest);
         if let Some(hints) = hints {
             seen.hints(judged, hints);
         }
@@ -106,54 +82,68 @@ impl Seen {
         &mut self,
         rules: &HeaderRules,
         grade: Grade,
-        purpose: Purpose,
+        kind: RequestKind,
         digest: &HeaderDigest<'_>,
         channel: Channel,
     ) {
         let weight = grade.thousandths();
-        let navigates = purpose == Purpose::Navigation;
+        self.contradiction.note(rules.never.meets(digest.present()), weight);
+        let ruled = match kind {
+            // What is unknown is a doubt: it may be new in a browser, and anybody may make it up.
+            RequestKind::Other => {
+                rules.kind(RequestKind::Part).map(|ruled| (ruled, Grade::Soft.thousandths().min(weight)))
+            }
+            kind => rules.kind(kind).map(|ruled| (ruled, weight)),
+        };
+        let speaks = ruled.is_some() || matches!(kind, RequestKind::Preflight | RequestKind::Unsaid);
+        if !speaks {
+            return;
+        }
         let mut wanted = rules.always;
-        if channel.tls && purpose != Purpose::Preflight {
+        if channel.tls && kind != RequestKind::Preflight {
             wanted = wanted.and(rules.secure);
-            if navigates {
+            if kind.navigates() {
                 wanted = wanted.and(rules.navigation);
                 if channel.http == Http::Two {
                     wanted = wanted.and(rules.http2);
                 }
             }
         }
-        self.missing.note(!wanted.without(digest.present()).is_empty(), weight);
-        self.contradiction.note(rules.never.meets(digest.present()), weight);
-        let order = match purpose {
-            Purpose::Navigation => rules.navigation_order.holds(digest),
-            Purpose::Part => rules.script_order.holds(digest),
-            Purpose::Preflight | Purpose::Unsaid => true,
-        };
-        self.order.note(!order || !rules.order.holds(digest), weight);
-        // Parts of a video are asked for as they are (`identity`), since their places count.
-        let compressible = channel.tls && !digest.has(Field::Range) && purpose != Purpose::Preflight;
-        if let Some(value) = digest.value(Field::AcceptEncoding).filter(|_| compressible) {
-            self.encoding.note(!Encodings::of(value).contain(rules.encodings), weight);
+        let (mut missing, mut order, mut weight_of_kind) = (Fields::NONE, rules.order.holds(digest), weight);
+        match ruled {
+            Some((ruled, weight)) => {
+                missing = ruled.missing(wanted, digest);
+                order &= ruled.order_holds(digest);
+                weight_of_kind = weight;
+            }
+            None => missing = missing.and(wanted.without(digest.present())),
+        }
+        self.missing.note(!missing.is_empty(), weight_of_kind);
+        self.order.note(!order, weight_of_kind);
+        if let Some(value) =
+            digest.value(Field::AcceptEncoding).filter(|_| channel.tls && kind != RequestKind::Preflight)
+        {
+            let codings = Encodings::of(value);
+            // What is asked for in part, or is packed by itself, is asked for as it is (Fetch §4.5).
+            let as_it_is = value.starts_with(b"identity") && may_come_as_it_is(kind, digest);
+            self.encoding.note(!as_it_is && !codings.contain(rules.encodings), weight_of_kind);
+            self.encoding.note(codings.meet(rules.absent_encodings), weight_of_kind);
         }
     }
 
     /// What fetch metadata cannot say, in any browser (Fetch Metadata §2; Upgrade Insecure Requests §3.2.1).
-    fn fetch_metadata(&mut self, purpose: Purpose, digest: &HeaderDigest<'_>) {
+    fn fetch_metadata(&mut self, kind: RequestKind, method: &Method, digest: &HeaderDigest<'_>) {
+        self.metadata.note(!kind.fits(method, digest), 900);
         let page = matches!(digest.value(Field::SecFetchDest), Some(b"document" | b"iframe"));
-        match purpose {
-            Purpose::Navigation => {
-                // A navigation has a place to go to, and asks for a page.
-                self.metadata.note(digest.is(Field::SecFetchDest, b"empty"), 900);
+        match kind {
+            RequestKind::Page | RequestKind::Form => {
+                // A navigation asks for a page.
                 let html = digest.value(Field::Accept).is_some_and(|accept| accept.starts_with(b"text/html"));
                 self.contradiction.note(page && !html, 800);
             }
-            Purpose::Part => {
-                // A user's own act opens pages alone, and only a page is asked for over a safer channel.
-                self.metadata.note(digest.has(Field::SecFetchUser), 900);
-                self.metadata.note(digest.has(Field::UpgradeInsecureRequests), 900);
-                self.metadata.note(digest.is(Field::SecFetchDest, b"document"), 900);
-            }
-            Purpose::Preflight | Purpose::Unsaid => {}
+            // A user's own act opens pages alone, and only a page is asked for over a safer channel: what fits says so.
+            RequestKind::Call => self.metadata.note(digest.is(Field::SecFetchDest, b"document"), 900),
+            _ => {}
         }
     }
 
@@ -175,3 +165,9 @@ impl Seen {
 
 /// The first version of Chromium whose made-up brand follows from its version.
 const GENERATED_SINCE: u16 = 110;
+
+/// Whether a browser may ask for it without any coding: for media, for fonts, which are packed by themselves, and
+/// where a range of it is wanted.
+fn may_come_as_it_is(kind: RequestKind, digest: &HeaderDigest<'_>) -> bool {
+    kind == RequestKind::Media || digest.has(Field::Range) || digest.is(Field::SecFetchDest, b"font")
+}

@@ -2,8 +2,9 @@
 
 use http::Method;
 
-use super::claims_major_browser;
-use super::fields::Purpose;
+use super::kind::is_report;
+use super::{RequestKind, claims_major_browser};
+use crate::Http;
 use crate::claim::{Claim, Family};
 use crate::context::Context;
 use crate::headers::{Field, HeaderDigest};
@@ -16,24 +17,25 @@ pub(crate) fn judge_context(
     method: &Method,
     digest: &HeaderDigest<'_>,
     context: &Context,
+    http: Http,
     signals: &mut Signals,
 ) {
     if !claims_major_browser(claim) {
         return;
     }
-    let purpose = Purpose::of(method, digest);
+    let kind = RequestKind::of(method, digest, http);
     let changes = matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     let content = digest.value(Field::ContentType).unwrap_or_default();
-    if changes && !digest.has(Field::Origin) && states_origin(claim) && !is_report(content) {
+    if changes && !digest.has(Field::Origin) && states_origin(claim) && !is_report(method, digest) {
         signals.raise(SignalId::PostNoOrigin, Strength::FULL);
     }
     // A form sends one of three types (HTML §4.10.21), and a script's call navigates nowhere.
-    let navigates = purpose == Purpose::Navigation || digest.has(Field::UpgradeInsecureRequests);
+    let navigates = kind.navigates() || digest.has(Field::UpgradeInsecureRequests);
     if changes && navigates && content.starts_with(b"application/json") {
         signals.raise(SignalId::JsonNavigation, Strength::FULL);
     }
     let own_script = digest.is(Field::SecFetchSite, b"same-origin") && digest.is(Field::SecFetchDest, b"empty");
-    if own_script && purpose == Purpose::Part && !digest.has(Field::Referer) {
+    if own_script && kind == RequestKind::Call && !digest.has(Field::Referer) {
         signals.raise(SignalId::RefererMissing, Strength::FULL);
     }
     judge_memory(shuffles, digest, context, signals);
@@ -61,11 +63,4 @@ fn judge_memory(shuffles: bool, digest: &HeaderDigest<'_>, context: &Context, si
 /// so for forms since version 70, the others always.
 const fn states_origin(claim: &Claim) -> bool {
     !matches!(claim.family, Family::Firefox) || claim.version >= 70
-}
-
-/// Whether a body is a report or a ping, which browsers send by themselves (Reporting API §3.2, CSP §5.3).
-fn is_report(content_type: &[u8]) -> bool {
-    [&b"application/reports+json"[..], b"application/csp-report", b"application/expect-ct-report+json", b"text/ping"]
-        .iter()
-        .any(|report| content_type.starts_with(report))
 }

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Device, Encodings, Grade, HeaderRules, Http2Row, Row, TlsRow, WantedPriority};
+use super::{Device, Encodings, Grade, HeaderRules, Http2Row, KindRules, Row, TlsRow, WantedPriority};
+use crate::coherence::RequestKind;
 use crate::headers::{Field, Fields, Order};
 
 /// Why a file of rows cannot be read.
@@ -62,7 +63,9 @@ struct WrittenTls {
     ciphers: Vec<String>,
     grease: Option<bool>,
     tls13: Option<bool>,
+    newest: Option<String>,
     alpn: Vec<String>,
+    absent_alpn: Vec<String>,
     extensions: Vec<u16>,
     absent: Vec<u16>,
     groups: Vec<u16>,
@@ -98,9 +101,26 @@ struct WrittenHeaders {
     http2: Vec<String>,
     never: Vec<String>,
     encodings: Vec<String>,
+    absent_encodings: Vec<String>,
     order: Vec<String>,
     navigation_order: Vec<String>,
     script_order: Vec<String>,
+    form: Option<WrittenKind>,
+    relayed: Option<WrittenKind>,
+    embedded: Option<WrittenKind>,
+    call: Option<WrittenKind>,
+    part: Option<WrittenKind>,
+    media: Option<WrittenKind>,
+    worker: Option<WrittenKind>,
+    socket: Option<WrittenKind>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenKind {
+    has: Vec<String>,
+    lacks: Vec<String>,
+    orders: Vec<Vec<String>>,
 }
 
 /// Reads the rows of one file; the first fault ends it.
@@ -145,11 +165,20 @@ fn tls(written: WrittenTls) -> Result<TlsRow, String> {
         });
         parts.collect::<Result<Vec<u16>, _>>()
     };
+    let newest = |text: &str| match text {
+        "1.0" => Ok(0x0301),
+        "1.1" => Ok(0x0302),
+        "1.2" => Ok(0x0303),
+        _ => Err(format!("expected `1.0`, `1.1` or `1.2` in `newest`, but found `{text}`")),
+    };
+    let protocols = |names: Vec<String>| names.into_iter().map(|name| name.into_bytes().into()).collect();
     Ok(TlsRow {
         ciphers: written.ciphers.iter().map(numbers).collect::<Result<_, _>>()?,
         grease: written.grease,
         tls13: written.tls13,
-        alpn: written.alpn.into_iter().map(|name| name.into_bytes().into()).collect(),
+        newest: written.newest.as_deref().map(newest).transpose()?,
+        alpn: protocols(written.alpn),
+        absent_alpn: protocols(written.absent_alpn),
         extensions: written.extensions,
         absent: written.absent,
         groups: written.groups,
@@ -203,22 +232,68 @@ fn headers(written: &WrittenHeaders) -> Result<HeaderRules, String> {
         }
         Ok::<_, String>(fields)
     };
-    let order = |names: &[String]| Ok::<_, String>(Order::of(&list(names)?));
-    let mut encodings = Encodings::default();
-    for name in &written.encodings {
-        encodings.insert(name).ok_or_else(|| format!("content coding `{name}` is none that is judged"))?;
-    }
-    Ok(HeaderRules {
+    let order = |names: &[String]| {
+        let groups = names.iter().map(|group| {
+            let names: Vec<String> = group.split('|').map(|name| name.trim().to_owned()).collect();
+            list(&names)
+        });
+        let groups: Vec<Vec<Field>> = groups.collect::<Result<_, _>>()?;
+        Ok::<_, String>(Order::of(groups.iter().map(Vec::as_slice)))
+    };
+    let codings = |names: &[String]| {
+        let mut encodings = Encodings::default();
+        for name in names {
+            encodings.insert(name).ok_or_else(|| format!("content coding `{name}` is none that is judged"))?;
+        }
+        Ok::<_, String>(encodings)
+    };
+    let mut rules = HeaderRules {
         always: set(&written.always)?,
         secure: set(&written.secure)?,
         navigation: set(&written.navigation)?,
         http2: set(&written.http2)?,
         never: set(&written.never)?,
-        encodings,
+        encodings: codings(&written.encodings)?,
+        absent_encodings: codings(&written.absent_encodings)?,
         order: order(&written.order)?,
-        navigation_order: order(&written.navigation_order)?,
-        script_order: order(&written.script_order)?,
-    })
+        ..HeaderRules::default()
+    };
+    // The two plain orders are those of the kinds that every browser has; the table of a kind goes before them.
+    let (navigation, script) = (order(&written.navigation_order)?, order(&written.script_order)?);
+    for (kind, plain, table) in [
+        (RequestKind::Page, navigation, None),
+        (RequestKind::Form, navigation, written.form.as_ref()),
+        (RequestKind::Relayed, Order::default(), written.relayed.as_ref()),
+        (RequestKind::Embedded, navigation, written.embedded.as_ref()),
+        (RequestKind::Call, script, written.call.as_ref()),
+        (RequestKind::Part, script, written.part.as_ref()),
+        (RequestKind::Media, Order::default(), written.media.as_ref()),
+        (RequestKind::Worker, Order::default(), written.worker.as_ref()),
+        (RequestKind::Socket, Order::default(), written.socket.as_ref()),
+    ] {
+        let Some(slot) = kind.place().and_then(|place| rules.kinds.get_mut(place)) else { continue };
+        let mut orders = [plain, Order::default()];
+        if let Some(table) = table.filter(|table| !table.orders.is_empty()) {
+            if table.orders.len() > KindRules::ORDERS {
+                return Err(format!(
+                    "expected at most {} `orders`, but found {}",
+                    KindRules::ORDERS,
+                    table.orders.len()
+                ));
+            }
+            orders = [Order::default(); KindRules::ORDERS];
+            for (order_of, names) in orders.iter_mut().zip(&table.orders) {
+                *order_of = order(names)?;
+            }
+        }
+        *slot = KindRules {
+            covered: table.is_some() || !plain.is_empty(),
+            has: table.map_or(Ok(Fields::NONE), |table| set(&table.has))?,
+            lacks: table.map_or(Ok(Fields::NONE), |table| set(&table.lacks))?,
+            orders,
+        };
+    }
+    Ok(rules)
 }
 
 /// Whether a text is a day as RFC 3339 writes it.
@@ -247,6 +322,14 @@ mod tests {
             (
                 row("[family.http2]\nexact = [\"1;2\"]"),
                 "families/a.toml: family `x`: expected a setting as id and value, but found `1`",
+            ),
+            (
+                row("[family.headers.media]\norders = [[], [], []]"),
+                "families/a.toml: family `x`: expected at most 2 `orders`, but found 3",
+            ),
+            (
+                row("[family.tls]\nnewest = \"1.3\""),
+                "families/a.toml: family `x`: expected `1.0`, `1.1` or `1.2` in `newest`, but found `1.3`",
             ),
             (
                 row("[family.tls]\nciphers = [\"1-b\"]"),

@@ -49,6 +49,35 @@ const CALL: &[(&str, &str)] = &[
     ("priority", "u=1, i"),
 ];
 
+/// What opens a WebSocket in Chromium 156.
+const SOCKET: &[(&str, &str)] = &[
+    ("host", "shop.example"),
+    ("connection", "Upgrade"),
+    ("pragma", "no-cache"),
+    ("cache-control", "no-cache"),
+    ("user-agent", CHROMIUM),
+    ("upgrade", "websocket"),
+    ("origin", "https://shop.example"),
+    ("sec-websocket-version", "13"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-US,en;q=0.9"),
+    ("sec-websocket-key", "VQQ85NhIM4DrhMsVU6aGRQ=="),
+    ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+];
+
+/// How Chromium 156 asks for the script of a worker.
+const WORKER: &[(&str, &str)] = &[
+    ("accept", "*/*"),
+    ("sec-fetch-site", "same-origin"),
+    ("sec-fetch-mode", "same-origin"),
+    ("sec-fetch-dest", "worker"),
+    ("referer", "https://shop.example/"),
+    ("user-agent", CHROMIUM),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-US,en;q=0.9"),
+    ("priority", "u=4, i"),
+];
+
 fn hello() -> ClientHello {
     ClientHello::from_records(include_bytes!("../../../../fuzz/seeds/client_hello/chromium")).unwrap()
 }
@@ -69,6 +98,7 @@ struct Case {
     fields: Vec<(&'static str, &'static str)>,
     hello: ClientHello,
     print: Option<Http2Print>,
+    http: Http,
     context: Context,
     clients: ExpectedClients,
 }
@@ -80,6 +110,7 @@ impl Case {
             fields: PAGE.to_vec(),
             hello: hello(),
             print: Some(print()),
+            http: Http::Two,
             context: Context::default(),
             clients: ExpectedClients::Browsers,
         }
@@ -87,6 +118,18 @@ impl Case {
 
     fn call() -> Self {
         Self { method: Method::POST, fields: CALL.to_vec(), ..Self::page() }
+    }
+
+    /// What opens a WebSocket, over a connection of its own.
+    fn socket() -> Self {
+        let mut hello = hello();
+        hello.extensions.retain(|kind| *kind != 17613);
+        Self { fields: SOCKET.to_vec(), http: Http::One, hello, print: None, ..Self::page() }
+    }
+
+    /// The script of a worker.
+    fn worker() -> Self {
+        Self { fields: WORKER.to_vec(), ..Self::page() }
     }
 
     fn with(mut self, name: &'static str, value: &'static str) -> Self {
@@ -112,6 +155,12 @@ impl Case {
         self
     }
 
+    fn moved_first(mut self, name: &'static str) -> Self {
+        self = self.moved_last(name);
+        self.fields.rotate_right(1);
+        self
+    }
+
     fn names(&self) -> Vec<&'static str> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.fields {
@@ -121,7 +170,7 @@ impl Case {
             method: &self.method,
             target: b"/",
             authority: Some("shop.example"),
-            version: Version::HTTP_2,
+            version: if self.http == Http::Two { Version::HTTP_2 } else { Version::HTTP_11 },
             headers: &headers,
             raw: None,
         });
@@ -129,7 +178,7 @@ impl Case {
         let facts = Facts {
             at: UnixSeconds(0),
             request: &request,
-            http: Http::Two,
+            http: self.http,
             tls: Some(Tls {
                 version: TlsVersion::Tls13,
                 hello: &self.hello,
@@ -232,14 +281,7 @@ fn what_people_do_raises_nothing() {
             "a cookie",
             remembered(Context { cookieless: 9, ..Context::default() }).with("cookie", "sid=1").moved_last("priority"),
         ),
-        (
-            "a part of a video",
-            Case::call()
-                .without("origin")
-                .with("range", "bytes=0-")
-                .with("accept-encoding", "identity;q=1, *;q=0")
-                .with("origin", "https://shop.example"),
-        ),
+        ("a part of a video", Case::call().with("range", "bytes=0-").with("accept-encoding", "identity;q=1, *;q=0")),
     ] {
         assert!(case.names().is_empty(), "{what}: {:?}", case.names());
     }
@@ -261,14 +303,147 @@ fn what_people_do_raises_nothing() {
     assert!(preflight.names().is_empty(), "{:?}", preflight.names());
 }
 
-/// The hello of a WebSocket offers HTTP/1.1 alone, and has none of the extensions that go with HTTP/2.
+/// Its hello offers HTTP/1.1 alone, and has none of the extensions that go with HTTP/2; its header has neither fetch
+/// metadata nor client hints.
 #[test]
 fn a_websocket_is_not_judged_as_a_page() {
-    let mut socket = Case::call().with("upgrade", "websocket").with("sec-fetch-mode", "websocket");
-    socket.method = Method::GET;
-    socket.hello.extensions.retain(|kind| *kind != 17613);
-    socket.print = None;
-    assert!(socket.names().is_empty(), "{:?}", socket.names());
+    assert!(Case::socket().names().is_empty(), "{:?}", Case::socket().names());
+}
+
+#[test]
+fn what_pages_do_by_themselves_raises_nothing() {
+    let worker_call = Case {
+        fields: CALL.iter().filter(|(name, _)| !name.starts_with("sec-ch-ua")).copied().collect(),
+        ..Case::call()
+    };
+    let beacon = Case::call().with("content-type", "text/plain;charset=UTF-8").with("sec-fetch-mode", "no-cors");
+    for (what, case) in [
+        ("the script of a worker", Case::worker()),
+        ("a call of a worker", worker_call),
+        ("a beacon", beacon),
+        ("a page by a service worker", relayed()),
+        // More fields of a script's own change the order in which the browser's stand.
+        ("a call with many fields", Case::call().moved_first("sec-ch-ua-mobile")),
+    ] {
+        assert!(case.names().is_empty(), "{what}: {:?}", case.names());
+    }
+}
+
+/// A page that a service worker asks for has no destination, and comes from no person's own act.
+fn relayed() -> Case {
+    Case::page().without("sec-fetch-user").with("sec-fetch-dest", "empty")
+}
+
+/// A rare kind of request is judged by other rows, so naming one without being one must gain nothing.
+#[test]
+fn a_request_that_names_a_rare_kind_has_to_fit_it() {
+    let posted = |case: Case| Case { method: Method::POST, ..case };
+    let over_http2 = |case: Case| Case { http: Http::Two, ..case };
+    for (what, case) in [
+        ("a page that opens a socket", Case::page().with("upgrade", "websocket")),
+        ("a call that opens a socket", Case::call().with("upgrade", "websocket").with("connection", "upgrade")),
+        ("a socket without a key", Case::socket().without("sec-websocket-key")),
+        ("a socket with a key of one byte", Case::socket().with("sec-websocket-key", "AA==")),
+        ("a socket of another version", Case::socket().with("sec-websocket-version", "8")),
+        ("a socket over HTTP/2", over_http2(Case::socket())),
+        ("a socket that is posted", posted(Case::socket())),
+        ("a call of the mode of sockets", Case::call().with("sec-fetch-mode", "websocket")),
+        ("a worker that is posted", posted(Case::worker())),
+        ("JSON that is a worker", Case::call().with("sec-fetch-dest", "worker").with("sec-fetch-mode", "same-origin")),
+        ("JSON that is sound", Case::call().with("sec-fetch-dest", "audio").with("sec-fetch-mode", "no-cors")),
+        ("JSON that is a picture", Case::call().with("sec-fetch-dest", "image").with("sec-fetch-mode", "no-cors")),
+        ("JSON that is a beacon", Case::call().with("sec-fetch-mode", "no-cors")),
+        (
+            "a page that is a worker",
+            Case::page().with("sec-fetch-dest", "worker").with("sec-fetch-mode", "same-origin"),
+        ),
+        ("a page that is sound", Case::page().with("sec-fetch-dest", "audio").with("sec-fetch-mode", "no-cors")),
+        ("a page that is a part", Case::page().with("sec-fetch-dest", "script").with("sec-fetch-mode", "no-cors")),
+        ("JSON that a service worker asks for as a page", Case::call().with("sec-fetch-mode", "navigate")),
+        ("anything that a service worker asks for as a page", relayed().with("accept", "*/*")),
+        ("an object that a person opened", Case::page().with("sec-fetch-dest", "object")),
+        ("a page that is deleted", Case { method: Method::DELETE, ..Case::page() }),
+    ] {
+        assert!(case.names().contains(&"fetch-metadata"), "{what}: {:?}", case.names());
+    }
+}
+
+#[test]
+fn a_rare_kind_is_judged_by_its_own_rows() {
+    for (case, signal) in [
+        (Case::socket().without("origin"), "header-missing"),
+        (Case::socket().without("accept-language"), "header-missing"),
+        (Case::socket().moved_last("host"), "header-order"),
+        (Case::socket().with("accept-encoding", "gzip"), "header-encoding"),
+        (Case::worker().moved_last("accept"), "header-order"),
+        (Case::worker().without("sec-fetch-site"), "header-missing"),
+        (Case::worker().with("accept-encoding", "identity"), "header-encoding"),
+        // Client hints are left out together.
+        (Case::call().without("sec-ch-ua-mobile"), "header-missing"),
+        // What is unheard of is a doubt.
+        (Case::call().with("sec-fetch-dest", "oracle").without("sec-fetch-site"), "header-missing"),
+        (Case::page().with("accept-encoding", "identity"), "header-encoding"),
+    ] {
+        assert_eq!(case.names(), [signal]);
+    }
+}
+
+/// The claim of a browser that was made before what its connection shows.
+#[test]
+fn a_browser_speaks_no_protocol_that_came_after_it() {
+    let claiming = |user_agent: &'static str| Case {
+        fields: vec![("user-agent", user_agent), ("accept", "text/html"), ("accept-encoding", "gzip")],
+        ..Case::page()
+    };
+    let tls12 = |user_agent| {
+        let mut case = Case { print: None, http: Http::One, ..claiming(user_agent) };
+        case.hello.supported_versions.clear();
+        case.hello.legacy_version = 0x0303;
+        case.hello.alpn = ClientHello::default().alpn;
+        case.hello.groups.retain(|group| !matches!(*group, 29 | 4588));
+        case
+    };
+    for (case, signal, raised) in [
+        (
+            claiming(
+                "Mozilla/5.0 (Windows NT 5.1) AppleWebKit/534.25 (KHTML, like Gecko) Chrome/12.0.706.0 Safari/534.25",
+            ),
+            "tls-ua-mismatch",
+            true,
+        ),
+        (
+            tls12(
+                "Mozilla/5.0 (Windows NT 5.1) AppleWebKit/534.25 (KHTML, like Gecko) Chrome/12.0.706.0 Safari/534.25",
+            ),
+            "tls-ua-mismatch",
+            true,
+        ),
+        (
+            tls12(
+                "Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/35.0.1916.153 Safari/537.36",
+            ),
+            "tls-ua-mismatch",
+            false,
+        ),
+        (
+            claiming(
+                "Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/35.0.1916.153 Safari/537.36",
+            ),
+            "tls-groups",
+            true,
+        ),
+        (tls12("Mozilla/5.0 (Windows NT 6.1; rv:20.0) Gecko/20100101 Firefox/20.0"), "tls-ua-mismatch", true),
+        (
+            claiming(
+                "Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/45.0.2454.85 Safari/537.36",
+            )
+            .with("accept-encoding", "gzip, deflate, br"),
+            "header-encoding",
+            true,
+        ),
+    ] {
+        assert_eq!(case.names().contains(&signal), raised, "{signal}: {:?}", case.names());
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod coherence;
+mod everyday;
 mod steady;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
