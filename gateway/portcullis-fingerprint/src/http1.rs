@@ -94,8 +94,13 @@ impl Http1Print {
     }
 }
 
-impl fmt::Display for Http1Print {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Http1Print {
+    /// The print without the names: `version|case|oddities`, such as `1.1|ttl|-`.
+    pub fn form(&self) -> String {
+        self.form_text().as_str().to_owned()
+    }
+
+    fn form_text(&self) -> Text {
         let mut text = Text::new();
         match self.minor_version {
             Some(minor) => {
@@ -111,6 +116,13 @@ impl fmt::Display for Http1Print {
             text.put_byte(b'-');
         }
         self.oddities.iter().for_each(|oddity| text.put_byte(oddity.letter()));
+        text
+    }
+}
+
+impl fmt::Display for Http1Print {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.form_text();
         text.put_byte(b'|');
         for (at, name) in self.header_names.iter().enumerate() {
             if at > 0 {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, Mode};
 use portcullis_policy::{Cause, Decision, ShadowWhat};
 use serde::Serialize;
@@ -254,6 +255,8 @@ struct Line<'a> {
     stable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http2: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http1: Option<String>,
     header_order: String,
     cleared: bool,
     counters: CountersLine<'a>,
@@ -367,6 +370,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         ja4: tls.map(|tls| tls.ja4.to_string()),
         stable: tls.map(|tls| tls.stable().to_string()),
         http2: record.conn.http2_print_of(judged.client.0).map(ToString::to_string),
+        http1: record.raw_head.and_then(|head| Some(Http1Print::of(head).ok()?.form())),
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
         counters: counters(judged, route),

@@ -176,11 +176,13 @@ impl ProxyHttp for Door {
         if let Some(judged) = &ctx.judged {
             self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
         }
+        let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let record = Record::of(
             session.req_header(),
             conn,
             ctx,
             now,
+            raw_head.as_deref(),
             Outcome {
                 status: session.response_written().map(|response| response.status.as_u16()),
                 sent_bytes: session.body_bytes_sent() as u64,

@@ -36,6 +36,8 @@ pub struct Record<'a> {
     pub origin_status: Option<u16>,
     /// How a solution fared that the request brought.
     pub redeem: Option<Redeem>,
+    /// The header section as it came over HTTP/1; for its form, never for its values.
+    pub raw_head: Option<&'a [u8]>,
     /// How it ended.
     pub outcome: Outcome<'a>,
 }
@@ -58,6 +60,7 @@ impl<'a> Record<'a> {
         conn: &'a ConnInfo,
         ctx: &'a RequestContext,
         now: Now,
+        raw_head: Option<&'a [u8]>,
         outcome: Outcome<'a>,
     ) -> Self {
         Self {
@@ -71,6 +74,7 @@ impl<'a> Record<'a> {
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.map(|answer| answer.status),
             redeem: ctx.redeem,
+            raw_head,
             outcome,
         }
     }

@@ -31,6 +31,21 @@ fn an_origin_is_told_the_prints_that_the_policy_names_and_the_audit_has_the_same
     assert_eq!(record["coverage"], "not-a-browser");
 }
 
+/// How the names were written: with a body that both the print and the origin's answer wait for.
+#[test]
+fn the_form_of_an_http1_header_is_in_its_record() {
+    let rig = Rig::start(OPEN);
+    let headers = [("User-Agent", "ShopApp/3.1"), ("accept", "*/*"), ("X-APP-ID", "7")];
+    rig.client().connect().unwrap().request("POST", "/", &headers, b"{}").unwrap();
+    let record = &rig.audit(1)[0];
+    let form = record["http1"].as_str().unwrap();
+    assert!(form.starts_with("1.1|") && form.ends_with("|-"), "{form}");
+    let cases = form.split('|').nth(1).unwrap();
+    assert!(cases.contains("tlu"), "{form}");
+    rig.tls_client(&["h2"]).get_h2("/", CURL).unwrap();
+    assert!(rig.audit(2)[1]["http1"].is_null());
+}
+
 /// The first 12 digits of the SHA-256 of `user-agent,accept`.
 const ORDER: &str = "5594a17e7e7e";
 
