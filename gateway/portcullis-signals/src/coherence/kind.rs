@@ -123,7 +123,11 @@ impl RequestKind {
             // It asks for the page that a page of its own led to.
             Self::Relayed => {
                 let form = digest.value(Field::ContentType).is_none_or(is_simple);
-                form && html() && !digest.has(Field::SecFetchUser) && matches!(*method, Method::GET | Method::POST)
+                // A link with `download` leads to no page, and asks for anything.
+                let download = asks && !digest.has(Field::Accept) && !shown;
+                form && (html() || download)
+                    && !digest.has(Field::SecFetchUser)
+                    && matches!(*method, Method::GET | Method::POST)
             }
             // A page holds it, so somebody's page asked, and no person by himself.
             Self::Embedded => asks && !digest.has(Field::SecFetchUser) && !digest.is(Field::SecFetchSite, b"none"),
