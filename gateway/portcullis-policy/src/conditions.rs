@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use memchr::memmem::Finder;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, ClassSet, Country};
-use portcullis_signals::{Crawler, CrawlerKind, Facts, Proof, UnixSeconds};
+use portcullis_signals::{Claim, Crawler, CrawlerKind, Facts, Kind, Proof, UnixSeconds};
 use smallvec::SmallVec;
 
 use crate::model::{Action, Case, Rule, TextPattern, When};
@@ -20,6 +20,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) country: Option<Country>,
     pub(crate) classes: ClassSet,
     pub(crate) crawler: Option<Crawler>,
+    pub(crate) claim: Claim,
     pub(crate) ja3: Option<Ja3Hash>,
     pub(crate) ja4: Option<Ja4>,
     pub(crate) method: &'a Method,
@@ -36,6 +37,7 @@ impl<'a> Subject<'a> {
             country: facts.network.country,
             classes: facts.network.classes,
             crawler: facts.crawler(),
+            claim: facts.claim,
             ja3: facts.tls.map(|tls| tls.ja3),
             ja4: facts.tls.map(|tls| tls.ja4),
             method: facts.request.method(),
@@ -150,7 +152,9 @@ pub(crate) struct Conditions {
     crawler: Box<[CrawlerKind]>,
     /// How well a crawler must be known. A claim is enough to be refused, and never enough to be let in.
     proof: Proof,
-    // INVARIANT: these four are sorted.
+    claim: Box<[Kind]>,
+    // INVARIANT: these five are sorted.
+    client_name: Box<[&'static str]>,
     asn: Box<[Asn]>,
     country: Box<[Country]>,
     ja3: Box<[Ja3Hash]>,
@@ -173,13 +177,29 @@ pub(crate) enum Known {
 
 impl Conditions {
     pub(crate) fn of(rule: &Rule) -> Self {
-        let When { ip: _, asn, country, class, crawler, ja3, ja4, user_agent, path, method, header } = &rule.when;
+        let When {
+            ip: _,
+            asn,
+            country,
+            class,
+            crawler,
+            claim,
+            client_name,
+            ja3,
+            ja4,
+            user_agent,
+            path,
+            method,
+            header,
+        } = &rule.when;
         Self {
             until: rule.until,
             method: method.clone().into(),
             classes: class.iter().fold(ClassSet::EMPTY, |set, class| set.union(ClassSet::of(*class))),
             crawler: sorted(crawler),
             proof: if rule.action == Action::Allow { Proof::Verified } else { Proof::Claimed },
+            claim: claim.clone().into(),
+            client_name: sorted(client_name),
             asn: sorted(asn),
             country: sorted(country),
             ja3: sorted(ja3),
@@ -208,6 +228,8 @@ impl Conditions {
             && (self.method.is_empty() || self.method.contains(subject.method))
             && (self.classes.is_empty() || self.classes.iter().any(|class| subject.classes.contains(class)))
             && (self.crawler.is_empty() || subject.crawler.is_some_and(|crawler| self.is_for(crawler)))
+            && (self.claim.is_empty() || self.claim.contains(&subject.claim.kind))
+            && among(&self.client_name, subject.claim.name)
             && among(&self.asn, subject.asn)
             && among(&self.country, subject.country)
             && among(&self.ja4, subject.ja4)

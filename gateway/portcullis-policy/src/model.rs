@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, SignalId};
+use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, SignalId};
 
 use crate::score::Score;
 use crate::weigh::signal_place;
@@ -332,6 +332,10 @@ pub struct When {
     pub class: Vec<NetworkClass>,
     /// What crawlers come for. A rule that allows asks for the proof, too.
     pub crawler: Vec<CrawlerKind>,
+    /// What sorts of client say that they ask.
+    pub claim: Vec<Kind>,
+    /// Names that clients give themselves, as [`Claim::known_names`](portcullis_signals::Claim::known_names) lists them.
+    pub client_name: Vec<&'static str>,
     /// JA3 hashes.
     pub ja3: Vec<Ja3Hash>,
     /// JA4 values.

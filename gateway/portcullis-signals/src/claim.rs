@@ -123,6 +123,19 @@ impl Platform {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Browser,
+        Self::AutomatedBrowser,
+        Self::Tool,
+        Self::Library,
+        Self::Scanner,
+        Self::Crawler,
+        Self::App,
+        Self::Unknown,
+        Self::Absent,
+    ];
+
     /// The stable lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -161,6 +174,9 @@ impl Kind {
 /// past it does not change the claim.
 const MAX_USER_AGENT_BYTES: usize = 1024;
 
+/// The name of a Chromium that says it has no window.
+const HEADLESS_CHROME: &str = "headless-chrome";
+
 impl Claim {
     /// The claim of a client that sends no User-Agent.
     pub const ABSENT: Self = Self {
@@ -171,6 +187,11 @@ impl Claim {
         mobile: false,
         name: None,
     };
+
+    /// Every name that a claim can have, some more than once: of tools, libraries, scanners, crawlers and niche browsers.
+    pub fn known_names() -> impl Iterator<Item = &'static str> {
+        names::all().map(|(_, word)| word.name).chain([HEADLESS_CHROME])
+    }
 
     /// Reads the claim out of a User-Agent value in one pass over its first KiB, in linear time.
     pub fn of(user_agent: &[u8]) -> Self {
@@ -193,7 +214,7 @@ impl Claim {
         let automated = hints.headless && self.kind == Kind::Browser;
         Self {
             kind: if automated { Kind::AutomatedBrowser } else { self.kind },
-            name: if automated { Some("headless-chrome") } else { self.name },
+            name: if automated { Some(HEADLESS_CHROME) } else { self.name },
             platform: if self.platform == Platform::Other {
                 hints.platform.unwrap_or(self.platform)
             } else {
@@ -270,7 +291,7 @@ impl Seen {
             Token::Chromium => self.chromium = self.chromium.or(Some(leading_number(behind))),
             Token::HeadlessChromium => {
                 self.chromium = self.chromium.or(Some(leading_number(behind)));
-                self.named = Some((Kind::AutomatedBrowser, "headless-chrome", true));
+                self.named = Some((Kind::AutomatedBrowser, HEADLESS_CHROME, true));
             }
             Token::QtWebEngine => self.qt = true,
             Token::Firefox => self.firefox = self.firefox.or(Some(leading_number(behind))),
@@ -337,12 +358,6 @@ fn leading_number(text: &[u8]) -> u16 {
         .take_while(|byte| byte.is_ascii_digit())
         .take(4)
         .fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
-}
-
-/// Every name that a claim can have.
-#[cfg(test)]
-pub(crate) fn known_names() -> impl Iterator<Item = &'static str> {
-    names::all().map(|(_, word)| word.name)
 }
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {

@@ -335,7 +335,6 @@ const MONITORING: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::known_names;
     use std::collections::HashSet;
 
     #[test]
@@ -372,7 +371,7 @@ mod tests {
 
     #[test]
     fn every_name_is_sorted_has_one_kind_and_is_a_name_that_claims_have() {
-        let known: HashSet<&str> = known_names().collect();
+        let known: HashSet<&str> = Claim::known_names().collect();
         let mut seen = HashSet::new();
         for (kind, names) in KINDS {
             assert!(names.is_sorted(), "{}", kind.name());

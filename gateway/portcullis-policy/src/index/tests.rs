@@ -5,7 +5,7 @@ use crate::testing::Asks;
 use http::Method;
 use ipnetwork::IpNetwork;
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{CrawlerKind, Proof};
+use portcullis_signals::{CrawlerKind, Kind, Proof};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -46,6 +46,8 @@ fn naive(rules: &[Rule], route: u32, subject: &Subject<'_>) -> Vec<u32> {
                 let crawler = subject.crawler.filter(|crawler| crawler.kind == *kind);
                 crawler.is_some_and(|crawler| rule.action != Action::Allow || crawler.proof == Proof::Verified)
             })
+            && any(&when.claim, |kind| *kind == subject.claim.kind)
+            && any(&when.client_name, |name| Some(*name) == subject.claim.name)
             && any(&when.ja3, |ja3| Some(*ja3) == subject.ja3)
             && any(&when.ja4, |ja4| Some(*ja4) == subject.ja4)
             && any(&when.method, |method| method == subject.method)
@@ -78,7 +80,12 @@ fn any_when() -> impl Strategy<Value = When> {
         some_of(&NETWORKS.map(|network| network.parse::<IpNetwork>().unwrap())),
         some_of(&[Asn(64496), Asn(64497), Asn(64498)]),
         some_of(&["DE", "FR"].map(|country| country.parse::<Country>().unwrap())),
-        (some_of(&[NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile]), some_of(&CrawlerKind::ALL)),
+        (
+            some_of(&[NetworkClass::Tor, NetworkClass::Vpn, NetworkClass::Mobile]),
+            some_of(&CrawlerKind::ALL),
+            some_of(&Kind::ALL),
+            some_of(&["curl", "gptbot", "googlebot"]),
+        ),
         some_of(&[Ja3Hash([1; 16]), Ja3Hash([2; 16])]),
         some_of(&[ja4(5), ja4(6)]),
         some_of(&texts(&AGENTS, Case::Insensitive)),
@@ -86,19 +93,25 @@ fn any_when() -> impl Strategy<Value = When> {
         some_of(&[Method::GET, Method::POST]),
         some_of(&header("x-tag").chain(header("x-other")).collect::<Vec<_>>()),
     )
-        .prop_map(|(ip, asn, country, (class, crawler), ja3, ja4, user_agent, path, method, header)| When {
-            ip,
-            asn,
-            country,
-            class,
-            crawler,
-            ja3,
-            ja4,
-            user_agent,
-            path,
-            method,
-            header,
-        })
+        .prop_map(
+            |(ip, asn, country, (class, crawler, claim, client_name), ja3, ja4, user_agent, path, method, header)| {
+                When {
+                    ip,
+                    asn,
+                    country,
+                    class,
+                    crawler,
+                    claim,
+                    client_name,
+                    ja3,
+                    ja4,
+                    user_agent,
+                    path,
+                    method,
+                    header,
+                }
+            },
+        )
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<Rule>> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::CrawlerKind;
+use portcullis_signals::{Claim, CrawlerKind, Kind};
 use toml::de::DeValue;
 
 use super::Located;
@@ -16,7 +16,7 @@ use super::reader::{Item, Reader, Section};
 use super::route::method;
 use super::test::ACTIONS;
 use super::values::MODES;
-use crate::diagnostics::{Diagnostic, quote};
+use crate::diagnostics::{Diagnostic, nearest, quote};
 use crate::model::{Action, Case, Mode, TextPattern, When};
 use crate::patterns::pattern;
 
@@ -77,6 +77,10 @@ fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
         }),
         class: section.list("class", reader, class),
         crawler: section.list("crawler", reader, crawler),
+        claim: section.list("claim", reader, |reader, item| {
+            Some(reader.choice(item, &Kind::ALL.map(|kind| (kind.name(), kind)))?.value)
+        }),
+        client_name: section.list("client_name", reader, client_name),
         ja3: section.list("ja3", reader, |reader, item| reader.ja3(item)),
         ja4: section.list("ja4", reader, |reader, item| reader.ja4(item)),
         user_agent: section.list("user_agent", reader, user_agent),
@@ -129,6 +133,22 @@ pub(super) fn class(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<NetworkC
 /// What a crawler comes for.
 fn crawler(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<CrawlerKind> {
     Some(reader.choice(item, &CrawlerKind::ALL.map(|kind| (kind.name(), kind)))?.value)
+}
+
+/// The name of a client, in the words of the audit record.
+fn client_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<&'static str> {
+    let word = reader.text(item)?.value;
+    let names: Vec<&'static str> = Claim::known_names().collect();
+    let known = names.iter().find(|name| **name == word).copied();
+    if known.is_none() {
+        // The list is too long to show: its names are those that audit records have.
+        let help = nearest(word, &names).map_or_else(
+            || "write a `client_name` of the audit records, such as \"curl\", or use `user_agent`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        reader.wrong(item, format!("unknown client {}", quote(word)), "not known here", help);
+    }
+    known
 }
 
 fn user_agent(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {

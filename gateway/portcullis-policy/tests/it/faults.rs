@@ -1041,6 +1041,43 @@ origin = "app"
 }
 
 #[test]
+fn an_unknown_client_and_an_unknown_claim_in_a_rule() {
+    let text = r#"[[rule]]
+name = "r"
+when = { claim = ["tol"], client_name = ["culr", "no such thing at all"] }
+action = "block"
+[[route]]
+name = "login"
+origin = "app"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    error: unknown value `tol` for `claim`
+     --> rules/one.toml:3:19
+      |
+    3 | when = { claim = ["tol"], client_name = ["culr", "no such thing at all"] }
+      |                   ^^^^^ not known here
+      |
+      = help: did you mean `tool`?
+
+    error: unknown client `culr`
+     --> rules/one.toml:3:42
+      |
+    3 | when = { claim = ["tol"], client_name = ["culr", "no such thing at all"] }
+      |                                          ^^^^^^ not known here
+      |
+      = help: did you mean `curl`?
+
+    error: unknown client `no such thing at all`
+     --> rules/one.toml:3:50
+      |
+    3 | when = { claim = ["tol"], client_name = ["culr", "no such thing at all"] }
+      |                                                  ^^^^^^^^^^^^^^^^^^^^^^ not known here
+      |
+      = help: write a `client_name` of the audit records, such as "curl", or use `user_agent`
+    "#);
+}
+
+#[test]
 fn a_list_of_no_crawlers() {
     let text = r#"[[rule]]
 name = "r"

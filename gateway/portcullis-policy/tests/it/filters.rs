@@ -294,6 +294,53 @@ fn crawlers_are_told_apart_by_what_they_come_for() {
 }
 
 #[test]
+fn tools_are_told_apart_by_what_they_say_they_are() {
+    check(
+        r#"
+        [[route]]
+        name = "api"
+        origin = "app"
+        [[route.rule]]
+        name = "curl is fine here"
+        when = { client_name = ["curl", "wget"], method = ["GET"] }
+        action = "allow"
+        [[route.rule]]
+        name = "other tools pay"
+        when = { claim = ["tool", "library"] }
+        action = "challenge"
+        [[route.rule]]
+        name = "scanners do not come in"
+        when = { claim = ["scanner", "absent"] }
+        action = "block"
+        [[test]]
+        name = "a tool by its name"
+        request = { host = "shop.example", path = "/", headers = { user-agent = "curl/8.5.0" } }
+        expect = { action = "allow", rule = "curl is fine here" }
+        [[test]]
+        name = "not with another method"
+        request = { host = "shop.example", path = "/", method = "POST", headers = { user-agent = "curl/8.5.0" } }
+        expect = { action = "challenge", rule = "other tools pay" }
+        [[test]]
+        name = "a library"
+        request = { host = "shop.example", path = "/", headers = { user-agent = "python-requests/2.32.3" } }
+        expect = { action = "challenge", rule = "other tools pay" }
+        [[test]]
+        name = "a scanner"
+        request = { host = "shop.example", path = "/", headers = { user-agent = "sqlmap/1.8" } }
+        expect = { action = "block", rule = "scanners do not come in" }
+        [[test]]
+        name = "one that says nothing"
+        request = { host = "shop.example", path = "/" }
+        expect = { action = "block", rule = "scanners do not come in" }
+        [[test]]
+        name = "an application is no tool"
+        request = { host = "shop.example", path = "/", headers = { user-agent = "MyApp/3.1" } }
+        expect = { action = "allow" }
+        "#,
+    );
+}
+
+#[test]
 fn who_shares_an_address_is_counted_by_what_tells_them_apart() {
     check(
         r#"
