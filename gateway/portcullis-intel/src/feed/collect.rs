@@ -96,12 +96,12 @@ impl<'a> Collector<'a> {
                 }
             },
             Entry::Asn(asn) => {
+                self.room()?;
                 if asn.is_reserved() {
                     self.report.dropped.reserved_asn += 1;
                 } else if self.spec.except_asns.contains(&asn) {
                     self.report.dropped.excepted += 1;
                 } else {
-                    self.room()?;
                     self.asns.push((asn, said));
                 }
                 Ok(())
@@ -134,6 +134,7 @@ impl<'a> Collector<'a> {
     }
 
     fn add_network(&mut self, prefix: Prefix, said: Said) -> Result<(), FeedError> {
+        self.room()?;
         if prefix.length() == 0 {
             self.report.dropped.default_route += 1;
             return Ok(());
@@ -149,18 +150,14 @@ impl<'a> Collector<'a> {
         if prefix.length() < shortest {
             return Err(FeedError::TooWide { prefix, shortest });
         }
-        self.room()?;
         self.networks.push((prefix, said));
         Ok(())
     }
 
+    /// Whether there is room for another entry; one that is dropped costs time and so counts too.
     fn room(&self) -> Result<(), FeedError> {
         let most_entries = self.spec.guards.most_entries;
-        if self.networks.len() + self.asns.len() < most_entries {
-            Ok(())
-        } else {
-            Err(FeedError::TooMany { most_entries })
-        }
+        if self.met() < most_entries { Ok(()) } else { Err(FeedError::TooMany { most_entries }) }
     }
 
     /// The entries, if the guards on all of them together let them pass.

@@ -94,7 +94,7 @@ pub enum FeedFormat {
 pub struct Guards {
     /// The most bytes, unpacked.
     pub most_bytes: usize,
-    /// The most entries; a range counts as the networks that it is made of.
+    /// The most entries, dropped ones among them; a range counts as the networks that it is made of.
     pub most_entries: usize,
     /// The fewest entries: a feed that holds nothing is more often broken than right.
     pub fewest_entries: usize,

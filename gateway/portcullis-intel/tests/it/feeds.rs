@@ -217,6 +217,11 @@ fn a_feed_past_a_guard_is_refused_and_says_so() {
             None,
             "expected at most 2 entries, but found more; raise `max_entries` if that is right",
         ),
+        (
+            "2001:db8::1-2001:db8::ffff\n",
+            None,
+            "expected at most 2 entries, but found more; raise `max_entries` if that is right",
+        ),
         (&"#".repeat(101), None, "expected at most 100 bytes, but found more; raise `max_bytes` if that is right"),
         ("8.0.0.0/8\n", None, "expected networks no wider than a `/9`, but found `8.0.0.0/8`"),
         ("2a00::/18\n", None, "expected networks no wider than a `/19`, but found `2a00::/18`"),
