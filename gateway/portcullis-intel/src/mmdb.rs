@@ -1,10 +1,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use maxminddb::{LookupResult, MaxMindDbError, Reader};
+use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
-use crate::asn_db;
-use crate::country_db::{self, CountryKey};
+use crate::mapping::Mapping;
+use crate::prefix::Prefix;
 
 /// What a database says of one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,6 +25,18 @@ impl<T> Answer<T> {
         match self {
             Answer::Found(value) => Some(value),
             Answer::Absent | Answer::NotCovered | Answer::Unreadable => None,
+        }
+    }
+}
+
+impl<T> Answer<Option<T>> {
+    /// A record without this is as good as no record.
+    pub(crate) fn flatten(self) -> Answer<T> {
+        match self {
+            Answer::Found(Some(value)) => Answer::Found(value),
+            Answer::Found(None) | Answer::Absent => Answer::Absent,
+            Answer::NotCovered => Answer::NotCovered,
+            Answer::Unreadable => Answer::Unreadable,
         }
     }
 }
@@ -93,6 +105,18 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
+impl DatabaseError {
+    /// The same error, for a database that was opened to find `thing` under `in_keys`.
+    pub(crate) fn looked_for(self, thing: &'static str, in_keys: &'static str) -> Self {
+        match self {
+            DatabaseError::Lacks { kind, records, .. } => {
+                DatabaseError::Lacks { kind, wanted: thing, keys: in_keys, records }
+            }
+            other => other,
+        }
+    }
+}
+
 /// A MaxMind DB in memory (MaxMind DB file format 2.0).
 pub(crate) struct Database {
     reader: Reader<Vec<u8>>,
@@ -138,6 +162,19 @@ impl Database {
         }
     }
 
+    /// Calls `each` for every network that has a record.
+    pub(crate) fn each_network<E: From<DatabaseError>>(
+        &self,
+        mut each: impl FnMut(Prefix, Record<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let damaged = |error: MaxMindDbError| DatabaseError::Unreadable { reason: error.to_string() };
+        for record in self.reader.networks(WithinOptions::default()).map_err(damaged)? {
+            let record = record.map_err(damaged)?;
+            each(Prefix::from(record.network().map_err(damaged)?), record)?;
+        }
+        Ok(())
+    }
+
     /// Asks `lookup` about addresses spread over both families.
     pub(crate) fn probe<T>(&self, lookup: impl Fn(IpAddr) -> Answer<T>) -> Tally {
         let mut tally = Tally::default();
@@ -158,18 +195,6 @@ impl Database {
             }
         }
         tally
-    }
-
-    /// Refuses a database of which the probes found records, and never what it is for.
-    pub(crate) fn check(&self, tally: Tally, wanted: &'static str, keys: &'static str) -> Result<(), DatabaseError> {
-        let records = tally.records;
-        if records > 0 && tally.unreadable == records {
-            return Err(DatabaseError::Corrupt { records });
-        }
-        if records >= ENOUGH_RECORDS && tally.found == 0 {
-            return Err(DatabaseError::Lacks { kind: self.info().kind, wanted, keys, records });
-        }
-        Ok(())
     }
 }
 
@@ -201,8 +226,9 @@ pub struct ProbeReport {
 /// report.
 pub fn probe_database(bytes: Vec<u8>) -> Result<ProbeReport, DatabaseError> {
     let database = Database::open(bytes)?;
-    let asns = database.probe(|address| asn_db::entry(&database, address));
-    let countries = database.probe(|address| country_db::country(&database, CountryKey::Nested, address));
+    let (for_asn, for_country) = (Mapping::asn_only(), Mapping::country_only());
+    let asns = database.probe(|address| database.answer(address, |record| Ok(for_asn.map(&record)?.asn)));
+    let countries = database.probe(|address| database.answer(address, |record| Ok(for_country.map(&record)?.country)));
     Ok(ProbeReport {
         records: asns.records,
         asns: asns.found,
@@ -221,7 +247,7 @@ pub(crate) struct Tally {
 }
 
 /// Addresses spread evenly, by multiples of the golden ratio: over all IPv4, and over 2000::/3.
-fn probes() -> impl Iterator<Item = IpAddr> {
+pub(crate) fn probes() -> impl Iterator<Item = IpAddr> {
     let v4 = (0..PROBES_V4).map(|n| IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b9))));
     let v6 = (0..PROBES_V6).map(|n| {
         let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 3 | 1 << 61;
@@ -234,7 +260,4 @@ fn probes() -> impl Iterator<Item = IpAddr> {
 const PROBES_V4: u32 = 4096;
 const PROBES_V6: u64 = 512;
 
-/// Fewer records than this say nothing about what a database is for.
-const ENOUGH_RECORDS: u32 = 16;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];

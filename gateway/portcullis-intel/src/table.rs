@@ -81,6 +81,11 @@ impl<V: Copy + Eq> PrefixTable<V> {
         self.v4.is_empty() && self.v6.is_empty() && self.v6_deep.is_empty()
     }
 
+    /// How many boundaries there are: places where another value, or none, begins to hold.
+    pub fn boundaries(&self) -> usize {
+        self.v4.len() + self.v6.len() + self.v6_deep.len()
+    }
+
     /// How much memory the table holds beside itself, in bytes.
     pub fn heap_bytes(&self) -> usize {
         self.v4.heap_bytes() + self.v6.heap_bytes() + self.v6_deep.heap_bytes()

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking, and reads files")]
 
 mod databases;
+mod feeds;
 mod intel;
+mod precedence;
 mod prefixes;
+mod sources;
 mod special_use;
 
 use std::path::{Path, PathBuf};

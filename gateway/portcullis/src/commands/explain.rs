@@ -213,7 +213,7 @@ fn network(args: &ExplainArgs, intel: &Intel) -> Result<AddressFacts, Told> {
     if let Some(asn) =
         optional::<Asn>("--asn", "the number of an autonomous system such as `64500`", args.asn.as_deref())?
     {
-        facts.classes = facts.classes.union(intel.asn_classes().classes(asn));
+        facts.classes = facts.classes.union(intel.classes_of(asn));
         facts.asn = Some(asn);
     }
     if let Some(country) = optional::<Country>("--country", "two letters such as `DE`", args.country.as_deref())? {
