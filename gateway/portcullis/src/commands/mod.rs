@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fingerprint;
+pub(crate) mod intel;
 pub(crate) mod lookup;
 pub(crate) mod run;
 

@@ -257,6 +257,26 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as a text, or a number as it is written.
+    pub(super) fn word(&self, faults: &mut Faults) -> Option<String> {
+        match self.written {
+            DeValue::Integer(number) => Some(number.as_str().to_owned()),
+            DeValue::Float(number) => Some(number.as_str().to_owned()),
+            _ => self.text(faults).map(str::to_owned),
+        }
+    }
+
+    /// The values of a list of such, or the one value that is written without brackets.
+    pub(super) fn words(&self, faults: &mut Faults) -> Vec<String> {
+        match self.written {
+            DeValue::Array(items) => items
+                .iter()
+                .filter_map(|item| Value { key: self.key, written: item.get_ref(), place: item.span() }.word(faults))
+                .collect(),
+            _ => self.word(faults).into_iter().collect(),
+        }
+    }
+
     /// The value as a path.
     pub(super) fn path(&self, base: &Path, faults: &mut Faults) -> Option<PathBuf> {
         self.text(faults).map(|path| base.join(path))
