@@ -19,9 +19,9 @@ use portcullis_intel::{SpecialUse, canonical, special_use};
 use rustls::crypto::aws_lc_rs;
 // Of the HTTP clients with a maintained rustls back end, ureq (since 2018, monthly releases, MIT or Apache-2.0) is the
 // one that brings nothing but HTTP/1.1: three small crates and the public roots, beside the rustls, aws-lc-rs and http
-// that are here, where
-// reqwest brings hyper, tower and a platform verifier. It blocks, which suits one fetch at a time off the hot path, and
-// it lets us say which addresses a name may stand for.
+// that are here, where reqwest brings hyper, tower and a platform verifier. It blocks, which suits one fetch at a time
+// off the hot path, and it lets us say which addresses a name may stand for; that part of its interface may change with
+// a minor release, and the tests of `Guarded` would show it.
 use ureq::Agent;
 use ureq::config::{AutoHeaderValue, Config};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
