@@ -21,7 +21,7 @@ use portcullis_policy::model::{
 use portcullis_policy::{RuleSet, Score};
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -79,6 +79,7 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
         client: ClientAddr(client),
         network: &network,
         claim: Claim::of(HEADERS[4].1.as_bytes()),
+        crawler_proof: Proof::Unverified,
         http2: None,
         connection: None,
         context: Context::default(),

@@ -13,7 +13,7 @@ use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Ps
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Expectation, ExpectedClients,
-    Facts, Families, HeaderDigest, Http, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Facts, Families, HeaderDigest, Http, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 const CHROMIUM: &str =
@@ -101,6 +101,7 @@ fn signals(c: &mut Criterion) {
             client: ClientAddr("203.0.113.5".parse().unwrap()),
             network: &network,
             claim,
+            crawler_proof: Proof::Unverified,
             http2: Some(&print),
             connection: Some(&judged),
             context: Context::default(),

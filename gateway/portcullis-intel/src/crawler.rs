@@ -5,20 +5,22 @@ use std::sync::Arc;
 /// What a crawler comes for. Policy may treat the kinds apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum CrawlerKind {
-    /// Makes an index that people search.
+    /// To make an index that people search.
     Search,
-    /// Collects for, or answers with, a language model.
+    /// To train a language model, or to answer somebody who asks one.
     Ai,
-    /// Fetches a page that a person shared, to show what is on it.
+    /// To show what a link in a message or post leads to.
     Preview,
-    /// Looks whether a site is up, for its owner.
+    /// To see whether a site is up, and how fast it is.
     Monitoring,
+    /// For anything else: archives, marketing, feeds; and what does not say what for.
+    Other,
 }
 
 impl CrawlerKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [CrawlerKind; 4] =
-        [CrawlerKind::Search, CrawlerKind::Ai, CrawlerKind::Preview, CrawlerKind::Monitoring];
+    pub const ALL: [CrawlerKind; 5] =
+        [CrawlerKind::Search, CrawlerKind::Ai, CrawlerKind::Preview, CrawlerKind::Monitoring, CrawlerKind::Other];
 
     /// The name in settings, rules and audit records: lower case, one word.
     pub const fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl CrawlerKind {
             CrawlerKind::Ai => "ai",
             CrawlerKind::Preview => "preview",
             CrawlerKind::Monitoring => "monitoring",
+            CrawlerKind::Other => "other",
         }
     }
 }
@@ -56,7 +59,11 @@ pub struct UnknownCrawlerKind {
 
 impl fmt::Display for UnknownCrawlerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no kind of crawler is called `{}`; there are `search`, `ai`, `preview`, `monitoring`", self.text)
+        write!(
+            f,
+            "no kind of crawler is called `{}`; there are `search`, `ai`, `preview`, `monitoring`, `other`",
+            self.text
+        )
     }
 }
 
@@ -82,7 +89,7 @@ mod tests {
         }
         assert_eq!(
             "seo".parse::<CrawlerKind>().unwrap_err().to_string(),
-            "no kind of crawler is called `seo`; there are `search`, `ai`, `preview`, `monitoring`"
+            "no kind of crawler is called `seo`; there are `search`, `ai`, `preview`, `monitoring`, `other`"
         );
     }
 }

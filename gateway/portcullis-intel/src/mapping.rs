@@ -73,6 +73,9 @@ pub enum FieldTest {
 }
 
 impl FieldTest {
+    /// The operators, as settings write them.
+    pub const OPERATORS: [&str; 7] = ["true", "eq", "in", "has", "any", "gte", "exists"];
+
     /// The test that `op` and its `values` write: `true`, `eq`, `in`, `has`, `any`, `gte` or `exists`.
     ///
     /// # Errors

@@ -49,9 +49,25 @@ impl MmdbSource {
     ///
     /// As [`MmdbSource::with_mapping`].
     pub fn open(name: &str, bytes: Vec<u8>) -> Result<Self, DatabaseError> {
+        MmdbSource::mapped(name, bytes, |kind| Preset::of_database_type(kind).mapping())
+    }
+
+    /// Opens the bytes of an MMDB file, whose fields mean what `mapping` says of the database type in its metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`MmdbSource::with_mapping`].
+    pub fn mapped(name: &str, bytes: Vec<u8>, mapping: impl FnOnce(&str) -> Mapping) -> Result<Self, DatabaseError> {
         let database = Database::open(bytes)?;
-        let mapping = Preset::of_database_type(&database.info().kind).mapping();
+        let mapping = mapping(&database.info().kind);
         MmdbSource::new(name, database, mapping)
+    }
+
+    /// This source under these terms, to show.
+    #[must_use]
+    pub fn with_licence(mut self, licence: Option<&str>) -> Self {
+        self.about.licence = licence.map(Arc::from);
+        self
     }
 
     /// Opens the bytes of an MMDB file, whose fields mean what `mapping` says.

@@ -7,7 +7,7 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
-    Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Http, LimitReading, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
@@ -95,6 +95,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         client: ClientAddr(portcullis_intel::canonical(stated.ip)),
         network: &network,
         claim,
+        crawler_proof: Proof::Unverified,
         http2: None,
         connection: connection.as_ref(),
         context: Context::default(),

@@ -197,7 +197,7 @@ impl Conditions {
             method: method.clone().into(),
             classes: class.iter().fold(ClassSet::EMPTY, |set, class| set.union(ClassSet::of(*class))),
             crawler: sorted(crawler),
-            proof: if rule.action == Action::Allow { Proof::Verified } else { Proof::Claimed },
+            proof: if rule.action == Action::Allow { Proof::Verified } else { Proof::Unverified },
             claim: claim.clone().into(),
             client_name: sorted(client_name),
             asn: sorted(asn),

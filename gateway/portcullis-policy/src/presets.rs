@@ -149,6 +149,7 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::NetProxy => 360,
         SignalId::NetAbuser => 380,
         SignalId::NetCrawler => 200,
+        SignalId::CrawlerForged => 390,
         SignalId::NetSatellite => 150,
         SignalId::NetMobile => 100,
         SignalId::VelocityIp => 700,

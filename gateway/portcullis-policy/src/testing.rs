@@ -7,7 +7,7 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -89,6 +89,7 @@ impl Asks {
             client: ClientAddr(self.ip),
             network: &network,
             claim,
+            crawler_proof: Proof::Unverified,
             http2: None,
             connection: None,
             context: Context::default(),

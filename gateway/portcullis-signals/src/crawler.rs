@@ -1,47 +1,33 @@
 //! Crawlers: what they come for, and whether they prove who they are.
 
-use portcullis_intel::NetworkClass;
+use portcullis_intel::{CrawlerKind, NetworkClass};
 
 use crate::{Claim, Facts, Kind};
 
-/// What a crawler comes for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum CrawlerKind {
-    /// To index for a search engine.
-    Search,
-    /// To train a model, or to answer somebody who asks one.
-    Ai,
-    /// To show what a link in a message or post leads to.
-    Preview,
-    /// To see whether the site is up, and how fast it is.
-    Monitoring,
-    /// For anything else: archives, marketing, feeds; and what does not say what for.
-    Other,
-}
-
-impl CrawlerKind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Search, Self::Ai, Self::Preview, Self::Monitoring, Self::Other];
-
-    /// The stable lower-case name, as policies write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Search => "search",
-            Self::Ai => "ai",
-            Self::Preview => "preview",
-            Self::Monitoring => "monitoring",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// Whether a crawler is what it says.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// Whether a crawler is what it says, from the worst to the best.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Proof {
-    /// It says so, as anybody can.
-    Claimed,
+    /// It is not: its address has no name of that crawler, or the name does not lead back to the address.
+    Forged,
+    /// It says so, as anybody can. Nothing is known: not yet asked, no answer in time, or a crawler that proves nothing.
+    #[default]
+    Unverified,
     /// Its address proves it.
     Verified,
+}
+
+impl Proof {
+    /// Every one, in order.
+    pub const ALL: [Self; 3] = [Self::Forged, Self::Unverified, Self::Verified];
+
+    /// The stable lower-case name, as metrics and audit records write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+        }
+    }
 }
 
 /// A crawler that asks.
@@ -54,16 +40,17 @@ pub struct Crawler {
 }
 
 impl Facts<'_> {
-    /// The crawler that asks, where the client is or claims to be one.
+    /// The crawler that asks, where the client is or claims to be one: this is the one place that says so.
     ///
-    /// The address proves that it is a crawler's, and the claim says what for. Where the address says that too, what it
-    /// says goes before the claim: this is the one place that asks.
+    /// An address of a crawler proves that one asks. What it comes for is what the operator of its range says, and else
+    /// what the client claims.
     pub fn crawler(&self) -> Option<Crawler> {
         let claimed = self.claim.crawler_kind();
         if self.classes().contains(NetworkClass::Crawler) {
-            return Some(Crawler { kind: claimed.unwrap_or(CrawlerKind::Other), proof: Proof::Verified });
+            let known = self.network.crawler.as_ref().map(|crawler| crawler.kind);
+            return Some(Crawler { kind: known.or(claimed).unwrap_or(CrawlerKind::Other), proof: Proof::Verified });
         }
-        claimed.map(|kind| Crawler { kind, proof: Proof::Claimed })
+        claimed.map(|kind| Crawler { kind, proof: self.crawler_proof.min(Proof::Unverified) })
     }
 }
 

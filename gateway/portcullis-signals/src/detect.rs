@@ -107,14 +107,13 @@ impl Facts<'_> {
         digest: &HeaderDigest<'_>,
         signals: &mut Signals,
     ) {
-        let verified_crawler =
-            kind == Kind::Crawler && self.crawler().is_some_and(|crawler| crawler.proof == Proof::Verified);
+        let proof = self.crawler().map_or(Proof::Unverified, |crawler| crawler.proof);
         let signal = match kind {
             Kind::Absent => Some(SignalId::UaEmpty),
             Kind::Tool | Kind::Library => Some(SignalId::UaTool),
             Kind::Scanner => Some(SignalId::UaScanner),
             Kind::AutomatedBrowser => Some(SignalId::UaAutomated),
-            Kind::Crawler if !verified_crawler => Some(SignalId::UaCrawler),
+            Kind::Crawler if proof != Proof::Verified => Some(SignalId::UaCrawler),
             Kind::Crawler | Kind::Browser | Kind::App | Kind::Unknown => None,
         };
         if let Some(signal) = signal {
@@ -129,7 +128,7 @@ impl Facts<'_> {
                     if anything { Strength::FULL } else { Strength::thousandths(UNCOVERED_NICHE) }
                 }
                 Kind::Browser | Kind::AutomatedBrowser => Strength::NONE,
-                Kind::Crawler if verified_crawler => Strength::NONE,
+                Kind::Crawler if proof == Proof::Verified => Strength::NONE,
                 _ => Strength::FULL,
             };
             signals.raise(SignalId::ClientUnexpected, strength);
@@ -138,6 +137,9 @@ impl Facts<'_> {
 
     /// A privacy relay and a proven crawler run in data centres; neither is held against them.
     fn judge_network(&self, counted: ClassSet, signals: &mut Signals) {
+        if self.crawler_proof == Proof::Forged && self.crawler().is_some_and(|crawler| crawler.proof == Proof::Forged) {
+            signals.raise(SignalId::CrawlerForged, Strength::FULL);
+        }
         let classes = self.classes();
         if classes.is_empty() {
             return;

@@ -3,7 +3,7 @@
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, ClassSet};
 
-use crate::{CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context};
+use crate::{CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Proof};
 
 /// Seconds since 1970-01-01T00:00:00Z, as a wall clock gives them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -30,6 +30,9 @@ pub struct Facts<'a> {
     pub network: &'a AddressFacts,
     /// What the client says it is.
     pub claim: Claim,
+    /// What name servers said of its claim to be a crawler, where it is one. One that is verified has
+    /// [`NetworkClass::Crawler`](portcullis_intel::NetworkClass::Crawler) among the classes of `network`.
+    pub crawler_proof: Proof,
     /// What the connection shows beside the claim, where it was judged before.
     ///
     /// Invariant: it was made of this claim, `tls` and `http2`. Where it is absent, or of another claim, the connection

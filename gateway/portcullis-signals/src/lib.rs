@@ -25,7 +25,7 @@ pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_a
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
 pub use coherence::ConnectionJudgement;
 pub use context::Context;
-pub use crawler::{Crawler, CrawlerKind, Proof};
+pub use crawler::{Crawler, Proof};
 pub use detect::{Expectation, ExpectedClients};
 pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
 pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError};
@@ -33,6 +33,7 @@ pub use framing::{FramingFault, RequestHead};
 pub use headers::HeaderDigest;
 pub use host::{Host, HostFault};
 pub use path::{Ambiguity, CanonicalPath};
+pub use portcullis_intel::CrawlerKind;
 pub use request::{CanonicalRequest, Fault, is_portcullis_header};
 pub use sharing::{Named, Sharer};
 pub use signal::{Group, SignalId, Signals, Strength, UnknownSignal};

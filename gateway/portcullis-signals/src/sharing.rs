@@ -1,7 +1,6 @@
 //! Addresses that many people share, and who is counted there.
 
 use portcullis_fingerprint::Ja4;
-use portcullis_intel::{NetworkClass, SpecialUse};
 
 use crate::{Claim, Facts};
 
@@ -37,22 +36,11 @@ const SHARED_ADDRESS: u32 = 32;
 const SHARED_FINGERPRINT: u32 = 8;
 
 impl<'a> Facts<'a> {
-    /// Whether many people share the client's address: a phone carrier's, a satellite's, a privacy relay's, or one
-    /// between a provider and its customers (100.64.0.0/10, RFC 6598).
-    pub fn shares_its_address(&self) -> bool {
-        let classes = self.classes();
-        let class_shares = !classes.is_empty()
-            && [NetworkClass::Mobile, NetworkClass::Satellite, NetworkClass::Relay]
-                .into_iter()
-                .any(|class| classes.contains(class));
-        class_shares || self.network.special_use == Some(SpecialUse::Shared)
-    }
-
     /// Who is counted beside the address, where it is shared; none where the address is the client's own.
     ///
     /// An API key names no person: an application may carry one key on every phone.
     pub fn sharer(&self) -> Option<Sharer<'a>> {
-        self.shares_its_address().then(|| Sharer {
+        self.network.is_shared().then(|| Sharer {
             ja4: self.tls.as_ref().map(|tls| tls.ja4),
             claim: self.claim,
             named: self.caller.user.map(Named::User).or(self.caller.session.map(Named::Session)),
@@ -66,7 +54,7 @@ impl<'a> Facts<'a> {
     /// no name that a client makes up brings it below what it had without.
     pub fn requests_per_minute(&self) -> u32 {
         let behaviour = self.behaviour;
-        if !self.shares_its_address() {
+        if !self.network.is_shared() {
             return behaviour.address_per_minute;
         }
         behaviour
@@ -78,6 +66,6 @@ impl<'a> Facts<'a> {
     /// Requests of the client's prefix in the last minute that are held against it, this one counted.
     pub fn prefix_requests_per_minute(&self) -> u32 {
         let count = self.behaviour.prefix_per_minute;
-        if self.shares_its_address() { count / SHARED_ADDRESS } else { count }
+        if self.network.is_shared() { count / SHARED_ADDRESS } else { count }
     }
 }

@@ -205,6 +205,8 @@ signals! {
     NetAbuser = "net-abuser", Network;
     /// The network is a crawler's. Raised only on routes whose filter for the class says so.
     NetCrawler = "net-crawler", Network;
+    /// The client says that it is a crawler which is known by the names of its addresses, and this address has none.
+    CrawlerForged = "crawler-forged", Network;
     /// The network is reached by satellite. Raised only on routes whose filter for the class says so.
     NetSatellite = "net-satellite", Network;
     /// The network is a phone carrier's. Raised only on routes whose filter for the class says so.

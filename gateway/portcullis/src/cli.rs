@@ -32,8 +32,22 @@ enum Command {
     Fingerprint(FingerprintArgs),
     /// Say what is known of addresses.
     Lookup(LookupArgs),
+    /// Fetch databases and feeds of addresses, and say what is there of them.
+    #[command(subcommand)]
+    Intel(IntelCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum IntelCommand {
+    /// Fetch every source that is due, verify it, and keep it in the data folder.
+    ///
+    /// The data folder is `intel` beside the file that names the sources. A source that was fetched within its interval is
+    /// left alone. The exit status is 1 where a source was refused or was not to be had; its last good document stays.
+    Update(IntelUpdateArgs),
+    /// Say of every source how old it is, how many entries it has, its licence, and why it failed the last time.
+    Status(IntelStatusArgs),
 }
 
 const RUN_HELP: &str = "SIGHUP reloads rules, certificates and databases; a change in the rules folder reloads the rules. \
@@ -220,6 +234,48 @@ pub enum OutputFormat {
     Json,
 }
 
+/// Arguments that name databases and feeds. Without any of them, the default set.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SourceArgs {
+    /// The settings file, for the sources that it names.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "sources")]
+    pub config: Option<PathBuf>,
+    /// A file with an `[intel]` section alone.
+    #[arg(long, value_name = "FILE")]
+    pub sources: Option<PathBuf>,
+    /// The data folder, instead of the one that is named there.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+}
+
+/// Arguments of `intel update`.
+#[derive(Debug, Args)]
+pub struct IntelUpdateArgs {
+    /// These sources alone.
+    #[arg(value_name = "SOURCE")]
+    pub only: Vec<String>,
+    /// Which sources there are.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Take what has lost more of its entries than `max_shrink` allows.
+    #[arg(long)]
+    pub accept_shrink: bool,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `intel status`.
+#[derive(Debug, Args)]
+pub struct IntelStatusArgs {
+    /// Which sources there are.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `fingerprint`.
 #[derive(Debug, Args)]
 pub struct FingerprintArgs {
@@ -255,6 +311,8 @@ impl Cli {
             Command::Explain(args) => commands::explain::run(&args),
             Command::Fingerprint(args) => commands::fingerprint::run(&args),
             Command::Lookup(args) => commands::lookup::run(&args),
+            Command::Intel(IntelCommand::Update(args)) => commands::intel::update(&args),
+            Command::Intel(IntelCommand::Status(args)) => commands::intel::status(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use portcullis_intel::{AsnDb, CountryDb, DatabaseError, Intel};
 
@@ -33,23 +34,37 @@ impl fmt::Display for DatabaseFault {
 
 impl std::error::Error for DatabaseFault {}
 
-/// Puts the databases in `files` in place of those in `known`. One that cannot be used changes nothing.
-pub fn load(files: &IntelFiles, known: Intel) -> (Intel, Vec<DatabaseFault>) {
-    let mut faults = Vec::new();
-    let mut intel = known;
-    if let Some(path) = &files.asn {
-        match open(path, AsnDb::open) {
-            Ok(database) => intel = intel.with_asn(database),
-            Err(fault) => faults.push(fault),
-        }
+/// The databases that were read from files.
+#[derive(Debug, Default)]
+pub struct Databases {
+    asn: Option<Arc<AsnDb>>,
+    country: Option<Arc<CountryDb>>,
+}
+
+impl Databases {
+    /// Reads the databases in `files`, and says which cannot be used.
+    pub fn read(files: &IntelFiles) -> (Self, Vec<DatabaseFault>) {
+        let mut faults = Vec::new();
+        let asn = files.asn.as_deref().and_then(|path| told(open(path, AsnDb::open), &mut faults));
+        let country = files.country.as_deref().and_then(|path| told(open(path, CountryDb::open), &mut faults));
+        (Self { asn: asn.map(Arc::new), country: country.map(Arc::new) }, faults)
     }
-    if let Some(path) = &files.country {
-        match open(path, CountryDb::open) {
-            Ok(database) => intel = intel.with_country(database),
-            Err(fault) => faults.push(fault),
+
+    /// What is known, with these databases in place of those of before. Of what was not read the last stays.
+    pub fn put_into(&self, known: &Intel) -> Intel {
+        let mut intel = known.clone();
+        if let Some(asn) = &self.asn {
+            intel = intel.with_asn(Arc::clone(asn));
         }
+        if let Some(country) = &self.country {
+            intel = intel.with_country(Arc::clone(country));
+        }
+        intel
     }
-    (intel, faults)
+}
+
+fn told<D>(read: Result<D, DatabaseFault>, faults: &mut Vec<DatabaseFault>) -> Option<D> {
+    read.map_err(|fault| faults.push(fault)).ok()
 }
 
 fn open<D>(path: &Path, read: impl FnOnce(Vec<u8>) -> Result<D, DatabaseError>) -> Result<D, DatabaseFault> {

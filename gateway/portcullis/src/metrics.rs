@@ -261,6 +261,8 @@ impl Metrics {
         write_accept(&mut text, accept);
         write_memory(&mut text, gateway);
         write_prints(&mut text, gateway);
+        gateway.sources.write(&mut text, gateway.clock.now().unix().0);
+        gateway.crawlers.write(&mut text);
         write_dependencies(&mut text, gateway);
         text.gauges("portcullis_build_info", "The version of the gateway.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);

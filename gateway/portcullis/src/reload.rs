@@ -20,11 +20,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::accept::TlsStore;
+use crate::databases::Databases;
 use crate::gateway::{Gateway, Policy};
 use crate::metrics::Reload;
 use crate::origins::OriginSettings;
+use crate::rules;
 use crate::settings::{IntelFiles, Settings};
-use crate::{databases, rules};
 
 /// Loads anew what can be changed while the gateway runs.
 pub struct Reloader {
@@ -33,6 +34,7 @@ pub struct Reloader {
     rules: PathBuf,
     origins: Vec<OriginSettings>,
     intel: IntelFiles,
+    sources: Arc<Notify>,
 }
 
 /// How long a folder must be left alone before it is read. An editor or `git` writes several files at once.
@@ -42,14 +44,15 @@ const QUIET: Duration = Duration::from_millis(100);
 const MAX_DISTURBANCES: usize = 10;
 
 impl Reloader {
-    /// A reloader of `gateway` for the files that `settings` name.
-    pub fn new(gateway: Arc<Gateway>, tls: Option<Arc<TlsStore>>, settings: &Settings) -> Self {
+    /// A reloader of `gateway` for the files that `settings` name. `sources` is told to look at databases and feeds.
+    pub fn new(gateway: Arc<Gateway>, tls: Option<Arc<TlsStore>>, settings: &Settings, sources: Arc<Notify>) -> Self {
         Self {
             gateway,
             tls,
             rules: settings.rules.clone(),
             origins: settings.origins.clone(),
             intel: settings.intel.clone(),
+            sources,
         }
     }
 
@@ -62,6 +65,7 @@ impl Reloader {
         if self.intel != IntelFiles::default() {
             self.guarded("intel", || self.reload_intel());
         }
+        self.sources.notify_one();
     }
 
     /// Loads one thing anew and says how it went. A panic in loading is a fault like any other.
@@ -120,9 +124,8 @@ impl Reloader {
     }
 
     fn reload_intel(&self) -> Reload {
-        let known = self.gateway.intel.load().as_ref().clone();
-        let (intel, faults) = databases::load(&self.intel, known);
-        self.gateway.intel.store(Arc::new(intel));
+        let (databases, faults) = Databases::read(&self.intel);
+        self.gateway.intel.rcu(|known| databases.put_into(known));
         for fault in &faults {
             tracing::error!(%fault, "a database was not reloaded; the last good one stays");
         }

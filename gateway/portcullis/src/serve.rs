@@ -17,11 +17,12 @@ use pingora::services::Service;
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening;
 use portcullis_challenge::{KeyId, KeyRing, KeyRingError, SigningKey, VerdictKeyError, VerdictSigner};
-use portcullis_intel::{Intel, PrefixTable};
+use portcullis_intel::PrefixTable;
 use portcullis_signals::{Claim, TrustedProxies};
 use portcullis_velocity::{Bans, Contexts, Counters, SessionPrints};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec, TlsError, TlsStore};
@@ -30,13 +31,16 @@ use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, Rings};
 use crate::gateway::{ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
+use crate::intel::crawlers::CrawlerService;
+use crate::intel::fetch::FetcherError;
+use crate::intel::{CrawlerProofs, Networks, RefreshService};
 use crate::metrics::{Metrics, Readiness, Reload};
 use crate::origins::{HealthPathError, HealthService, Origins};
 use crate::reload::Reloader;
 use crate::request_id::RequestIds;
 use crate::rules::LoadedRules;
 use crate::settings::{SecretError, Settings, Transport, VerdictToken, read_secret};
-use crate::{databases, logging, random};
+use crate::{logging, random};
 
 /// A gateway that can be run: everything is loaded and every address is bound.
 pub struct Serving {
@@ -69,6 +73,8 @@ pub enum StartError {
     },
     /// A certificate cannot be served.
     Tls(TlsError),
+    /// What is fetched cannot be fetched safely.
+    Fetcher(FetcherError),
     /// A secret cannot be read.
     Secret(SecretError),
     /// The audit sink cannot be opened.
@@ -104,6 +110,7 @@ impl fmt::Display for StartError {
                 }
             }
             Self::Tls(error) => error.fmt(f),
+            Self::Fetcher(error) => error.fmt(f),
             Self::Secret(error) => error.fmt(f),
             Self::Audit(error) => write!(f, "cannot write audit records: {error}"),
             Self::Health(error) => error.fmt(f),
@@ -145,13 +152,21 @@ impl Serving {
         let sockets = bind_all(settings)?;
         let (origins, health) = Origins::build(&settings.origins).map_err(StartError::Health)?;
         let (audit, writer) = Audit::start(&settings.audit).map_err(StartError::Audit)?;
-        let gateway = Arc::new(gateway(settings, rules, origins, audit)?);
+        let clock = Clock::start();
+        let (networks, refused) = networks(settings, clock)?;
+        let (crawlers, crawler_service) = crawlers(settings, clock);
+        let known = Known { networks: &networks, crawlers, clock };
+        let gateway = Arc::new(gateway(settings, rules, origins, audit, known)?);
+        if refused {
+            gateway.metrics.reloaded("intel", Reload::Refused);
+        }
 
         let conf = conf(settings);
         let mut server = Server::new_with_opt_and_conf(None, conf);
         server.bootstrap();
         let mut serving = Self { server, gateway, audit: writer, addresses: Vec::new() };
-        serving.listen(settings, tls, sockets, health);
+        serving.listen(settings, tls.as_ref(), sockets, health);
+        serving.keep_up(settings, tls, networks, crawler_service);
         Ok(serving)
     }
 
@@ -182,7 +197,7 @@ impl Serving {
     fn listen(
         &mut self,
         settings: &Settings,
-        tls: Option<Arc<TlsStore>>,
+        tls: Option<&Arc<TlsStore>>,
         sockets: Sockets,
         health: Vec<HealthService>,
     ) {
@@ -198,7 +213,7 @@ impl Serving {
             let spec = ListenerSpec {
                 name: Arc::clone(&listener.name),
                 addr: socket.addr,
-                tls: tls.clone().filter(|_| listener.transport == Transport::Tls),
+                tls: tls.cloned().filter(|_| listener.transport == Transport::Tls),
                 proxy_from: listener.proxy_from.clone(),
                 admission: Some(Arc::clone(&admission)),
                 limits,
@@ -213,9 +228,25 @@ impl Serving {
         for service in health {
             self.server.add_service(service);
         }
-        let reloader = Reloader::new(Arc::clone(&self.gateway), tls, settings);
+    }
+
+    /// Adds what goes on beside requests.
+    fn keep_up(
+        &mut self,
+        settings: &Settings,
+        tls: Option<Arc<TlsStore>>,
+        networks: Networks,
+        crawlers: Option<CrawlerService>,
+    ) {
+        let sources_changed = Arc::new(Notify::new());
+        let reloader = Reloader::new(Arc::clone(&self.gateway), tls, settings, Arc::clone(&sources_changed));
         self.server.add_service(background_service("reload", reloader));
         self.server.add_service(background_service("housekeeping", Housekeeping(Arc::clone(&self.gateway))));
+        let refresh = RefreshService::new(networks.refresher, self.gateway.clock, sources_changed);
+        self.server.add_service(background_service("intel", refresh));
+        if let Some(service) = crawlers {
+            self.server.add_service(background_service("crawlers", service));
+        }
     }
 
     fn add_listener(&mut self, service: impl Service + 'static, name: Arc<str>, socket: Socket) {
@@ -234,19 +265,46 @@ pub(crate) fn unserved(rules: LoadedRules) -> Result<Gateway, StartError> {
     let settings = Settings::bare(PathBuf::new());
     let (origins, _) = Origins::build(&settings.origins).map_err(StartError::Health)?;
     let (audit, _) = Audit::start(&settings.audit).map_err(StartError::Audit)?;
-    gateway(&settings, rules, origins, audit)
+    let clock = Clock::start();
+    let (networks, _) = networks(&settings, clock)?;
+    let known = Known { networks: &networks, crawlers: Arc::new(CrawlerProofs::silent()), clock };
+    gateway(&settings, rules, origins, audit, known)
 }
 
-/// Everything that serving a request reads or counts, from the settings.
-fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Audit) -> Result<Gateway, StartError> {
-    let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
-    let (intel, faults) = databases::load(&settings.intel, Intel::embedded());
+/// What a gateway knows of networks from the start.
+struct Known<'a> {
+    networks: &'a Networks,
+    crawlers: Arc<CrawlerProofs>,
+    clock: Clock,
+}
+
+/// What is known of networks by the settings, and whether a database in them was refused.
+fn networks(settings: &Settings, clock: Clock) -> Result<(Networks, bool), StartError> {
+    let now = clock.now().unix().0;
+    let (networks, faults) = Networks::open(&settings.intel, &settings.sources, now).map_err(StartError::Fetcher)?;
     for fault in &faults {
         tracing::error!(%fault, "a database of addresses is not in use; what it would say is not known");
     }
-    if !faults.is_empty() {
-        metrics.reloaded("intel", Reload::Refused);
-    }
+    Ok((networks, !faults.is_empty()))
+}
+
+/// Who says which crawlers are what they say; nobody where no name server is known.
+fn crawlers(settings: &Settings, clock: Clock) -> (Arc<CrawlerProofs>, Option<CrawlerService>) {
+    CrawlerProofs::from_settings(&settings.sources.crawlers, clock).unwrap_or_else(|error| {
+        tracing::error!(%error, "crawlers are not asked for by DNS; only published ranges prove them");
+        (Arc::new(CrawlerProofs::silent()), None)
+    })
+}
+
+/// Everything that serving a request reads or counts, from the settings.
+fn gateway(
+    settings: &Settings,
+    rules: LoadedRules,
+    origins: Origins,
+    audit: Audit,
+    known: Known<'_>,
+) -> Result<Gateway, StartError> {
+    let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
     metrics.policy_version(rules.compiled.rules.version());
     if !rules.compiled.warnings.is_empty() {
         tracing::warn!("the rules have warnings\n{}", rules.compiled.warnings);
@@ -258,7 +316,9 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
     let _ = Claim::of(b"warm-up");
     Ok(Gateway {
         policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules, rules.families)),
-        intel: ArcSwap::from_pointee(intel),
+        intel: Arc::clone(&known.networks.snapshot),
+        sources: Arc::clone(known.networks.refresher.board()),
+        crawlers: known.crawlers,
         trusted: TrustedProxies::new(PrefixTable::build(trusted), settings.client_address.header),
         counters: Counters::new(memory.counters_bytes, secret),
         memory: ClientMemory {
@@ -280,7 +340,7 @@ fn gateway(settings: &Settings, rules: LoadedRules, origins: Origins, audit: Aud
         prints: PrintAlarms::new(settings.alarms.print_share),
         audit,
         metrics,
-        clock: Clock::start(),
+        clock: known.clock,
         request_ids: RequestIds::new(random::bytes().map_err(StartError::Random)?),
         bounds: RequestBounds {
             body_timeout: settings.limits.body_timeout,

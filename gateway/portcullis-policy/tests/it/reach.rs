@@ -15,7 +15,7 @@ use portcullis_policy::model::{Action, Clients};
 use portcullis_policy::{Decision, RuleSet, Score};
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 use serde_json::Value;
 
@@ -204,6 +204,7 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, con
         client: ClientAddr("203.0.113.5".parse().unwrap()),
         network: &network,
         claim,
+        crawler_proof: Proof::Unverified,
         http2: asked.print.as_ref(),
         connection: Some(&connection),
         context,

@@ -5,7 +5,7 @@ use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Ps
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Expectation,
-    ExpectedClients, Facts, Families, Http, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    ExpectedClients, Facts, Families, Http, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::EXPECTATION;
@@ -189,6 +189,7 @@ impl Case {
             client: ClientAddr("203.0.113.5".parse().unwrap()),
             network: &network,
             claim: Claim::of(headers.get("user-agent").map_or(b"", HeaderValue::as_bytes)),
+            crawler_proof: Proof::Unverified,
             http2: self.print.as_ref(),
             connection: None,
             context: self.context,

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Group, Http, Outcomes, RequestHead, Tls,
-    TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Group, Http, Outcomes, Proof, RequestHead,
+    Tls, TlsVersion, UnixSeconds,
 };
 use serde_json::Value;
 
@@ -52,6 +52,7 @@ fn raised(asked: &Value) -> Vec<&'static str> {
         client: ClientAddr("203.0.113.5".parse().unwrap()),
         network: &network,
         claim: Claim::of(headers.get("user-agent").unwrap().as_bytes()),
+        crawler_proof: Proof::Unverified,
         http2: None,
         connection: None,
         context: Context::default(),

@@ -50,6 +50,7 @@ struct Case {
     outcomes: Outcomes,
     caller: Caller<'static>,
     expectation: Expectation,
+    crawler_proof: Proof,
 }
 
 impl Case {
@@ -57,6 +58,7 @@ impl Case {
         Self {
             method: Method::GET,
             fields: headers(fields),
+            crawler_proof: Proof::Unverified,
             network: AddressFacts::bare("203.0.113.5".parse().unwrap()),
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
@@ -84,6 +86,7 @@ impl Case {
             client: ClientAddr("203.0.113.5".parse().unwrap()),
             network: &self.network,
             claim,
+            crawler_proof: self.crawler_proof,
             http2: None,
             connection: None,
             context: Context::default(),
@@ -272,8 +275,8 @@ fn of_a_shared_address_the_user_counts_before_the_session_and_the_fingerprint_al
 fn a_crawler_is_verified_by_its_network_and_by_nothing_that_it_says() {
     use CrawlerKind::{Monitoring, Other, Search};
     for (user_agent, network, crawler) in [
-        ("Googlebot/2.1", &[][..], Some((Search, Proof::Claimed))),
-        ("Googlebot/2.1", &[NetworkClass::Datacenter], Some((Search, Proof::Claimed))),
+        ("Googlebot/2.1", &[][..], Some((Search, Proof::Unverified))),
+        ("Googlebot/2.1", &[NetworkClass::Datacenter], Some((Search, Proof::Unverified))),
         ("Googlebot/2.1", &[NetworkClass::Datacenter, NetworkClass::Crawler], Some((Search, Proof::Verified))),
         ("UptimeRobot/2.0", &[NetworkClass::Crawler], Some((Monitoring, Proof::Verified))),
         (CHROME, &[NetworkClass::Crawler], Some((Other, Proof::Verified))),
@@ -284,6 +287,23 @@ fn a_crawler_is_verified_by_its_network_and_by_nothing_that_it_says() {
         case.network.classes.extend(network.iter().copied());
         let found = case.facts(|facts| facts.crawler());
         assert_eq!(found.map(|found| (found.kind, found.proof)), crawler, "{user_agent} {network:?}");
+    }
+}
+
+#[test]
+fn a_crawler_whose_name_servers_do_not_know_it_is_told_from_one_of_which_nothing_is_known() {
+    use Proof::{Forged, Unverified};
+    for (user_agent, network, proof, raised) in [
+        ("Googlebot/2.1", &[][..], Unverified, &["ua-crawler"][..]),
+        ("Googlebot/2.1", &[], Forged, &["ua-crawler", "crawler-forged"]),
+        ("Googlebot/2.1", &[NetworkClass::Crawler], Forged, &[]),
+        // The answer was to another claim.
+        ("MyApp/3.1", &[], Forged, &[]),
+    ] {
+        let mut case = Case::new(&[("host", "shop.example"), ("user-agent", user_agent)]);
+        case.network.classes.extend(network.iter().copied());
+        case.crawler_proof = proof;
+        assert_eq!(case.names(), raised, "{user_agent} {network:?} {proof:?}");
     }
 }
 

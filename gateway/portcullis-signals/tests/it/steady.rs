@@ -7,7 +7,7 @@ use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::{BROWSER, EXPECTATION};
@@ -56,6 +56,7 @@ fn claim_connection_and_signals_allocate_nothing() {
                 client: ClientAddr("203.0.113.5".parse().unwrap()),
                 network: &network,
                 claim,
+                crawler_proof: Proof::Unverified,
                 http2: Some(&print),
                 connection: Some(&connection),
                 context: Context { cookieless: 3, hellos: 3, hello_orders: 1, ..Context::default() },

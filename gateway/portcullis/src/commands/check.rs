@@ -4,17 +4,18 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use portcullis_intel::Intel;
 use portcullis_policy::{Style, run_tests};
 
 use super::{error_style, tell, tell_error};
 use crate::accept::TlsStore;
 use crate::audit::Sink;
 use crate::cli::{CheckArgs, TestArgs};
+use crate::clock::Clock;
+use crate::intel::Networks;
 use crate::origins::OriginSettings;
+use crate::rules;
 use crate::rules::LoadedRules;
 use crate::settings::{Settings, read_secret};
-use crate::{databases, rules};
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -74,9 +75,12 @@ impl Tally {
         {
             self.error(error);
         }
-        let (_, faults) = databases::load(&settings.intel, Intel::default());
-        for fault in faults {
-            self.error(fault);
+        match Networks::open(&settings.intel, &settings.sources, Clock::start().now().unix().0) {
+            Ok((networks, unusable)) => {
+                unusable.into_iter().for_each(|fault| self.error(fault));
+                networks.refresher.faults().into_iter().for_each(|fault| self.error(fault));
+            }
+            Err(error) => self.error(error),
         }
         if let Sink::File(path) = &settings.audit.sink
             && let Some(fault) = audit_fault(path)

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
@@ -18,11 +19,11 @@ use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonica
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Context, Facts, Http,
-    LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    LimitReading, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
-use super::{error_style, intel, settings, tell, tell_error};
-use crate::cli::{DatabaseArgs, ExplainArgs};
+use super::{error_style, intel, known, settings, tell, tell_error};
+use crate::cli::ExplainArgs;
 use crate::rules;
 use crate::settings::{from_hex, quote};
 
@@ -86,6 +87,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         client: ClientAddr(canonical(args.ip)),
         network: &written.network,
         claim,
+        crawler_proof: Proof::Unverified,
         http2: None,
         connection: Some(&connection),
         context: Context::default(),
@@ -103,17 +105,14 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
 }
 
 /// The folder of the rules, and what is known of addresses.
-fn sources(args: &ExplainArgs) -> Result<(PathBuf, Intel), Told> {
+fn sources(args: &ExplainArgs) -> Result<(PathBuf, Arc<Intel>), Told> {
     let Some(config) = config(args) else {
         let rules = args.rules.clone().unwrap_or_else(|| PathBuf::from(USUAL_RULES));
         return Ok((rules, intel(None, &args.databases).ok_or(Told)?));
     };
     let settings = settings(config).ok_or(Told)?;
-    let databases = DatabaseArgs {
-        asn_db: args.databases.asn_db.clone().or(settings.intel.asn),
-        country_db: args.databases.country_db.clone().or(settings.intel.country),
-    };
-    Ok((settings.rules, intel(None, &databases).ok_or(Told)?))
+    let intel = known(settings.intel, &settings.sources, &args.databases).ok_or(Told)?;
+    Ok((settings.rules, intel))
 }
 
 /// The settings file that was named, or the usual one, where it is there and no rules were named.

@@ -4,19 +4,22 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fingerprint;
+pub(crate) mod intel;
 pub(crate) mod lookup;
 pub(crate) mod run;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use portcullis_intel::Intel;
 use portcullis_policy::Style;
 
 use crate::cli::DatabaseArgs;
-use crate::databases;
-use crate::settings::{IntelFiles, Settings};
+use crate::clock::Clock;
+use crate::intel::Networks;
+use crate::settings::{IntelFiles, IntelSources, Settings};
 use crate::style::style_for;
 
 /// How messages on standard error are decorated.
@@ -34,23 +37,34 @@ fn tell_error(what: impl Display) {
     tell(format_args!("error: {what}\n"));
 }
 
-/// What is known of addresses by the settings, if there are any, and by the arguments; faults are told.
+/// What is known of addresses by the settings, if there are any, or by the default set where it was fetched, and by the
+/// arguments; faults are told.
 ///
 /// None where something that was asked for cannot be read.
-fn intel(config: Option<&Path>, databases: &DatabaseArgs) -> Option<Intel> {
-    let mut files = match config {
-        Some(path) => settings(path)?.intel,
-        None => IntelFiles::default(),
-    };
+fn intel(config: Option<&Path>, databases: &DatabaseArgs) -> Option<Arc<Intel>> {
+    match config {
+        Some(path) => {
+            let settings = settings(path)?;
+            known(settings.intel, &settings.sources, databases)
+        }
+        None => known(IntelFiles::default(), &IntelSources::default_set(Path::new("")), databases),
+    }
+}
+
+/// What is known of addresses by these files and sources, and by the arguments in place of the files.
+fn known(mut files: IntelFiles, sources: &IntelSources, databases: &DatabaseArgs) -> Option<Arc<Intel>> {
     if databases.asn_db.is_some() {
         files.asn.clone_from(&databases.asn_db);
     }
     if databases.country_db.is_some() {
         files.country.clone_from(&databases.country_db);
     }
-    let (intel, faults) = databases::load(&files, Intel::embedded());
-    faults.iter().for_each(tell_error);
-    faults.is_empty().then_some(intel)
+    let now = Clock::start().now().unix().0;
+    let (networks, unusable) = Networks::open(&files, sources, now).map_err(tell_error).ok()?;
+    let faulty = networks.refresher.faults();
+    unusable.iter().for_each(tell_error);
+    faulty.iter().for_each(tell_error);
+    (unusable.is_empty() && faulty.is_empty()).then(|| networks.snapshot.load_full())
 }
 
 /// The settings in a file; faults and warnings are told.

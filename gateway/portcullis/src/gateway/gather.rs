@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use portcullis_challenge::Scheme;
 use portcullis_fingerprint::Http2Print;
-use portcullis_intel::{AddressFacts, Intel};
+use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Facts,
-    Families, Http, LimitReading, Outcomes, PeerAddr, RequestHead, Tls,
+    Families, Http, Kind, LimitReading, Outcomes, PeerAddr, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
@@ -181,9 +181,10 @@ impl Gateway {
     ) -> Judged {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
-        let network = self.network(conn, client);
+        let mut network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
+        let crawler_proof = self.crawler_proof(&claim, client, &mut network, now);
         let route = policy.rules().plan(&request);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let shown = Shown::of(conn, client);
@@ -203,6 +204,7 @@ impl Gateway {
             client,
             network: &network,
             claim,
+            crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
             context: Context::default(),
@@ -269,6 +271,19 @@ impl Gateway {
             })
             .filter(|known| Arc::ptr_eq(&known.by, &intel));
         known.map_or_else(|| intel.lookup(client.0), |known| known.facts.clone())
+    }
+
+    /// Whether name servers confirm a claim to be a crawler, which then is among the classes of its network.
+    fn crawler_proof(&self, claim: &Claim, client: ClientAddr, network: &mut AddressFacts, now: Now) -> Proof {
+        let named = claim.name.filter(|_| claim.kind == Kind::Crawler);
+        let Some(name) = named.filter(|_| !network.classes.contains(NetworkClass::Crawler)) else {
+            return Proof::Unverified;
+        };
+        let proof = self.crawlers.verify(client.0, name, now.millis);
+        if proof == Proof::Verified {
+            network.classes.insert(NetworkClass::Crawler);
+        }
+        proof
     }
 
     fn ban_of(&self, keys: &ClientKeys, now: Now) -> Option<Ban> {

@@ -30,6 +30,7 @@ use portcullis_velocity::{Bans, Counters};
 use crate::accept::Admission;
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::intel::{Board, CrawlerProofs};
 use crate::metrics::Metrics;
 use crate::origins::Origins;
 use crate::request_id::RequestIds;
@@ -51,7 +52,11 @@ pub struct Gateway {
     /// The policy in force; swapped whole by a reload.
     pub policy: ArcSwap<Policy>,
     /// What is known of addresses; swapped whole.
-    pub intel: ArcSwap<Intel>,
+    pub intel: Arc<ArcSwap<Intel>>,
+    /// How the sources of that fare.
+    pub sources: Arc<Board>,
+    /// Which crawlers are what they say.
+    pub crawlers: Arc<CrawlerProofs>,
     /// Whose word is taken for a client's address.
     pub trusted: TrustedProxies,
     /// Counts over sliding windows.

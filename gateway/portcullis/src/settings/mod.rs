@@ -3,6 +3,7 @@
 //! As written it is TOML with places in it; [`Settings`] is what it means and cannot hold a wrong value. All
 //! faults of a file are found at once. Paths in it are relative to the file.
 
+mod intel;
 mod reader;
 mod secrets;
 mod sections;
@@ -21,6 +22,7 @@ use portcullis_policy::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
 use portcullis_signals::ForwardedBy;
 use toml::de::DeTable;
 
+pub use intel::{Content, CrawlerDnsSettings, DatabaseContent, IntelSource, IntelSources, Place};
 pub(crate) use reader::quote;
 pub(crate) use secrets::from_hex;
 pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub origins: Vec<OriginSettings>,
     /// Databases of addresses.
     pub intel: IntelFiles,
+    /// Databases and feeds with a name, a meaning and guards of their own.
+    pub sources: IntelSources,
     /// Bounds on what is remembered.
     pub memory: Memory,
     /// What there is an alarm about.
@@ -229,25 +233,8 @@ impl Settings {
     ///
     /// Every fault in it.
     pub fn read(file: SourceFile, base: &Path) -> Result<Loaded, Diagnostics> {
-        let (root, malformed) = DeTable::parse_recoverable(&file.text);
-        let mut faults = Faults::default();
-        for error in &malformed {
-            let place = error.span().unwrap_or_default();
-            faults.add(Diagnostic::error("this is not valid TOML").at(reader::span(&place), error.message()));
-        }
-        // What a broken line hides would only be reported as missing.
-        let settings = malformed.is_empty().then(|| Self::of(Table::root(root.get_ref()), base, &mut faults));
-        let found = faults.into_sorted();
-        let sound = found.iter().all(|fault| fault.severity == Severity::Warning);
-        drop(root);
-        let mut diagnostics = Diagnostics::of(Arc::new([file]));
-        for fault in found {
-            diagnostics.push(fault);
-        }
-        match settings {
-            Some(settings) if sound => Ok(Loaded { settings, warnings: diagnostics }),
-            _ => Err(diagnostics),
-        }
+        parse(file, |root, faults| Self::of(root, base, faults))
+            .map(|(settings, warnings)| Loaded { settings, warnings })
     }
 
     fn of(mut root: Table<'_>, base: &Path, faults: &mut Faults) -> Self {
@@ -258,16 +245,18 @@ impl Settings {
         let listeners = sections::listeners(&mut root, &admin_place, admin, faults);
         let certificates =
             sections::certificates(root.tables("certificate", "`[[certificate]]`", faults), &listeners, base, faults);
+        let client_address =
+            sections::client_address(root.table("client_address", "`[client_address]`", faults), faults);
+        let origins = sections::origins(root.tables("origin", "`[[origin]]`", faults), &listeners, faults);
+        let (intel, sources) = intel::intel(root.table("intel", "`[intel]`", faults), base, faults);
         let settings = Self {
             rules,
             limits,
             certificates,
-            client_address: sections::client_address(
-                root.table("client_address", "`[client_address]`", faults),
-                faults,
-            ),
-            origins: sections::origins(root.tables("origin", "`[[origin]]`", faults), &listeners, faults),
-            intel: sections::intel(root.table("intel", "`[intel]`", faults), base, faults),
+            client_address,
+            origins,
+            intel,
+            sources,
             memory: sections::memory(root.table("memory", "`[memory]`", faults), faults),
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
@@ -285,6 +274,7 @@ impl Settings {
     /// Settings of a gateway that listens nowhere, goes to no origin and records nothing; to be built upon.
     pub(crate) fn bare(rules: PathBuf) -> Self {
         Self {
+            sources: IntelSources::none(&rules),
             rules,
             listeners: Vec::new(),
             certificates: Vec::new(),
@@ -306,6 +296,29 @@ impl Settings {
     /// Whether any listener speaks TLS.
     pub fn speaks_tls(&self) -> bool {
         self.listeners.iter().any(|listener| listener.transport == Transport::Tls)
+    }
+}
+
+/// Reads a file with `read`, and sorts what it finds wrong. Warnings come with what was read.
+fn parse<T>(file: SourceFile, read: impl FnOnce(Table<'_>, &mut Faults) -> T) -> Result<(T, Diagnostics), Diagnostics> {
+    let (root, malformed) = DeTable::parse_recoverable(&file.text);
+    let mut faults = Faults::default();
+    for error in &malformed {
+        let place = error.span().unwrap_or_default();
+        faults.add(Diagnostic::error("this is not valid TOML").at(reader::span(&place), error.message()));
+    }
+    // What a broken line hides would only be reported as missing.
+    let meant = malformed.is_empty().then(|| read(Table::root(root.get_ref()), &mut faults));
+    let found = faults.into_sorted();
+    let sound = found.iter().all(|fault| fault.severity == Severity::Warning);
+    drop(root);
+    let mut diagnostics = Diagnostics::of(Arc::new([file]));
+    for fault in found {
+        diagnostics.push(fault);
+    }
+    match meant {
+        Some(meant) if sound => Ok((meant, diagnostics)),
+        _ => Err(diagnostics),
     }
 }
 

@@ -257,6 +257,35 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as a text, or a number as it is written.
+    pub(super) fn word(&self, faults: &mut Faults) -> Option<String> {
+        match self.written {
+            DeValue::Integer(number) => Some(number.as_str().to_owned()),
+            DeValue::Float(number) => Some(number.as_str().to_owned()),
+            _ => self.text(faults).map(str::to_owned),
+        }
+    }
+
+    /// Where it is written.
+    pub(super) const fn place(&self) -> &Range<usize> {
+        &self.place
+    }
+
+    /// The values of a list, or the one value that is written without brackets.
+    pub(super) fn items(&self) -> Vec<Value<'a>> {
+        match self.written {
+            DeValue::Array(items) => {
+                items.iter().map(|item| Value { key: self.key, written: item.get_ref(), place: item.span() }).collect()
+            }
+            written => vec![Value { key: self.key, written, place: self.place.clone() }],
+        }
+    }
+
+    /// The words of a list, or the one word that is written without brackets.
+    pub(super) fn words(&self, faults: &mut Faults) -> Vec<String> {
+        self.items().iter().filter_map(|item| item.word(faults)).collect()
+    }
+
     /// The value as a path.
     pub(super) fn path(&self, base: &Path, faults: &mut Faults) -> Option<PathBuf> {
         self.text(faults).map(|path| base.join(path))

@@ -12,8 +12,8 @@ use portcullis_signals::ForwardedBy;
 
 use super::reader::{Faults, Table, Value, quote, span};
 use super::{
-    Alarms, Challenge, ClientAddress, DEFAULT_ADMIN, IntelFiles, Limits, Listener, Memory, Server, Transport,
-    VerdictToken, default_audit,
+    Alarms, Challenge, ClientAddress, DEFAULT_ADMIN, Limits, Listener, Memory, Server, Transport, VerdictToken,
+    default_audit,
 };
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
@@ -329,12 +329,6 @@ fn health(mut table: Table<'_>, host: Option<&str>, faults: &mut Faults) -> Heal
     health
 }
 
-pub(super) fn intel(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> IntelFiles {
-    let intel = IntelFiles { asn: table.path("asn", base, faults), country: table.path("country", base, faults) };
-    table.finish(faults);
-    intel
-}
-
 pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
     let default = Memory::default();
     let memory = Memory {
@@ -421,7 +415,7 @@ pub(super) fn log(mut table: Table<'_>, faults: &mut Faults) -> LogFormat {
 }
 
 /// The name of a listener or origin: letters, digits, `-`, `_` and `.`, since it is a label of metrics.
-fn name(table: &mut Table<'_>, example: &str, names: &mut Unique, faults: &mut Faults) -> Option<Arc<str>> {
+pub(super) fn name(table: &mut Table<'_>, example: &str, names: &mut Unique, faults: &mut Faults) -> Option<Arc<str>> {
     let value = table.required("name", &format!("\"{example}\""), faults)?;
     let text = value.text(faults)?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -437,7 +431,7 @@ fn name(table: &mut Table<'_>, example: &str, names: &mut Unique, faults: &mut F
 
 /// Values that may stand only once, and where each of them does.
 #[derive(Default)]
-struct Unique {
+pub(super) struct Unique {
     seen: Vec<(String, Range<usize>)>,
 }
 
