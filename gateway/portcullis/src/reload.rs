@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::accept::TlsStore;
 use crate::databases::Databases;
 use crate::gateway::{Gateway, Policy};
-use crate::metrics::Reload;
+use crate::metrics::{Readiness, Reload};
 use crate::origins::OriginSettings;
 use crate::rules;
 use crate::settings::{IntelFiles, Settings};
@@ -165,6 +165,8 @@ impl BackgroundService for Reloader {
         let mut hangup = signal(SignalKind::hangup())
             .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be received; rules reload by file only"))
             .ok();
+        // Whoever saw that the gateway is ready may count on a reload.
+        self.gateway.metrics.set_ready(Readiness::Ready);
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,

@@ -186,7 +186,6 @@ impl Serving {
         for address in &addresses {
             tracing::info!(listener = %address.name, addr = %address.addr, "listening");
         }
-        gateway.metrics.set_ready(Readiness::Ready);
         let signal = Signals { stop, gateway: Arc::clone(&gateway) };
         server.run(RunArgs { shutdown_signal: Box::new(signal) });
         drop(gateway);
@@ -409,6 +408,8 @@ const BACKLOG: u32 = 65_535;
 fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
     let _inside = runtime.enter();
+    // From here on SIGHUP no longer ends the process, though nobody listens to it yet.
+    let _ = signal(SignalKind::hangup());
     let bind = |name: &Arc<str>, addr: SocketAddr| {
         bind(addr).map_err(|error| StartError::Bind { name: Arc::clone(name), addr, error })
     };

@@ -8,6 +8,7 @@ mod flow;
 mod forged_headers;
 mod frameworks;
 mod framing;
+mod intel;
 mod limits;
 mod monitor;
 mod paths;
@@ -45,6 +46,15 @@ paths = ["/{*rest}", "/"]
 origin = "app"
 preset = "balanced"
 "#;
+
+/// Lets the workers end, even where an assertion fails beside them.
+struct StopOnDrop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
 
 /// The names in a `Portcullis-Reasons` list.
 fn reasons(list: Option<&str>) -> Vec<&str> {

@@ -3,16 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::rig::Rig;
-use crate::{CHROMIUM, OPEN};
-
-/// Lets the workers end, even where an assertion fails beside them.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+use crate::{CHROMIUM, OPEN, StopOnDrop};
 
 #[test]
 fn an_edit_under_load_changes_verdicts_without_one_failed_request() {

@@ -1,17 +1,10 @@
 //! Crawlers that prove who they are, and those that cannot, by a real name server.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hickory_server::net::runtime::Time;
-use hickory_server::proto::op::{Metadata, ResponseCode};
-use hickory_server::proto::rr::rdata::{A, AAAA, PTR};
-use hickory_server::proto::rr::{Name, RData, Record, RecordType};
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo, Server};
-use hickory_server::zone_handler::MessageResponseBuilder;
 use portcullis::clock::Clock;
 use portcullis::exposition::Exposition;
 use portcullis::intel::{CrawlerDns, CrawlerProofs, CrawlerRules};
@@ -20,73 +13,7 @@ use portcullis_testkit::wait_until;
 use portcullis_velocity::Millis;
 use tokio::runtime::Runtime;
 
-/// A name server that knows some records, and has no answer to some questions.
-#[derive(Clone, Default)]
-struct Zone {
-    records: HashMap<(Name, RecordType), Vec<Record>>,
-    failures: HashMap<Name, Failure>,
-    asked: Arc<AtomicU32>,
-}
-
-#[derive(Clone, Copy)]
-enum Failure {
-    /// No answer at all.
-    Silent,
-    /// It says that it cannot.
-    Refused,
-}
-
-impl Zone {
-    /// Says that an address has this name.
-    fn ptr(mut self, address: &str, host: &str) -> Self {
-        let name = reverse(address);
-        let record = Record::from_rdata(name.clone(), 300, RData::PTR(PTR(host.parse().unwrap())));
-        self.records.entry((name, RecordType::PTR)).or_default().push(record);
-        self
-    }
-
-    /// Says that a name leads to this address.
-    fn host(mut self, host: &str, address: &str) -> Self {
-        let name: Name = host.parse().unwrap();
-        let (kind, data) = match address.parse().unwrap() {
-            IpAddr::V4(ip) => (RecordType::A, RData::A(A(ip))),
-            IpAddr::V6(ip) => (RecordType::AAAA, RData::AAAA(AAAA(ip))),
-        };
-        self.records.entry((name.clone(), kind)).or_default().push(Record::from_rdata(name, 300, data));
-        self
-    }
-
-    fn fails(mut self, name: Name, failure: Failure) -> Self {
-        self.failures.insert(name, failure);
-        self
-    }
-}
-
-fn reverse(address: &str) -> Name {
-    Name::from(address.parse::<IpAddr>().unwrap())
-}
-
-#[async_trait::async_trait]
-impl RequestHandler for Zone {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut handle: R) -> ResponseInfo {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let info = request.request_info().unwrap();
-        let (name, kind) = (Name::from(info.query.name().clone()), info.query.query_type());
-        let builder = MessageResponseBuilder::from_message_request(request);
-        let sent = match (self.failures.get(&name), self.records.get(&(name, kind))) {
-            (Some(Failure::Silent), _) => std::future::pending().await,
-            (Some(Failure::Refused), _) => {
-                handle.send_response(builder.error_msg(info.metadata, ResponseCode::ServFail)).await
-            }
-            (None, Some(records)) => {
-                let metadata = Metadata::response_from_request(info.metadata);
-                handle.send_response(builder.build(metadata, records, [], [], [])).await
-            }
-            (None, None) => handle.send_response(builder.error_msg(info.metadata, ResponseCode::NXDomain)).await,
-        };
-        sent.unwrap()
-    }
-}
+use super::name_server::{Failure, Zone, reverse};
 
 /// Proofs by what a zone says.
 struct Rig {
@@ -98,15 +25,8 @@ struct Rig {
 impl Rig {
     fn new(zone: Zone, deadline: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let server: SocketAddr = socket.local_addr().unwrap();
         let asked = Arc::clone(&zone.asked);
-        runtime.spawn(async move {
-            let mut server = Server::new(zone);
-            server.register_socket(tokio::net::UdpSocket::from_std(socket).unwrap());
-            server.block_until_done().await
-        });
+        let server = zone.serve(&runtime);
         let dns = CrawlerDns::new(&[server], deadline).unwrap();
         let (proofs, service) = CrawlerProofs::start(CrawlerRules::embedded(), dns, 1024, Clock::start());
         runtime.spawn(async move { service.serve().await });

@@ -1,10 +1,11 @@
 //! What comes from outside: feeds from servers that mean no good, and names from name servers that lie.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod commands;
 mod crawlers;
 mod feed_server;
 mod fetch;
+mod live;
+mod name_server;
 mod refresh;
 
 use std::fs;
