@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::shipped;
 
-/// The lines of the captures; none where they are not there.
+/// The lines of the captures; none, and a word of it on standard error, where they are not there.
 pub(crate) fn captures() -> Option<Vec<Value>> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/zoo/clients.jsonl");
     let Ok(text) = std::fs::read_to_string(file) else {
@@ -252,7 +252,9 @@ pub(crate) fn group(client: &str, category: &str) -> &'static str {
 
 /// Impersonators that copy headers and no TLS.
 fn is_header_only(client: &str) -> bool {
-    client.starts_with("spoof:") || client.starts_with("cloudscraper")
+    include_str!("../../../portcullis/src/commands/explain/header_only.txt")
+        .lines()
+        .any(|beginning| client.starts_with(beginning))
 }
 
 fn fates(lines: &[Value]) -> Vec<Fate> {
