@@ -24,7 +24,7 @@ pub mod wording;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
-pub use coherence::ConnectionJudgement;
+pub use coherence::{ConnectionJudgement, StatedPurpose};
 pub use context::Context;
 pub use crawler::{Crawler, CrawlerKind, Proof};
 pub use detect::{Expectation, ExpectedClients};

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, header};
-use portcullis_signals::{Claim, Context};
+use http::{HeaderMap, header};
+use portcullis_signals::{Claim, Context, StatedPurpose};
 use portcullis_velocity::{
     Content, Contexts, Cookie, Key, KeyHasher, Millis, Purpose, RequestNote, SessionPrints, SetCookie,
 };
@@ -127,9 +127,10 @@ fn context_key(hasher: &KeyHasher, client: IpAddr, claim: &Claim) -> Key {
     )
 }
 
-/// What a request says it is for (Fetch Metadata §2.2).
+/// What a request says it is for, by the rule that it is judged by too.
 fn purpose(headers: &HeaderMap) -> Option<Purpose> {
-    const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-    let mode = headers.get(&SEC_FETCH_MODE)?;
-    Some(if mode == "navigate" { Purpose::Navigation } else { Purpose::Other })
+    Some(match StatedPurpose::of(headers)? {
+        StatedPurpose::Navigation => Purpose::Navigation,
+        StatedPurpose::Other => Purpose::Other,
+    })
 }
