@@ -68,10 +68,9 @@ fn http2(c: &mut Criterion) {
             });
         });
         group.bench_function("hash", |b| b.iter(|| black_box(&print).hash()));
-        group.bench_function("header order hash", |b| b.iter(|| black_box(&print).header_order_hash()));
-        group.bench_function("record and both hashes", |b| {
+        group.bench_function("record and hash", |b| {
             b.iter(|| match Http2Recorder::new().feed(black_box(bytes)) {
-                Recording::Done(print) => Some((print.hash(), print.header_order_hash(), print)),
+                Recording::Done(print) => Some((print.hash(), print)),
                 _ => None,
             });
         });

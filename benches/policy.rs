@@ -5,7 +5,7 @@
 //! two policies whose rules name one network each. At the end the ratios, measured in turns so that whatever
 //! else the machine does falls on both sides alike: the first is to stay below 1.20, the second below 1.05.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench of a policy that does not build is stopped")]
+#![expect(clippy::unwrap_used, reason = "a bench of a policy that does not build is stopped")]
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, HelloLimits, Ja3Hash, Ja4, Scan, record::scan};
+use portcullis_fingerprint::{ClientHello, Ja3Hash};
 use portcullis_intel::{AddressFacts, Asn, Country};
 use portcullis_policy::model::{
     Action, Case, Listed, Mode, Parts, Route, RouteMatch, Rule, TextPattern, Thresholds, When,
 };
 use portcullis_policy::{RuleSet, Score};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
-    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, CanonicalRequest, ClientAddr, Expectation, ExpectedClients, Facts, Http, Outcomes, RequestHead, Tls,
+    UnixSeconds,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -45,11 +45,7 @@ const HEADERS: [(&str, &str); 13] = [
 
 /// Hands the facts of one request to `read`.
 fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
-    let hello = include_bytes!("../fuzz/seeds/client_hello/chromium");
-    let Ok(Scan::Complete { handshake, .. }) = scan(hello, HelloLimits::default()) else {
-        panic!("the hello is not whole");
-    };
-    let hello = ClientHello::parse(&handshake).unwrap();
+    let hello = ClientHello::from_records(include_bytes!("../fuzz/seeds/client_hello/chromium")).unwrap();
     let headers: HeaderMap =
         HEADERS.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let request = CanonicalRequest::of(&RequestHead {
@@ -64,30 +60,13 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
     let mut network = AddressFacts::bare(client);
     network.asn = Some(Asn(64511));
     network.country = Country::new(*b"SE");
-    let tls = Tls {
-        version: TlsVersion::Tls13,
-        hello: &hello,
-        ja3: Ja3Hash::of(&hello),
-        ja4: Ja4::of(&hello),
-        resumed: false,
-    };
     read(&Facts {
         at: UnixSeconds(1_800_000_000),
-        request: &request,
         http: Http::Two,
-        tls: Some(tls),
-        client: ClientAddr(client),
-        network: &network,
-        claim: Claim::of(HEADERS[4].1.as_bytes()),
-        crawler_proof: Proof::Unverified,
-        http2: None,
-        connection: None,
-        context: Context::default(),
-        caller: Caller::default(),
-        ban: None,
+        tls: Some(Tls::of(&hello)),
         behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100, ..Behaviour::default() },
         outcomes: Outcomes { attempts: 40, failures: 2 },
-        limits: &[],
+        ..Facts::bare(&request, ClientAddr(client), &network)
     })
 }
 

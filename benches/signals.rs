@@ -9,11 +9,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
+use portcullis_fingerprint::{ClientHello, Http2Print, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Expectation, ExpectedClients,
-    Facts, Families, HeaderDigest, Http, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Expectation, ExpectedClients, Facts, Families,
+    HeaderDigest, Http, RequestHead, Tls,
 };
 
 const CHROMIUM: &str =
@@ -53,13 +53,7 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn signals(c: &mut Criterion) {
     let hello = ClientHello::from_records(include_bytes!("../fuzz/seeds/client_hello/chromium")).unwrap();
-    let tls = Tls {
-        version: TlsVersion::Tls13,
-        hello: &hello,
-        ja3: Ja3Hash::of(&hello),
-        ja4: Ja4::of(&hello),
-        resumed: false,
-    };
+    let tls = Tls::of(&hello);
     let print = Http2Print {
         settings: [(1, 65536), (2, 0), (4, 6_291_456), (6, 262_144)].into_iter().collect(),
         window_increment: 15_663_105,
@@ -94,22 +88,11 @@ fn signals(c: &mut Criterion) {
         let claim = Claim::of(headers.get("user-agent").unwrap().as_bytes());
         let judged = ConnectionJudgement::of(Families::shipped(), &claim, Some(&tls), Some(&print));
         let facts = Facts {
-            at: UnixSeconds(0),
-            request: &request,
             http: Http::Two,
             tls: Some(tls),
-            client: ClientAddr("203.0.113.5".parse().unwrap()),
-            network: &network,
-            claim,
-            crawler_proof: Proof::Unverified,
             http2: Some(&print),
             connection: Some(&judged),
-            context: Context::default(),
-            caller: Caller::default(),
-            ban: None,
-            behaviour: Behaviour::default(),
-            outcomes: Outcomes::default(),
-            limits: &[],
+            ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &network)
         };
         assert_eq!(facts.signals(&EXPECTATION).is_empty(), fields == PAGE, "{:?}", facts.signals(&EXPECTATION));
         group

@@ -10,7 +10,7 @@
 //! of `families/browsers.toml`; the `from` of the row is the version that it claims. Learn from the browser itself,
 //! never from what pretends to be it, and look the row over: one machine shows one configuration.
 
-#![expect(clippy::disallowed_methods, clippy::indexing_slicing, reason = "reads a file, whose values may be missing")]
+#![expect(clippy::disallowed_methods, reason = "a program for people reads a file")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -101,10 +101,10 @@ impl Learned {
         {
             self.parsed.push(hello);
         }
-        if let Some(print) = line["h2"]["akamai"].as_str() {
+        if let Some(print) = line.pointer("/h2/akamai").and_then(Value::as_str) {
             self.prefaces.insert(print.to_owned());
         }
-        if let Some(exclusive) = line["h2"]["headers_priority"]["exclusive"].as_u64() {
+        if let Some(exclusive) = line.pointer("/h2/headers_priority/exclusive").and_then(Value::as_u64) {
             self.priorities.insert(if exclusive == 1 { "exclusive" } else { "plain" }.to_owned());
         }
         let form = line["method"].as_str() == Some("POST");
@@ -230,5 +230,5 @@ fn joined(numbers: &[u16], between: &str) -> String {
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = hex.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
-    Some(digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    Some(digits?.as_chunks().0.iter().map(|[high, low]| high << 4 | low).collect())
 }

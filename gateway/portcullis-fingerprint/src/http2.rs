@@ -5,7 +5,6 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use crate::digits::Text;
-use crate::header_order::{header_order, header_order_hash};
 use crate::short_hash::ShortHash;
 
 /// The HTTP/2 print of a connection: what the client chose to send, in the order in which it sent it.
@@ -27,24 +26,12 @@ pub struct Http2Print {
     pub first_stream: u32,
     /// The first request's pseudo-header fields.
     pub pseudo: SmallVec<[Pseudo; 4]>,
-    /// Names of the first request's other header fields, in wire order and as sent.
-    pub header_names: Vec<Box<[u8]>>,
 }
 
 impl Http2Print {
     /// The hash of the print's usual form, which is also its [`Display`](fmt::Display).
     pub fn hash(&self) -> ShortHash {
         ShortHash::of(&self.text())
-    }
-
-    /// The header-order print of the first request: see [`header_order`](crate::header_order()).
-    pub fn header_order(&self) -> String {
-        header_order(self.header_names.iter().map(AsRef::as_ref))
-    }
-
-    /// The hash of [`Http2Print::header_order`], without keeping its text.
-    pub fn header_order_hash(&self) -> ShortHash {
-        header_order_hash(self.header_names.iter().map(AsRef::as_ref))
     }
 
     fn text(&self) -> Text {

@@ -5,8 +5,9 @@
 //! bytes ── record::scan ──► handshake message ── ClientHello::parse ──┼──► Ja4, JA4_r, JA4_o, JA4_ro
 //!   │                                                                 ├──► StablePrint
 //!   │ after TLS                                                       └──► Grease
-//!   ├── Http2Recorder ──► Http2Print ──┐
-//!   └── Http1Print::of ─► Http1Print ──┴──► header_order
+//!   ├── Http2Recorder ──► Http2Print
+//!   ├── Http1Print::of ─► Http1Print ──┐
+//!   └── names of the fields ───────────┴──► header_order
 //! ```
 //!
 //! Pure: values in, values out. What a client sent stays in the [`ClientHello`] as it was sent, GREASE

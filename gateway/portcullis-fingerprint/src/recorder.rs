@@ -327,12 +327,8 @@ impl Http2Recorder {
     }
 
     fn walk(&mut self, block: &[u8]) -> Result<(), HpackError> {
-        let print = &mut self.print;
-        print.header_names.reserve(USUAL_FIELDS);
-        walk_header_block(block, |name| match Pseudo::from_name(name) {
-            Some(pseudo) => print.pseudo.push(pseudo),
-            None => print.header_names.push(name.into()),
-        })
+        // The names of the other fields are not kept: whoever asks for their order has the request itself.
+        walk_header_block(block, |name| self.print.pseudo.extend(Pseudo::from_name(name)))
     }
 }
 
@@ -400,8 +396,6 @@ const MAX_FRAME_BYTES: usize = 1 << 14;
 const SETTING_BYTES: usize = 6;
 /// Reserved, or the mark of an exclusive dependency.
 const HIGH_BIT: u32 = 1 << 31;
-/// Room for the fields of a browser's request, so that the list does not grow in steps.
-const USUAL_FIELDS: usize = 20;
 
 // Types of frames (RFC 9113 §6).
 const DATA: u8 = 0;

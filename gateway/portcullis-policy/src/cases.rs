@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::Version;
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
+use portcullis_fingerprint::{ClientHello, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
-    Http, LimitReading, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Facts, Families, Family, Http,
+    LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
@@ -89,16 +89,9 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     };
     let facts = Facts {
         at: UnixSeconds(stated.at),
-        request: &request,
         http,
         tls: hello.as_ref().map(|hello| tls(stated, hello)),
-        client: ClientAddr(portcullis_intel::canonical(stated.ip)),
-        network: &network,
-        claim,
-        crawler_proof: Proof::Unverified,
-        http2: None,
         connection: connection.as_ref(),
-        context: Context::default(),
         caller: caller(stated, route, &request),
         ban: counters.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
@@ -109,6 +102,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         },
         outcomes: Outcomes { attempts: counters.attempts.max(counters.failures), failures: counters.failures },
         limits: &limits,
+        ..Facts::bare(&request, ClientAddr(portcullis_intel::canonical(stated.ip)), &network)
     };
     let decision = rules.decide(&facts);
     compare(rules, test, &decision, &mut faults);
@@ -163,14 +157,8 @@ fn caller<'a>(stated: &'a TestRequest, route: &'a Route, request: &'a CanonicalR
 }
 
 fn tls<'a>(stated: &TestRequest, hello: &'a ClientHello) -> Tls<'a> {
-    let version = if hello.supported_versions.contains(&TLS13) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
-    Tls {
-        version,
-        hello,
-        ja3: stated.ja3.unwrap_or_else(|| Ja3Hash::of(hello)),
-        ja4: stated.ja4.unwrap_or_else(|| Ja4::of(hello)),
-        resumed: false,
-    }
+    let shown = Tls::of(hello);
+    Tls { ja3: stated.ja3.unwrap_or(shown.ja3), ja4: stated.ja4.unwrap_or(shown.ja4), ..shown }
 }
 
 /// A ClientHello that contradicts no claim of this family, for where only a fingerprint is given: a fingerprint by

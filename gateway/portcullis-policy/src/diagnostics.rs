@@ -6,6 +6,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use portcullis_signals::wording;
+
+pub(crate) use portcullis_signals::wording::quote;
 
 /// One rules file: the name that people know it by, and its text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -274,23 +277,6 @@ impl std::error::Error for Diagnostics {}
 /// How many faults are written out. A file that is broken all over is mended from the top.
 const MAX_RENDERED: usize = 200;
 
-/// The longest text of a user that a message repeats, in characters.
-const MAX_QUOTED_CHARS: usize = 80;
-
-/// A user's text in backticks: without control characters, and not longer than a line.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::from("`");
-    for (count, letter) in text.chars().enumerate() {
-        if count == MAX_QUOTED_CHARS {
-            quoted.push_str("...");
-            break;
-        }
-        quoted.push(if letter.is_control() { '?' } else { letter });
-    }
-    quoted.push('`');
-    quoted
-}
-
 /// Names in backticks with commas between them and `or` before the last.
 pub(crate) fn alternatives(names: &[&str]) -> String {
     let mut text = String::new();
@@ -312,17 +298,7 @@ pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     if let Some(name) = meant.and_then(|meant| names.iter().find(|name| **name == meant)) {
         return Some(name);
     }
-    // A third of the letters may be wrong; a longer text is no misspelling of a name.
-    let allowed = (plain.chars().count() / 3).max(1);
-    if plain.len() > 64 {
-        return None;
-    }
-    names
-        .iter()
-        .map(|name| (strsim::osa_distance(&plain, &name.replace('-', "_")), *name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    wording::nearest(word, names.iter().copied())
 }
 
 /// Words of other products, and ours for the same.
@@ -408,11 +384,5 @@ mod tests {
         ] {
             assert_eq!(one_line(text, Span { file: 0, start, end }), range, "{text:?} {start}..{end}");
         }
-    }
-
-    #[test]
-    fn a_quoted_text_is_one_short_line() {
-        assert_eq!(quote("a\nb"), "`a?b`");
-        assert_eq!(quote(&"x".repeat(500)).len(), MAX_QUOTED_CHARS + "`...`".len());
     }
 }

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading,
-    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Clearance, ClientAddr, Facts, LimitReading, RequestHead, Tls, TlsVersion,
+    UnixSeconds,
 };
 
 use crate::Decision;
@@ -80,19 +80,9 @@ impl Asks {
         network.country = self.country;
         network.classes = self.classes.iter().copied().collect::<ClassSet>();
         let hello = ClientHello::default();
-        let claim = Claim::of(headers.get("user-agent").map_or(&[], |value| value.as_bytes()));
         read(&Facts {
             at: UnixSeconds(self.at),
-            request: &request,
-            http: Http::One,
             tls: self.tls.map(|(ja3, ja4)| Tls { version: TlsVersion::Tls13, hello: &hello, ja3, ja4, resumed: false }),
-            client: ClientAddr(self.ip),
-            network: &network,
-            claim,
-            crawler_proof: Proof::Unverified,
-            http2: None,
-            connection: None,
-            context: Context::default(),
             caller: Caller { clearance: self.clearance, ..Caller::default() },
             ban: self.ban,
             behaviour: Behaviour {
@@ -101,8 +91,8 @@ impl Asks {
                 named_per_minute: self.named_per_minute,
                 ..Behaviour::default()
             },
-            outcomes: Outcomes::default(),
             limits: &self.limits,
+            ..Facts::bare(&request, ClientAddr(self.ip), &network)
         })
     }
 

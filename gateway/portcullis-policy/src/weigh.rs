@@ -140,18 +140,12 @@ impl Scale {
 
 /// The place of a signal in [`SignalId::ALL`].
 pub(crate) const fn signal_place(signal: SignalId) -> usize {
-    #[expect(clippy::as_conversions, reason = "the discriminant of a fieldless enum")]
-    {
-        signal as usize
-    }
+    signal as usize
 }
 
 /// The place of a group in [`Group::ALL`].
 pub(crate) const fn group_place(group: Group) -> usize {
-    #[expect(clippy::as_conversions, reason = "the discriminant of a fieldless enum")]
-    {
-        group as usize
-    }
+    group as usize
 }
 
 /// The product of two shares of [`ONE`], rounded down. Both are at most `ONE`, so the product fits.

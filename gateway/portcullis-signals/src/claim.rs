@@ -3,6 +3,7 @@
 mod hints;
 mod names;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -191,6 +192,13 @@ impl Claim {
     /// Every name that a claim can have, some more than once: of tools, libraries, scanners, crawlers and niche browsers.
     pub fn known_names() -> impl Iterator<Item = &'static str> {
         names::all().map(|(_, word)| word.name).chain([HEADLESS_CHROME])
+    }
+
+    /// Every name that [`Claim::family_name`] has for a browser, each once.
+    pub fn family_names() -> impl Iterator<Item = &'static str> {
+        let niche: BTreeSet<&str> = names::NICHE.iter().map(|(_, name)| *name).collect();
+        let named = Family::ALL.into_iter().filter(|family| !matches!(family, Family::Niche | Family::Other));
+        named.map(Family::name).chain(niche)
     }
 
     /// Reads the claim out of a User-Agent value in one pass over its first KiB, in linear time.

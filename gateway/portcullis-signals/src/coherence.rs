@@ -13,6 +13,7 @@ mod requests;
 
 pub use connection::ConnectionJudgement;
 pub(crate) use fields::{Channel, judge_fields};
+pub use kind::StatedPurpose;
 pub(crate) use kind::{RequestKind, opens_socket};
 pub(crate) use requests::judge_context;
 

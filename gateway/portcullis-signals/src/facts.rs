@@ -1,5 +1,7 @@
 //! Everything that a decision may depend on.
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, ClassSet};
 
@@ -52,7 +54,30 @@ pub struct Facts<'a> {
     pub limits: &'a [LimitReading],
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    /// A request of which nothing is known but what it says, who asks, and what is known of that address: over plaintext
+    /// HTTP/1.1 at the beginning of 1970, with the claim of its User-Agent, and with no past.
+    pub fn bare(request: &'a CanonicalRequest<'a>, client: ClientAddr, network: &'a AddressFacts) -> Self {
+        Self {
+            at: UnixSeconds(0),
+            request,
+            http: Http::One,
+            tls: None,
+            http2: None,
+            client,
+            network,
+            claim: Claim::of(request.header(&USER_AGENT).map_or(b"", HeaderValue::as_bytes)),
+            crawler_proof: Proof::Unverified,
+            connection: None,
+            context: Context::default(),
+            caller: Caller::default(),
+            ban: None,
+            behaviour: Behaviour::default(),
+            outcomes: Outcomes::default(),
+            limits: &[],
+        }
+    }
+
     /// The classes of the network that the request comes from.
     pub fn classes(&self) -> ClassSet {
         self.network.classes
@@ -91,6 +116,23 @@ pub struct Tls<'a> {
     /// Whether an earlier session was resumed.
     pub resumed: bool,
 }
+
+impl<'a> Tls<'a> {
+    /// A handshake that began with this hello and resumed nothing. The version is TLS 1.3 where the hello offers it.
+    pub fn of(hello: &'a ClientHello) -> Self {
+        let modern = hello.supported_versions.contains(&TLS13);
+        Self {
+            version: if modern { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
+            hello,
+            ja3: Ja3Hash::of(hello),
+            ja4: Ja4::of(hello),
+            resumed: false,
+        }
+    }
+}
+
+/// TLS 1.3 as `supported_versions` names it (RFC 8446 §4.2.1).
+const TLS13: u16 = 0x0304;
 
 /// Whose request it is. Each identity is what the request carries; none of them is verified yet.
 #[derive(Clone, Copy, Debug, Default)]

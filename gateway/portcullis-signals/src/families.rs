@@ -1,5 +1,7 @@
 //! Browser families as data: what each sends, by version.
 
+mod faults;
+mod reader;
 mod written;
 
 use std::sync::LazyLock;
@@ -8,7 +10,7 @@ use crate::claim::Claim;
 use crate::coherence::RequestKind;
 use crate::headers::{Fields, HeaderDigest, Order};
 
-pub use written::FamiliesError;
+pub use faults::{FamiliesError, FamiliesFault};
 
 /// What browsers send, in rows; each row covers some versions of one family and adds to the others that do.
 ///
@@ -60,7 +62,7 @@ impl Families {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its file and place.
+    /// Everything that is wrong, each with its place.
     pub fn parse(file: &str, text: &str) -> Result<Self, FamiliesError> {
         written::read(file, text).map(|rows| Self { rows })
     }
@@ -283,7 +285,7 @@ impl KindRules {
 pub(crate) struct Encodings(u8);
 
 impl Encodings {
-    const NAMES: [&'static str; 4] = ["gzip", "deflate", "br", "zstd"];
+    pub(crate) const NAMES: [&'static str; 4] = ["gzip", "deflate", "br", "zstd"];
 
     /// Adds a coding; none that is not known.
     pub(crate) fn insert(&mut self, name: &str) -> Option<()> {

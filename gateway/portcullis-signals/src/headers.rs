@@ -67,10 +67,7 @@ pub(crate) const FIELDS: usize = Field::ALL.len();
 impl Field {
     /// The place of the field in [`Field::ALL`].
     pub(crate) const fn place(self) -> usize {
-        #[expect(clippy::as_conversions, reason = "the discriminant of a fieldless enum")]
-        {
-            self as usize
-        }
+        self as usize
     }
 }
 

@@ -20,15 +20,16 @@ mod path;
 mod request;
 mod sharing;
 mod signal;
+pub mod wording;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
-pub use coherence::ConnectionJudgement;
+pub use coherence::{ConnectionJudgement, StatedPurpose};
 pub use context::Context;
 pub use crawler::{Crawler, Proof};
 pub use detect::{Expectation, ExpectedClients};
 pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
-pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError};
+pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError, FamiliesFault};
 pub use framing::{FramingFault, RequestHead};
 pub use headers::HeaderDigest;
 pub use host::{Host, HostFault};

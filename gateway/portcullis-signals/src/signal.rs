@@ -15,7 +15,6 @@ impl Strength {
 
     /// A strength of so many thousandths; more than 1000 is 1000.
     pub const fn thousandths(value: u32) -> Self {
-        #[expect(clippy::as_conversions, reason = "a value below 1000 fits, and `try_from` is not const")]
         Self(if value > 1000 { 1000 } else { value as u16 })
     }
 
@@ -227,17 +226,11 @@ const COUNT: usize = SignalId::ALL.len();
 impl SignalId {
     /// Where the signal stands in [`SignalId::ALL`].
     pub const fn ordinal(self) -> u8 {
-        #[expect(clippy::as_conversions, reason = "the discriminant of a fieldless enum of one byte")]
-        {
-            self as u8
-        }
+        self as u8
     }
 
     const fn index(self) -> usize {
-        #[expect(clippy::as_conversions, reason = "the discriminant of a fieldless enum")]
-        {
-            self as usize
-        }
+        self as usize
     }
 }
 

@@ -387,7 +387,6 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }

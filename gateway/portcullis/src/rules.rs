@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_policy::{Compiled, Diagnostics, Origins, RuleSet, SourceFile, Style};
-use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesError};
+use portcullis_policy::{Compiled, Diagnostic, Diagnostics, Origins, RuleSet, SourceFile, Span, Style};
+use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesFault};
 use sha2::{Digest, Sha256};
 
 use crate::origins::OriginSettings;
@@ -32,10 +32,8 @@ pub enum RulesError {
     TooMany(PathBuf),
     /// The folder has no rules file.
     Empty(PathBuf),
-    /// Everything that is wrong with the rules.
+    /// Everything that is wrong with the rules, or with the rows about browsers beside them.
     Faulty(Diagnostics),
-    /// The first thing that is wrong with the rows about browsers.
-    Families(FamiliesError),
 }
 
 impl RulesError {
@@ -56,7 +54,6 @@ impl RulesError {
                 path.display()
             ),
             Self::Faulty(diagnostics) => diagnostics.render(style),
-            Self::Families(error) => format!("error: {error}\n"),
         }
     }
 
@@ -159,13 +156,26 @@ fn own_families(rules: &Path) -> Result<Option<OwnFamilies>, RulesError> {
     if !folder.is_dir() {
         return Ok(None);
     }
-    let files = read(&folder)?;
+    let files: Arc<[SourceFile]> = read(&folder)?.into();
+    let mut faults = Diagnostics::of(Arc::clone(&files));
     let mut own = OwnFamilies { rows: Families::default(), files: files.len(), digest: Sha256::new() };
-    for file in &files {
-        own.rows = own.rows.joined(Families::parse(&file.name, &file.text).map_err(RulesError::Families)?);
+    for (number, file) in (0..).zip(files.iter()) {
+        match Families::parse(&file.name, &file.text) {
+            Ok(rows) => own.rows = own.rows.joined(rows),
+            Err(error) => error.faults().iter().for_each(|fault| faults.push(diagnostic(number, fault))),
+        }
         own.digest.update(&file.text);
     }
-    Ok(Some(own))
+    if faults.has_errors() { Err(RulesError::Faulty(faults)) } else { Ok(Some(own)) }
+}
+
+/// A fault of a file of rows, told as one of a file of rules.
+fn diagnostic(file: u32, fault: &FamiliesFault) -> Diagnostic {
+    // Files are bounded, so every offset fits.
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let span = Span { file, start: offset(fault.at.start), end: offset(fault.at.end) };
+    let told = Diagnostic::error(fault.title.as_str()).at(span, fault.label.as_str());
+    if fault.help.is_empty() { told } else { told.help(fault.help.as_str()) }
 }
 
 /// Reads the rules files of a folder, or one file.

@@ -61,15 +61,15 @@ fn everything_that_a_client_opens_with_is_in_the_print() {
     let headers_priority = Priority { stream: 15, exclusive: true, depends_on: 13, weight: 1 };
     assert_eq!((print.headers_priority, print.first_stream), (Some(headers_priority), 15));
     assert_eq!(&print.pseudo[..], [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path]);
-    assert_eq!(print.header_order(), "x-b,x-a,x-b");
     assert_eq!(print.to_string(), "1:65536;2:0;2570:4294967295|15663105|3:0:0:201,5:1:3:256|m,a,s,p");
 }
 
 #[test]
 fn a_header_block_is_read_over_padding_and_continuations() {
-    let block = literals([(":method", "GET"), ("accept", "*/*"), ("user-agent", "curl/8.5.0")]);
+    // With one at the end, since fields of other names leave no trace.
+    let block = literals([(":method", "GET"), ("accept", "*/*"), ("user-agent", "curl/8.5.0"), (":path", "/")]);
     let whole = print(&connection(&[frame(HEADERS, END_HEADERS, 1, &block)]));
-    assert_eq!(whole.header_order(), "accept,user-agent");
+    assert_eq!(whole.to_string(), "|00|0|m,p");
     for pad in [0, 1, 255] {
         let padded = [&[pad][..], &block, &vec![0; pad.into()]].concat();
         assert_eq!(print(&connection(&[frame(HEADERS, END_HEADERS | PADDED, 1, &padded)])), whole, "{pad} of padding");

@@ -69,10 +69,6 @@ fn every_http2_opening_gives_its_print() {
         assert_eq!(u64::from(print.first_stream), h2["first_stream"].as_u64().unwrap(), "{name}");
         let weight = h2["headers_priority"]["weight"].as_u64();
         assert_eq!(print.headers_priority.map(|priority| u64::from(priority.weight)), weight, "{name}");
-        let names: Vec<_> = print.header_names.iter().map(|name| str::from_utf8(name).unwrap()).collect();
-        let sent: Vec<_> =
-            headers(row).into_iter().map(|(name, _)| name).filter(|name| !name.starts_with(':')).collect();
-        assert_eq!(names, sent, "{name}");
         checked += 1;
     }
     assert!(checked == 0 || checked > 200, "{checked}");

@@ -187,7 +187,6 @@ fn grams(text: &[u8]) -> impl Iterator<Item = (usize, u32)> + '_ {
 /// The word and the bit of a gram in the filter, by the leading bits of a product (Fibonacci hashing).
 const fn place(gram: u32, shift: u32) -> (usize, u64) {
     let hash = gram.wrapping_mul(0x9e37_79b9) >> shift;
-    #[expect(clippy::as_conversions, reason = "at most 20 bits, and `from` is not const")]
     ((hash / 64) as usize, 1 << (hash % 64))
 }
 

@@ -9,19 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo, is_grease};
+use portcullis_fingerprint::{ClientHello, Http2Print, Priority, Pseudo, is_grease};
 use portcullis_intel::AddressFacts;
 use portcullis_policy::model::{Action, Clients};
 use portcullis_policy::{Decision, RuleSet, Score};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http, RequestHead, Tls,
+    TlsVersion, UnixSeconds,
 };
 use serde_json::Value;
 
 use crate::shipped;
 
-/// The lines of the captures; none where they are not there.
+/// The lines of the captures; none, and a word of it on standard error, where they are not there.
 pub(crate) fn captures() -> Option<Vec<Value>> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/zoo/clients.jsonl");
     let Ok(text) = std::fs::read_to_string(file) else {
@@ -186,33 +186,20 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, con
     });
     let network = AddressFacts::bare("203.0.113.5".parse().unwrap());
     let claim = Claim::of(headers.get("user-agent").map_or(b"", HeaderValue::as_bytes));
-    let tls = asked.hello.as_ref().map(|hello| Tls {
-        version: if asked.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 },
-        hello,
-        ja3: Ja3Hash::of(hello),
-        ja4: Ja4::of(hello),
-        resumed: false,
-    });
+    let version = if asked.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+    let tls = asked.hello.as_ref().map(|hello| Tls { version, ..Tls::of(hello) });
     let connection = ConnectionJudgement::of(Families::shipped(), &claim, tls.as_ref(), asked.print.as_ref());
     let route = rules.plan(&request);
     let limits = vec![portcullis_signals::LimitReading::default(); rules.route(route).limits.len()];
     rules.decide(&Facts {
         at: UnixSeconds(1_795_000_000),
-        request: &request,
         http: if asked.http2 { Http::Two } else { Http::One },
         tls,
-        client: ClientAddr("203.0.113.5".parse().unwrap()),
-        network: &network,
-        claim,
-        crawler_proof: Proof::Unverified,
         http2: asked.print.as_ref(),
         connection: Some(&connection),
         context,
-        caller: Caller::default(),
-        ban: None,
-        behaviour: Behaviour::default(),
-        outcomes: Outcomes::default(),
         limits: &limits,
+        ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &network)
     })
 }
 
@@ -251,9 +238,11 @@ pub(crate) fn group(client: &str, category: &str) -> &'static str {
     }
 }
 
-/// Impersonators that copy headers and no TLS.
+/// Whether an impersonator copies the header of a browser and no more, as `explain --captures` has it.
 fn is_header_only(client: &str) -> bool {
-    client.starts_with("spoof:") || client.starts_with("cloudscraper")
+    include_str!("../../../portcullis/src/commands/explain/header_only.txt")
+        .lines()
+        .any(|beginning| client.starts_with(beginning))
 }
 
 fn fates(lines: &[Value]) -> Vec<Fate> {

@@ -3,7 +3,7 @@
 //! Browsers ask for each sort in a way of its own, so each is judged by the rows that know it. What a request says of
 //! itself must fit it, though: nothing is gained by the name of a rare sort.
 
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::Http;
 use crate::headers::{Field, HeaderDigest};
@@ -40,6 +40,35 @@ pub(crate) enum RequestKind {
     Unsaid,
 }
 
+/// What a request says that it is for (Fetch Metadata §2.1 and §2.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatedPurpose {
+    /// To show something as a page.
+    Navigation,
+    /// Anything else: a part of a page, a script's call.
+    Other,
+}
+
+impl StatedPurpose {
+    /// What the header says; none where it says nothing, as that of older browsers and of tools.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+        let mode = value(&SEC_FETCH_MODE)?;
+        Some(Self::said(mode, value(&SEC_FETCH_DEST), headers.contains_key(header::UPGRADE_INSECURE_REQUESTS)))
+    }
+
+    /// What the mode, the destination and the wish for `https:` say together.
+    ///
+    /// A service worker asks for a page by the mode of its own origin in some browsers: [`RequestKind::Relayed`].
+    fn said(mode: &[u8], destination: Option<&[u8]>, upgrades: bool) -> Self {
+        let relayed = mode == b"same-origin" && destination == Some(b"empty") && upgrades;
+        if mode == b"navigate" || relayed { Self::Navigation } else { Self::Other }
+    }
+}
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 impl RequestKind {
     /// How many kinds rows can speak of.
     pub(crate) const RULED: usize = 9;
@@ -55,23 +84,24 @@ impl RequestKind {
         let Some(mode) = digest.value(Field::SecFetchMode) else {
             return if is_report(method, digest) { Self::Other } else { Self::Unsaid };
         };
-        match (mode, digest.value(Field::SecFetchDest)) {
-            (b"navigate", Some(b"object" | b"embed")) => Self::Embedded,
-            (b"navigate", Some(b"empty")) => Self::Relayed,
-            (b"same-origin", Some(b"empty")) if digest.has(Field::UpgradeInsecureRequests) => Self::Relayed,
-            (b"navigate", _) if *method == Method::POST => Self::Form,
-            (b"navigate", _) => Self::Page,
-            (_, Some(b"audio" | b"video")) => Self::Media,
-            (_, Some(b"worker" | b"sharedworker" | b"serviceworker")) => Self::Worker,
-            (
-                _,
+        let destination = digest.value(Field::SecFetchDest);
+        match StatedPurpose::said(mode, destination, digest.has(Field::UpgradeInsecureRequests)) {
+            StatedPurpose::Navigation => match destination {
+                Some(b"object" | b"embed") => Self::Embedded,
+                Some(b"empty") => Self::Relayed,
+                _ if *method == Method::POST => Self::Form,
+                _ => Self::Page,
+            },
+            StatedPurpose::Other => match destination {
+                Some(b"audio" | b"video") => Self::Media,
+                Some(b"worker" | b"sharedworker" | b"serviceworker") => Self::Worker,
                 Some(
                     b"audioworklet" | b"font" | b"image" | b"json" | b"manifest" | b"paintworklet" | b"script"
                     | b"style" | b"text" | b"track" | b"xslt",
-                ),
-            ) => Self::Part,
-            (_, None | Some(b"empty" | b"document" | b"iframe" | b"frame" | b"object" | b"embed")) => Self::Call,
-            (_, Some(_)) => Self::Other,
+                ) => Self::Part,
+                None | Some(b"empty" | b"document" | b"iframe" | b"frame" | b"object" | b"embed") => Self::Call,
+                Some(_) => Self::Other,
+            },
         }
     }
 
@@ -194,4 +224,44 @@ pub(crate) fn is_report(method: &Method, digest: &HeaderDigest<'_>) -> bool {
         ]
         .iter()
         .any(|report| content.starts_with(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_navigates_by_its_kind_where_its_header_says_so() {
+        use RequestKind::{Call, Embedded, Form, Media, Page, Part, Relayed, Unsaid};
+        let navigation = Some(StatedPurpose::Navigation);
+        let other = Some(StatedPurpose::Other);
+        let upgrades = "upgrade-insecure-requests";
+        for (method, fields, kind, purpose) in [
+            (Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")][..], Page, navigation),
+            (Method::GET, &[("sec-fetch-mode", "navigate")], Page, navigation),
+            (Method::POST, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Form, navigation),
+            (Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "embed")], Embedded, navigation),
+            (Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")], Relayed, navigation),
+            (
+                Method::GET,
+                &[("sec-fetch-mode", "same-origin"), ("sec-fetch-dest", "empty"), (upgrades, "1")],
+                Relayed,
+                navigation,
+            ),
+            (Method::GET, &[("sec-fetch-mode", "same-origin"), ("sec-fetch-dest", "empty")], Call, other),
+            (Method::GET, &[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), (upgrades, "1")], Call, other),
+            (Method::GET, &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")], Part, other),
+            (Method::GET, &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "audio")], Media, other),
+            (Method::GET, &[("sec-fetch-dest", "document"), (upgrades, "1")], Unsaid, None),
+            (Method::GET, &[], Unsaid, None),
+        ] {
+            let headers: HeaderMap = fields
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+            let found = RequestKind::of(&method, &HeaderDigest::of(&headers), Http::Two);
+            assert_eq!((found, StatedPurpose::of(&headers)), (kind, purpose), "{method} {fields:?}");
+            assert_eq!(found.navigates(), purpose == navigation, "{method} {fields:?}");
+        }
+    }
 }

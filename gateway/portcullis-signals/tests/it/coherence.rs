@@ -1,11 +1,11 @@
 //! Browsers as they are, and what contradicts them, signal by signal.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
+use portcullis_fingerprint::{ClientHello, Http2Print, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Expectation,
-    ExpectedClients, Facts, Families, Http, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Expectation, ExpectedClients, Facts,
+    Families, Http, RequestHead, Tls,
 };
 
 use crate::EXPECTATION;
@@ -176,28 +176,11 @@ impl Case {
         });
         let network = AddressFacts::bare("203.0.113.5".parse().unwrap());
         let facts = Facts {
-            at: UnixSeconds(0),
-            request: &request,
             http: self.http,
-            tls: Some(Tls {
-                version: TlsVersion::Tls13,
-                hello: &self.hello,
-                ja3: Ja3Hash::of(&self.hello),
-                ja4: Ja4::of(&self.hello),
-                resumed: false,
-            }),
-            client: ClientAddr("203.0.113.5".parse().unwrap()),
-            network: &network,
-            claim: Claim::of(headers.get("user-agent").map_or(b"", HeaderValue::as_bytes)),
-            crawler_proof: Proof::Unverified,
+            tls: Some(Tls::of(&self.hello)),
             http2: self.print.as_ref(),
-            connection: None,
             context: self.context,
-            caller: Caller::default(),
-            ban: None,
-            behaviour: Behaviour::default(),
-            outcomes: Outcomes::default(),
-            limits: &[],
+            ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &network)
         };
         let expectation = Expectation { clients: self.clients, ..EXPECTATION };
         let signals = facts.signals(&expectation);

@@ -5,12 +5,9 @@
 //! up; so is the connection here, since the header alone is judged.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::ClientHello;
 use portcullis_intel::AddressFacts;
-use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Group, Http, Outcomes, Proof, RequestHead,
-    Tls, TlsVersion, UnixSeconds,
-};
+use portcullis_signals::{CanonicalRequest, ClientAddr, Facts, Group, Http, RequestHead, Tls};
 use serde_json::Value;
 
 use crate::EXPECTATION;
@@ -39,28 +36,9 @@ fn raised(asked: &Value) -> Vec<&'static str> {
     let hello = ClientHello::from_records(include_bytes!("../../../../fuzz/seeds/client_hello/chromium")).unwrap();
     let network = AddressFacts::bare("203.0.113.5".parse().unwrap());
     let facts = Facts {
-        at: UnixSeconds(0),
-        request: &request,
         http: if one { Http::One } else { Http::Two },
-        tls: Some(Tls {
-            version: TlsVersion::Tls13,
-            hello: &hello,
-            ja3: Ja3Hash::of(&hello),
-            ja4: Ja4::of(&hello),
-            resumed: false,
-        }),
-        client: ClientAddr("203.0.113.5".parse().unwrap()),
-        network: &network,
-        claim: Claim::of(headers.get("user-agent").unwrap().as_bytes()),
-        crawler_proof: Proof::Unverified,
-        http2: None,
-        connection: None,
-        context: Context::default(),
-        caller: Caller::default(),
-        ban: None,
-        behaviour: Behaviour::default(),
-        outcomes: Outcomes::default(),
-        limits: &[],
+        tls: Some(Tls::of(&hello)),
+        ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &network)
     };
     let signals = facts.signals(&EXPECTATION);
     let judged = |group| matches!(group, Group::Claim | Group::Headers | Group::Context);

@@ -8,8 +8,8 @@ mod steady;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, ClassSet, NetworkClass};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, CrawlerKind, Expectation, ExpectedClients, Facts,
-    Http, Named, Outcomes, Proof, RequestHead, SignalId, Strength, UnixSeconds, is_client_address_header,
+    Behaviour, Caller, CanonicalRequest, ClientAddr, CrawlerKind, Expectation, ExpectedClients, Facts, Named, Outcomes,
+    Proof, RequestHead, SignalId, Strength, is_client_address_header,
 };
 
 const CHROME: &str =
@@ -77,24 +77,12 @@ impl Case {
             headers: &self.fields,
             raw: None,
         });
-        let claim = Claim::of(self.fields.get("user-agent").map_or(b"", |value| value.as_bytes()));
         read(&Facts {
-            at: UnixSeconds(0),
-            request: &request,
-            http: Http::One,
-            tls: None,
-            client: ClientAddr("203.0.113.5".parse().unwrap()),
-            network: &self.network,
-            claim,
-            crawler_proof: self.crawler_proof,
-            http2: None,
-            connection: None,
-            context: Context::default(),
             caller: self.caller,
-            ban: None,
             behaviour: self.behaviour,
             outcomes: self.outcomes,
-            limits: &[],
+            crawler_proof: self.crawler_proof,
+            ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &self.network)
         })
     }
 

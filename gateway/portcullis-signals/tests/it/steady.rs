@@ -3,11 +3,10 @@
 use std::hint::black_box;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Pseudo};
+use portcullis_fingerprint::{ClientHello, Http2Print, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http, RequestHead, Tls,
 };
 
 use crate::{BROWSER, EXPECTATION};
@@ -20,13 +19,7 @@ fn claim_connection_and_signals_allocate_nothing() {
         pseudo: [Pseudo::Method, Pseudo::Path].into_iter().collect(),
         ..Http2Print::default()
     };
-    let tls = Tls {
-        version: TlsVersion::Tls13,
-        hello: &hello,
-        ja3: Ja3Hash::of(&hello),
-        ja4: Ja4::of(&hello),
-        resumed: false,
-    };
+    let tls = Tls::of(&hello);
     let long = "Mozilla/5.0 (bot; curl/8) Chrome/1 ".repeat(2_000);
     for user_agent in
         [BROWSER[3].1, "curl/8.5.0", "Mozilla/5.0 (X11; rv:153.0) Gecko/20100101 Firefox/153.0", "", &long]
@@ -49,22 +42,12 @@ fn claim_connection_and_signals_allocate_nothing() {
             let claim = Claim::of(black_box(user_agent.as_bytes()));
             let connection = ConnectionJudgement::of(Families::shipped(), &claim, Some(&tls), Some(&print));
             let facts = Facts {
-                at: UnixSeconds(0),
-                request: &request,
                 http: Http::Two,
                 tls: Some(tls),
-                client: ClientAddr("203.0.113.5".parse().unwrap()),
-                network: &network,
-                claim,
-                crawler_proof: Proof::Unverified,
                 http2: Some(&print),
                 connection: Some(&connection),
                 context: Context { cookieless: 3, hellos: 3, hello_orders: 1, ..Context::default() },
-                caller: Caller::default(),
-                ban: None,
-                behaviour: Behaviour::default(),
-                outcomes: Outcomes::default(),
-                limits: &[],
+                ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &network)
             };
             facts.signals(&EXPECTATION)
         };

@@ -18,8 +18,8 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Context, Facts, Http,
-    LimitReading, Outcomes, Proof, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Facts, Http,
+    LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
 };
 
 use super::{error_style, intel, known, settings, tell, tell_error};
@@ -81,16 +81,9 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
     let connection = ConnectionJudgement::of(&families, &claim, tls.as_ref(), None);
     let facts = Facts {
         at: now(),
-        request: &request,
         http: written.http(),
         tls: written.tls(),
-        client: ClientAddr(canonical(args.ip)),
-        network: &written.network,
-        claim,
-        crawler_proof: Proof::Unverified,
-        http2: None,
         connection: Some(&connection),
-        context: Context::default(),
         caller: Caller { clearance: args.cleared.then_some(Clearance::ProofOfWork), ..caller(&rules, route, &request) },
         ban: args.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
@@ -100,6 +93,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         },
         outcomes: Outcomes { attempts: args.answers.max(args.failures), failures: args.failures },
         limits: &limits,
+        ..Facts::bare(&request, ClientAddr(canonical(args.ip)), &written.network)
     };
     Ok(rules.explain(&facts).to_string())
 }
@@ -177,20 +171,10 @@ impl Written {
     }
 
     fn tls(&self) -> Option<Tls<'_>> {
-        let hello = self.hello.as_ref()?;
-        let version = if hello.supported_versions.contains(&TLS13) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
-        Some(Tls {
-            version,
-            hello,
-            ja3: self.ja3.unwrap_or_else(|| Ja3Hash::of(hello)),
-            ja4: self.ja4.unwrap_or_else(|| Ja4::of(hello)),
-            resumed: false,
-        })
+        let shown = Tls::of(self.hello.as_ref()?);
+        Some(Tls { ja3: self.ja3.unwrap_or(shown.ja3), ja4: self.ja4.unwrap_or(shown.ja4), ..shown })
     }
 }
-
-/// TLS 1.3 as `supported_versions` names it (RFC 8446 §4.2.1).
-const TLS13: u16 = 0x0304;
 
 fn client_hello(text: &str) -> Result<ClientHello, Told> {
     let bytes = from_hex(text.trim()).ok_or_else(|| wrong("--client-hello", "a ClientHello in hex", text))?;

@@ -320,7 +320,6 @@ fn version_name(version: u16) -> String {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_zero(count: &usize) -> bool {
     *count == 0
 }

@@ -37,12 +37,12 @@ pub struct ClientKeys {
 impl ClientKeys {
     /// The keys of the client at an address.
     pub fn of(hasher: &KeyHasher, addr: IpAddr) -> Self {
-        Self { address: address_key(hasher, addr), prefix: hasher.key(PREFIX_SCOPE, &[&prefix_bytes(addr)]) }
+        Self { address: address_key(hasher, addr), prefix: hasher.key(Scope::PREFIX.0, &[&prefix_bytes(addr)]) }
     }
 
     /// The key under which the client is banned.
     pub const fn ban(&self) -> Key {
-        self.address.sibling(BAN_SCOPE)
+        self.address.sibling(Scope::BAN.0)
     }
 }
 
@@ -61,7 +61,7 @@ impl SharerKeys {
         let client = client_bytes(addr);
         let claim = &sharer.claim;
         let fingerprint = hasher.key(
-            FINGERPRINT_SCOPE,
+            Scope::FINGERPRINT.0,
             &[
                 &client,
                 sharer.ja4.as_ref().map_or(b"", |ja4| ja4.as_str().as_bytes()),
@@ -78,7 +78,7 @@ impl SharerKeys {
                 Named::User(name) => (b"user", name),
                 Named::Session(name) => (b"session", name),
             };
-            hasher.key(NAMED_SCOPE, &[&client, what, name.as_bytes()])
+            hasher.key(Scope::NAMED.0, &[&client, what, name.as_bytes()])
         });
         Self { fingerprint, named }
     }
@@ -86,19 +86,36 @@ impl SharerKeys {
 
 /// The key under which the client at an address is banned.
 pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
-    address_key(hasher, addr).sibling(BAN_SCOPE)
+    address_key(hasher, addr).sibling(Scope::BAN.0)
 }
 
 fn address_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
-    hasher.key(ADDRESS_SCOPE, &[&client_bytes(addr)])
+    hasher.key(Scope::ADDRESS.0, &[&client_bytes(addr)])
 }
 
-const ADDRESS_SCOPE: u64 = 1;
-const PREFIX_SCOPE: u64 = 2;
-const BAN_SCOPE: u64 = 3;
-// 4 to 6 are those of the memory of clients.
-const FINGERPRINT_SCOPE: u64 = 7;
-const NAMED_SCOPE: u64 = 8;
+/// What a key is of, hashed into it: the same parts make another key in every scope.
+///
+/// All scopes stand here, so that no two are the same; a limit's is its counter.
+pub(super) struct Scope(pub(super) u64);
+
+impl Scope {
+    /// The address of a client.
+    const ADDRESS: Self = Self(1);
+    /// The prefix of a client.
+    const PREFIX: Self = Self(2);
+    /// The ban of a client.
+    const BAN: Self = Self(3);
+    /// What a client did before.
+    pub(super) const CONTEXT: Self = Self(4);
+    /// The session that a request carries.
+    pub(super) const SESSION: Self = Self(5);
+    /// The print of a connection.
+    pub(super) const PRINT: Self = Self(6);
+    /// Those behind a shared address who look alike.
+    const FINGERPRINT: Self = Self(7);
+    /// The one behind a shared address whom a request names.
+    const NAMED: Self = Self(8);
+}
 
 /// What stands before a part that a request lacks; no part of ours begins with it.
 const MISSING: &[u8] = b"\0missing";

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, header};
-use portcullis_signals::{Claim, Context};
+use http::{HeaderMap, header};
+use portcullis_signals::{Claim, Context, StatedPurpose};
 use portcullis_velocity::{
     Content, Contexts, Cookie, Key, KeyHasher, Millis, Purpose, RequestNote, SessionPrints, SetCookie,
 };
 
 use super::answer::Answer;
-use super::keys::{client_bytes, prefix_bytes};
+use super::keys::{Scope, client_bytes, prefix_bytes};
 use crate::accept::TlsInfo;
 
 /// The memory of what browsers did, and of the connections that sessions came by.
@@ -65,9 +65,9 @@ impl ClientMemory {
         let session = asking.session.zip(asking.tls).map_or(0, |(session, tls)| {
             let print = tls.stable();
             // Not the last part: a browser offers other protocols for a WebSocket.
-            let print = hasher.key(PRINT_SCOPE, &[print.ciphers().as_bytes(), print.extensions().as_bytes()]);
+            let print = hasher.key(Scope::PRINT.0, &[print.ciphers().as_bytes(), print.extensions().as_bytes()]);
             // With the network in the key nobody makes trouble for a session of somebody else by its bare name.
-            let session = hasher.key(SESSION_SCOPE, &[session.as_bytes(), &prefix_bytes(asking.client)]);
+            let session = hasher.key(Scope::SESSION.0, &[session.as_bytes(), &prefix_bytes(asking.client)]);
             let number = print.to_bytes().first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
             self.sessions.note(session, number, now)
         });
@@ -108,15 +108,11 @@ impl ClientMemory {
     }
 }
 
-const CONTEXT_SCOPE: u64 = 4;
-const SESSION_SCOPE: u64 = 5;
-const PRINT_SCOPE: u64 = 6;
-
 /// The parsed claim, not the User-Agent, so that an address has few keys.
 fn context_key(hasher: &KeyHasher, client: IpAddr, claim: &Claim) -> Key {
     let device: &[u8] = if claim.mobile { b"mobile" } else { b"" };
     hasher.key(
-        CONTEXT_SCOPE,
+        Scope::CONTEXT.0,
         &[
             &client_bytes(client),
             claim.family_name().as_bytes(),
@@ -127,9 +123,10 @@ fn context_key(hasher: &KeyHasher, client: IpAddr, claim: &Claim) -> Key {
     )
 }
 
-/// What a request says it is for (Fetch Metadata §2.2).
+/// What a request says it is for, by the rule that it is judged by too.
 fn purpose(headers: &HeaderMap) -> Option<Purpose> {
-    const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-    let mode = headers.get(&SEC_FETCH_MODE)?;
-    Some(if mode == "navigate" { Purpose::Navigation } else { Purpose::Other })
+    Some(match StatedPurpose::of(headers)? {
+        StatedPurpose::Navigation => Purpose::Navigation,
+        StatedPurpose::Other => Purpose::Other,
+    })
 }

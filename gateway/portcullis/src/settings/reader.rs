@@ -13,6 +13,8 @@ use portcullis_policy::{Diagnostic, Span};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use portcullis_signals::wording::quote;
+
 /// The faults found so far.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<Diagnostic>);
@@ -447,21 +449,13 @@ fn in_unit(key: &str, text: &str) -> Option<u64> {
     number.checked_mul(times).map(|number| number / over)
 }
 
-/// The longest text of a user that a message repeats, in characters.
-const MAX_QUOTED_CHARS: usize = 80;
-
-/// A user's text in backticks: without control characters, and not longer than a line.
-pub(crate) fn quote(text: &str) -> String {
-    let shown: String =
-        text.chars().take(MAX_QUOTED_CHARS).map(|letter| if letter.is_control() { '?' } else { letter }).collect();
-    let more = if text.chars().nth(MAX_QUOTED_CHARS).is_some() { "..." } else { "" };
-    format!("`{shown}{more}`")
-}
+/// The longest word that may be a misspelled key, in bytes.
+const MAX_WORD_BYTES: usize = 80;
 
 /// The known name that a person most likely meant.
 fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = word.to_lowercase().replace('-', "_");
-    if plain.len() > MAX_QUOTED_CHARS {
+    if plain.len() > MAX_WORD_BYTES {
         return None;
     }
     // A third of the letters may be wrong; and a name whose unit was left out is meant whatever its length.

@@ -310,7 +310,8 @@ fn real_clients_are_told_from_what_they_claim() {
         tools.map(|((_, name), all)| (*name, worst(all, |object| object["route"] == "pages"))).collect();
     assert_share("tools", &tools, 95);
 
-    let header_only = |name: &str| ["spoof:", "cloudscraper:", "got-scraping:"].iter().any(|it| name.starts_with(it));
+    let beginnings = include_str!("../../src/commands/explain/header_only.txt");
+    let header_only = |name: &str| beginnings.lines().any(|beginning| name.starts_with(beginning));
     let (spoofers, full): (Vec<_>, Vec<_>) = of("impersonator").into_iter().partition(|(name, _)| header_only(name));
     assert_share("header-only impersonators", &spoofers, 100);
     assert_share("full-stack impersonators", &full, 85);

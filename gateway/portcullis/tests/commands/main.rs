@@ -386,8 +386,16 @@ fn rows_about_browsers_beside_the_rules_are_counted_and_count_in_the_version() {
     assert_ne!(plain, with_rows);
     let (other_rows, _) = version("others", &[("a.toml", rules), ("families/a.toml", &row(3))]);
     assert_ne!(with_rows, other_rows);
-    let folder = Folder::with("faulty-rows", &[("a.toml", rules), ("families/a.toml", "[[family]]\nname = \"x\"\n")]);
-    run(&["check", &folder.path("")]).expect(1).says(&["families/a.toml", "source"]);
+    let (first, second) = (row(2).replace("dillo", "dilo"), row(3).replace("2026-11-21", "2026-99-99"));
+    let faulty = [("a.toml", rules), ("families/a.toml", &*first), ("families/b.toml", &second)];
+    let folder = Folder::with("faulty-rows", &faulty);
+    run(&["check", &folder.path("")]).expect(1).says(&[
+        "unknown family `dilo`",
+        "families/a.toml:2:8",
+        "did you mean `dillo`?",
+        "`2026-99-99` is no day",
+        "families/b.toml:5:8",
+    ]);
 }
 
 #[test]

@@ -237,9 +237,8 @@ impl<'a> Fields<'a> {
         let pseudo = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1);
         let method = pseudo(":method").map_or_else(|| self.text("method"), Ok)?;
         let target = pseudo(":path").map_or_else(|| self.text("path"), Ok)?;
-        let names = pairs.iter().filter(|(name, _)| !name.starts_with(':')).map(|(name, _)| Box::from(name.as_bytes()));
         let http2 = match self.object("h2")? {
-            Some(shown) if version == Version::HTTP_2 => Some(shown.http2(names.collect())?),
+            Some(shown) if version == Version::HTTP_2 => Some(shown.http2()?),
             _ => None,
         };
         let raw = (version != Version::HTTP_2).then(|| raw(method, target, version, &pairs));
@@ -282,8 +281,8 @@ impl<'a> Fields<'a> {
         Ok(Agreed { version, alpn, resumed })
     }
 
-    /// What the object `h2` says of a connection whose first request had fields of these names.
-    fn http2(self, header_names: Vec<Box<[u8]>>) -> Result<Http2Print, LineFault> {
+    /// What the object `h2` says of a connection.
+    fn http2(self) -> Result<Http2Print, LineFault> {
         let setting = |value: &Value| match value.as_array()?.as_slice() {
             [id, value] => Some((number(Some(id))?, number(Some(value))?)),
             _ => None,
@@ -313,7 +312,6 @@ impl<'a> Fields<'a> {
             headers_priority,
             first_stream,
             pseudo: pseudo.ok_or_else(|| self.wrong("pseudo_order", PSEUDO))?,
-            header_names,
         })
     }
 }

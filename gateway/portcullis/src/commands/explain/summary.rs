@@ -46,7 +46,7 @@ enum Group {
 /// What the names of impersonators begin with that copy the header of a browser and no more. The handshake stays that
 /// of the library beneath: untouched for `spoof:`, with its own ciphers in another order for the other two, and no
 /// browser's HTTP/2 either way. All others bring a TLS and HTTP/2 stack that was built to copy a browser's.
-const HEADER_ONLY: [&str; 3] = ["spoof:", "cloudscraper:", "got-scraping:"];
+const HEADER_ONLY: &str = include_str!("header_only.txt");
 
 impl Group {
     const ALL: [Self; 9] = [
@@ -65,7 +65,9 @@ impl Group {
         match category {
             Category::Browser => Self::Browser,
             Category::Automated => Self::Automated,
-            Category::Impersonator if HEADER_ONLY.iter().any(|prefix| name.starts_with(prefix)) => Self::HeaderOnly,
+            Category::Impersonator if HEADER_ONLY.lines().any(|beginning| name.starts_with(beginning)) => {
+                Self::HeaderOnly
+            }
             Category::Impersonator => Self::FullStack,
             tool => Self::Tool(tool),
         }

@@ -105,7 +105,7 @@ impl Rig {
 }
 
 fn read(text: &str, base: &Path) -> IntelSources {
-    IntelSources::read(SourceFile::new("sources.toml", text), base).unwrap_or_else(|faults| panic!("{faults}"))
+    IntelSources::read(SourceFile::new("sources.toml", text), base).unwrap()
 }
 
 fn in_force(refresher: &Refresher<Lines>) -> Option<String> {
