@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use portcullis_intel::SourceInfo;
 use portcullis_policy::SourceFile;
 use serde::Serialize;
 
@@ -14,13 +15,15 @@ use super::{error_style, settings, tell, tell_error};
 use crate::cli::{IntelStatusArgs, IntelUpdateArgs, OutputFormat, SourceArgs};
 use crate::clock::Clock;
 use crate::intel::fetch::printable;
-use crate::intel::{Outcome, Refresher, Shrinking, SnapshotLoader, Store};
-use crate::settings::{IntelSource, IntelSources, Place};
+use crate::intel::{Networks, Outcome, Refresher, Shrinking, SnapshotLoader, Store};
+use crate::settings::{IntelFiles, IntelSource, IntelSources, Place};
 
 /// What one source is, one line of JSON.
 #[derive(Serialize)]
 struct Line {
     source: String,
+    /// Whether it is a part of the program.
+    compiled_in: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,13 +75,29 @@ pub(crate) fn update(args: &IntelUpdateArgs) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Says what is there of every source.
+/// Says what is there of every source, and of what is compiled in.
 pub(crate) fn status(args: &IntelStatusArgs) -> ExitCode {
     let Some(sources) = sources(&args.sources) else { return ExitCode::FAILURE };
     let store = Store::in_folder(sources.data.clone());
     let now = Clock::start().now().unix().0;
-    for source in &sources.sources {
-        if line(source, &store, now).print(args.format).is_err() {
+    let networks = match Networks::open(&IntelFiles::default(), &sources, now) {
+        Ok((networks, _)) => networks,
+        Err(error) => {
+            tell_error(error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let own = sources.sources.iter().enumerate().map(|(at, source)| {
+        let mut line = line(source, &store, now);
+        let found = networks.refresher.board().status(at).unwrap_or_default();
+        line.entries = found.entries.or(line.entries);
+        line.error = line.error.or(found.error);
+        line
+    });
+    let intel = networks.snapshot.load();
+    let compiled_in = intel.merged().sources().iter().filter(|known| sources.find(&known.name).is_none());
+    for line in own.chain(compiled_in.map(Line::of_compiled_in)) {
+        if line.print(args.format).is_err() {
             return ExitCode::FAILURE;
         }
     }
@@ -117,6 +136,7 @@ fn read(path: &Path) -> Option<IntelSources> {
 fn line(source: &IntelSource, store: &Store, now: u64) -> Line {
     let mut line = Line {
         source: source.name.to_string(),
+        compiled_in: false,
         result: None,
         age_secs: None,
         entries: None,
@@ -147,6 +167,19 @@ fn line(source: &IntelSource, store: &Store, now: u64) -> Line {
 }
 
 impl Line {
+    fn of_compiled_in(known: &SourceInfo) -> Self {
+        Self {
+            source: known.name.to_string(),
+            compiled_in: true,
+            result: None,
+            age_secs: None,
+            entries: known.entries.and_then(|entries| u64::try_from(entries).ok()),
+            bytes: None,
+            licence: known.licence.as_deref().map(str::to_owned),
+            error: None,
+        }
+    }
+
     fn print(&self, format: OutputFormat) -> io::Result<()> {
         let mut output = io::stdout().lock();
         let written = match format {
@@ -163,7 +196,11 @@ impl Line {
         if let Some(result) = self.result {
             text.push_str(&format!(" {result:<9}"));
         }
-        let age = self.age_secs.map_or("never".to_owned(), |secs| format!("{} old", age(secs)));
+        let age = match self.age_secs {
+            Some(secs) => format!("{} old", age(secs)),
+            None if self.compiled_in => "built in".to_owned(),
+            None => "never".to_owned(),
+        };
         let entries = self.entries.map_or("-".to_owned(), |entries| format!("{entries} entries"));
         text.push_str(&format!(" {age:<9} {entries:<16}"));
         text.push_str(&printable(self.licence.as_deref().unwrap_or("licence not said")));

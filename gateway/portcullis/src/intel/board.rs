@@ -114,7 +114,10 @@ impl Board {
                 text.sample(&[("source", name)], now.saturating_sub(fetched));
             }
         }
-        text.gauges("portcullis_intel_entries", "Entries of a source that are in force.");
+        text.gauges(
+            "portcullis_intel_entries",
+            "Entries of a source that are in force; of a database, nodes of its search tree.",
+        );
         for (name, status, _) in all() {
             text.sample(&[("source", name)], status.entries.unwrap_or(0));
         }
