@@ -1,18 +1,19 @@
-//! What a counter costs: time for one observation, memory for one key.
+//! What the memory of behaviour costs: time for one observation, bytes for one key.
 //!
 //! Questions: what does one observation cost, hot and cold; what do six keys in two windows each cost,
-//! as one request has them; do two cores hinder each other; how many bytes does a tracked key take;
-//! does the budget hold under ten million keys? The last two are printed before the timings. And what
-//! do a request's reading and noting of its client's context cost?
+//! as one request has them; do two cores hinder each other; how many bytes does a tracked key take, of ten million;
+//! does the budget hold under a flood of ten million; how long is the longest single call while a table fills, is full
+//! and ages? The last four are printed before the timings. And what do token buckets, requests under way, distinct
+//! values and a client's context cost?
 
 use std::hint::black_box;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use portcullis_velocity::{
-    Bans, Content, Contexts, Cookie, Counters, Key, KeyHasher, Millis, Purpose, RequestNote, Secret, SessionPrints,
-    SetCookie, Window,
+    Bans, Buckets, Content, Contexts, Cookie, Counters, Distincts, InFlight, Key, KeyHasher, Millis, Purpose, Rate,
+    RequestNote, Secret, SessionPrints, SetCookie, Window,
 };
 
 fn main() {
@@ -22,35 +23,122 @@ fn main() {
         .configure_from_args();
     // Not when only some of the timings are asked for by name.
     if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
+        ratio_of_two_threads();
         memory_of_a_key();
         budget_under_a_flood();
+        longest_call();
         contexts_under_a_flood();
     }
     time_of_an_observation(&mut criterion);
     time_of_a_request(&mut criterion);
     time_of_two_cores(&mut criterion);
     time_of_a_ban(&mut criterion);
+    time_of_the_others(&mut criterion);
     time_of_a_context(&mut criterion);
     criterion.final_summary();
 }
 
+/// Ten million keys, as many as a gateway has budgeted for.
 fn memory_of_a_key() {
     let before = resident_bytes();
-    let counters = Counters::new(Counters::budget_for(MILLION as usize), SECRET);
-    for number in 0..MILLION {
-        counters.observe(client(&counters, number), MINUTE, 1, Millis(number / 100));
+    let keys = 10 * MILLION;
+    let counters = Counters::new(Counters::budget_for(keys as usize), SECRET);
+    for number in 0..keys {
+        counters.observe(client(&counters, number), MINUTE, 1, Millis(number / 1_000));
     }
-    let held = (0..MILLION)
-        .filter(|number| counters.peek(client(&counters, *number), MINUTE, Millis(10_000)).count > 0)
-        .count() as u64;
+    let held =
+        (0..keys).filter(|number| counters.peek(client(&counters, *number), MINUTE, Millis(10_000)).count > 0).count();
     let resident = resident_bytes().saturating_sub(before);
     let stats = counters.stats();
     println!(
-        "memory: {held} of {MILLION} keys held, bytes per tracked key at {MILLION} keys: {:.1} by budget, {:.1} resident",
+        "memory: {held} of {keys} keys held, bytes per tracked key: {:.1} by budget, {:.1} resident",
         stats.budget_bytes as f64 / held as f64,
         resident as f64 / held as f64,
     );
     println!("memory: {stats:?}");
+}
+
+/// Requests on one thread and on two, in turn, so that what else the machine does falls on both.
+fn ratio_of_two_threads() {
+    let counters = Counters::new(64 << 20, SECRET);
+    let run = |threads: u64| {
+        let began = Instant::now();
+        thread::scope(|scope| {
+            for thread in 0..threads {
+                let counters = &counters;
+                scope.spawn(move || {
+                    for number in 0..50_000 {
+                        black_box(request(counters, (thread << 32) + number % 200, Millis(number)));
+                    }
+                });
+            }
+        });
+        began.elapsed()
+    };
+    run(2);
+    let mut ratios: Vec<f64> = (0..41).map(|_| 2.0 * run(1).as_secs_f64() / run(2).as_secs_f64()).collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    let at = |percent: usize| ratios.get(ratios.len() * percent / 100).copied().unwrap_or_default();
+    println!("threads: two do {:.2} times as much as one (from {:.2} to {:.2})", at(50), at(5), at(95));
+}
+
+/// Each call by itself, while a table is made, fills, is full, and all of it ages at once. The same for calls that do
+/// nothing, which is what the machine adds by itself.
+fn longest_call() {
+    let mut calls = Calls::default();
+    for number in 0..4 * MILLION {
+        calls.time(|| number);
+    }
+    calls.print("nothing");
+    let mut calls = Calls::default();
+    let made = Instant::now();
+    let counters = Counters::new(256 << 20, SECRET);
+    println!("longest: making a table of 256 MiB takes {:?}", made.elapsed());
+    for number in 0..2 * MILLION {
+        calls.time(|| request(&counters, number, Millis(number / 100)));
+    }
+    calls.print("a request of new keys, as the table fills and is full");
+    let mut calls = Calls::default();
+    for number in 0..MILLION {
+        calls.time(|| request(&counters, number * 7_919 % (2 * MILLION), Millis(10_000_000 + number / 100)));
+    }
+    calls.print("a request, after all of it has aged");
+    let distincts = Distincts::new(64 << 20);
+    let mut calls = Calls::default();
+    for number in 0..4 * MILLION {
+        let (key, value) = (client(&counters, number % 10_007), client(&counters, number));
+        calls.time(|| distincts.note(key, value, MINUTE, Millis(number / 100)));
+    }
+    calls.print("a note of a distinct value, of 400 a key");
+}
+
+/// How long calls took, in nanoseconds.
+#[derive(Default)]
+struct Calls {
+    all: Vec<u32>,
+}
+
+impl Calls {
+    fn time<T>(&mut self, call: impl FnOnce() -> T) {
+        let began = Instant::now();
+        black_box(call());
+        self.all.push(u32::try_from(began.elapsed().as_nanos()).unwrap_or(u32::MAX));
+    }
+
+    fn print(mut self, what: &str) {
+        self.all.sort_unstable();
+        let last = self.all.len().saturating_sub(1);
+        let at = |share: f64| {
+            Duration::from_nanos(self.all.get((last as f64 * share) as usize).map_or(0, |ns| u64::from(*ns)))
+        };
+        let long = self.all.iter().filter(|ns| **ns > 1_000_000).count();
+        println!(
+            "longest: {what}: median {:?}, 999,999 of a million within {:?}, longest {:?}, {long} over 1 ms",
+            at(0.5),
+            at(0.999_999),
+            at(1.0),
+        );
+    }
 }
 
 fn budget_under_a_flood() {
@@ -127,10 +215,12 @@ fn time_of_an_observation(criterion: &mut Criterion) {
 /// Six keys in two windows each, hashed and observed, as one request of a busy route has them.
 fn request(counters: &Counters, number: u64, now: Millis) -> u32 {
     let number = number.to_be_bytes();
-    (0..6)
-        .map(|scope| {
-            let key = counters.hasher().key(scope, &[&number]);
-            counters.observe(key, MINUTE, 1, now).count + counters.observe(key, HOUR, 1, now).count
+    let keys = [0, 1, 2, 3, 4, 5].map(|scope| counters.hasher().key(scope, &[&number]));
+    counters.warm(&keys);
+    keys.into_iter()
+        .map(|key| {
+            let [minute, hour] = counters.observe_windows(key, [MINUTE, HOUR], 1, now);
+            minute.count + hour.count
         })
         .sum()
 }
@@ -187,6 +277,41 @@ fn time_of_a_ban(criterion: &mut Criterion) {
         bans.ban(client(&counters, number), Millis(1_000_000), 1, Millis(0));
     }
     group.bench_function("50000 bans", |bencher| bencher.iter(|| bans.check(black_box(key), Millis(0))));
+    group.finish();
+}
+
+fn time_of_the_others(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("others");
+    let hasher = KeyHasher::new(SECRET);
+    let keys: Vec<Key> = (0..100_000_u64).map(|number| hasher.key(2, &[&number.to_be_bytes()])).collect();
+    let mut scattered = (0..keys.len()).map(|number| number * 7_919 % keys.len()).cycle();
+    let mut next = || scattered.next().and_then(|at| keys.get(at)).copied();
+    let mut now = 0;
+    let buckets = Buckets::new(Buckets::budget_for(keys.len()));
+    let rate = Rate::new(20, Duration::from_secs(1), 40);
+    group.bench_function("a token of one of 100000 keys", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            next().map(|key| buckets.take(key, rate, 1, Millis(now / 64)))
+        });
+    });
+    let in_flight = InFlight::new(InFlight::budget_for(keys.len()), 1_000);
+    group.bench_function("a request under way and over, one of 100000 keys", |bencher| {
+        bencher.iter(|| next().map(|key| InFlight::run(&in_flight, key, 100).map(drop)));
+    });
+    for values in [3, 100, 10_000_u64] {
+        let distincts = Distincts::new(256 << 20);
+        let values: Vec<Key> = (0..values).map(|number| hasher.key(3, &[&number.to_be_bytes()])).collect();
+        let mut number = 0;
+        group.bench_function(format!("one of {} distinct values, one of 1000 keys", values.len()), |bencher| {
+            bencher.iter(|| {
+                now += 1;
+                number += 1;
+                let key = keys.get(number * 7_919 % 1_000).zip(values.get(number * 7_907 / 1_000 % values.len()));
+                key.map(|(key, value)| distincts.note(*key, *value, HOUR, Millis(now / 64)))
+            });
+        });
+    }
     group.finish();
 }
 

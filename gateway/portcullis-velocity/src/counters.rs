@@ -39,7 +39,7 @@ impl Counters {
         Counters { table: Table::new(budget_bytes), hasher: KeyHasher::new(secret) }
     }
 
-    /// A budget, in bytes, in which `counters` counters live with next to none displaced: 95 bytes each.
+    /// A budget, in bytes, in which `counters` counters live, 95 bytes each; three in a thousand are displaced.
     pub const fn budget_for(counters: usize) -> usize {
         Table::<Words>::budget_at(counters, 19)
     }

@@ -1,6 +1,10 @@
 //! The promises of the crate, kept from outside.
 
+mod buckets;
 mod contexts;
+mod counters;
+mod distinct;
+mod in_flight;
 mod session_prints;
 
 use std::thread;
