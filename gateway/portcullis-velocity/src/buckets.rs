@@ -147,8 +147,10 @@ impl Rate {
             return Rate { step: FOREVER, burst: 0 };
         }
         let step = step as u64;
-        let room = if step == 0 { FOREVER } else { FOREVER / step };
-        Rate { step, burst: if burst as u64 > room { room as u32 } else { burst } }
+        match FOREVER.checked_div(step) {
+            Some(room) if room < burst as u64 => Rate { step, burst: room as u32 },
+            _ => Rate { step, burst },
+        }
     }
 
     /// The most that is admitted at once: the quota of `RateLimit-Policy` (`q`).

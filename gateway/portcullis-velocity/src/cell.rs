@@ -530,10 +530,10 @@ mod tests {
             bursts in prop::collection::vec((0_u64..1_500, 1_u32..400, 1_u64..60), 1..12),
         ) {
             let mut pair = Pair::new(length_ms, 0);
-            let (mut now, mut burst_end) = (0, 0);
+            let mut burst_end = 0;
             let mut arrivals = Vec::new();
             for (pause, events, lasts) in bursts {
-                now = burst_end + pause * length_ms / 1_000;
+                let now = burst_end + pause * length_ms / 1_000;
                 burst_end = now + lasts * length_ms / 1_000;
                 arrivals.extend((0..events).map(|i| now + (burst_end - now) * u64::from(i) / u64::from(events)));
             }

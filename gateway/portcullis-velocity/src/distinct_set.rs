@@ -246,17 +246,22 @@ pub(crate) struct Many {
     /// For each segment, by its label, how many zeros the hash of a value seen last in it begins with at least.
     // INVARIANT: that of the newest segment is the lowest. So a value that is in the set may be seen again.
     levels: [u8; LABELS],
+    /// What was read last, where nothing has changed since; else none.
+    known: Distinct,
 }
 
 impl Many {
     /// Puts the value into the sample if it belongs there, and gives how many there are. Takes over what the small slot
     /// has when it begins, and gives it back when that has room for it.
     pub(crate) fn note(&mut self, few: &mut Few, value: Value, window: Window, to: u64) -> Distinct {
-        let begins = self.set.window_ms == 0;
+        let (begins, newest) = (self.set.window_ms == 0, self.set.newest);
         match self.set.advance(window, to) {
             Step::On(passed) => self.age(passed),
             Step::Back { turn } => self.levels.rotate_right(turn as usize),
             Step::None => {}
+        }
+        if self.set.newest != newest {
+            self.known = Distinct::default();
         }
         if begins {
             self.set.adopt(&few.0);
@@ -269,10 +274,16 @@ impl Many {
             return few.read(to);
         }
         self.insert(value);
-        self.read(to)
+        if self.known.count == 0 {
+            self.known = self.read(to);
+        }
+        self.known
     }
 
     pub(crate) fn read(&self, at: u64) -> Distinct {
+        if at <= self.set.newest && self.set.mark == 0 {
+            return Distinct { count: u32::from(self.set.len), standard_error: 0 };
+        }
         let (mut sum, mut variance) = (0_u64, 0_u64);
         for value in self.set.alive(at) {
             let weight = 1_u64 << self.level(value.label());
@@ -286,6 +297,7 @@ impl Many {
 
     fn insert(&mut self, value: Value) {
         while value.zeros() >= self.level(self.set.newest) {
+            self.known = Distinct::default();
             if self.set.renew(value) || self.set.push(value) == Outcome::Held {
                 return;
             }
@@ -375,6 +387,6 @@ mod tests {
     #[test]
     fn slots_take_72_bytes_and_1_kib() {
         assert_eq!(Table::<Few>::SLOT_BYTES, 72);
-        assert_eq!(Table::<Many>::SLOT_BYTES, 1_016);
+        assert_eq!(Table::<Many>::SLOT_BYTES, 1_024);
     }
 }
