@@ -1,18 +1,19 @@
-//! What a counter costs: time for one observation, memory for one key.
+//! What the memory of behaviour costs: time for one observation, bytes for one key.
 //!
 //! Questions: what does one observation cost, hot and cold; what do six keys in two windows each cost,
-//! as one request has them; do two cores hinder each other; how many bytes does a tracked key take;
-//! does the budget hold under ten million keys? The last two are printed before the timings. And what
-//! do a request's reading and noting of its client's context cost?
+//! as one request has them; do two cores hinder each other; how many bytes does a tracked key take, of ten million;
+//! does the budget hold under a flood of ten million; how long is the longest single call while a table fills, is full
+//! and ages? The last four are printed before the timings. And what do token buckets, requests under way, distinct
+//! values and a client's context cost?
 
 use std::hint::black_box;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use portcullis_velocity::{
-    Bans, Content, Contexts, Cookie, Counters, Key, KeyHasher, Millis, Purpose, RequestNote, Secret, SessionPrints,
-    SetCookie, Window,
+    Bans, Buckets, Content, Contexts, Cookie, Counters, Distincts, InFlight, Key, KeyHasher, Millis, Purpose, Rate,
+    RequestNote, Secret, SessionPrints, SetCookie, Window,
 };
 
 fn main() {
@@ -22,35 +23,160 @@ fn main() {
         .configure_from_args();
     // Not when only some of the timings are asked for by name.
     if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
+        ratio_of_two_threads();
         memory_of_a_key();
         budget_under_a_flood();
+        longest_call();
         contexts_under_a_flood();
     }
     time_of_an_observation(&mut criterion);
     time_of_a_request(&mut criterion);
     time_of_two_cores(&mut criterion);
     time_of_a_ban(&mut criterion);
+    time_of_the_others(&mut criterion);
     time_of_a_context(&mut criterion);
     criterion.final_summary();
 }
 
+/// Ten million keys, as many as a gateway has budgeted for.
 fn memory_of_a_key() {
     let before = resident_bytes();
-    let counters = Counters::new(Counters::budget_for(MILLION as usize), SECRET);
-    for number in 0..MILLION {
-        counters.observe(client(&counters, number), MINUTE, 1, Millis(number / 100));
+    let keys = 10 * MILLION;
+    let counters = Counters::new(Counters::budget_for(keys as usize), SECRET);
+    for number in 0..keys {
+        counters.observe(client(&counters, number), MINUTE, 1, Millis(number / 1_000));
     }
-    let held = (0..MILLION)
-        .filter(|number| counters.peek(client(&counters, *number), MINUTE, Millis(10_000)).count > 0)
-        .count() as u64;
+    let held =
+        (0..keys).filter(|number| counters.peek(client(&counters, *number), MINUTE, Millis(10_000)).count > 0).count();
     let resident = resident_bytes().saturating_sub(before);
     let stats = counters.stats();
     println!(
-        "memory: {held} of {MILLION} keys held, bytes per tracked key at {MILLION} keys: {:.1} by budget, {:.1} resident",
+        "memory: {held} of {keys} keys held, bytes per tracked key: {:.1} by budget, {:.1} resident",
         stats.budget_bytes as f64 / held as f64,
         resident as f64 / held as f64,
     );
     println!("memory: {stats:?}");
+}
+
+/// Requests on one thread and on two, in turn. Of each the quickest round counts: in it the least else ran. By the clock
+/// that says what two cores do where both are free; by processor time, whether they hinder each other.
+#[expect(clippy::disallowed_methods, reason = "a bench may ask the clock what it measures")]
+fn ratio_of_two_threads() {
+    const REQUESTS: u32 = 20_000;
+    let counters = Counters::new(64 << 20, SECRET);
+    let work = |thread: u64| {
+        let began = processor_time();
+        for number in 0..u64::from(REQUESTS) {
+            black_box(request(&counters, (thread << 32) + number % 200, Millis(number)));
+        }
+        processor_time() - began
+    };
+    let run = |threads: u64| {
+        let began = Instant::now();
+        let used: Duration = thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+            workers.into_iter().filter_map(|worker| worker.join().ok()).sum()
+        });
+        (began.elapsed(), used)
+    };
+    let quickest = |threads| {
+        let rounds: Vec<_> = (0..200).map(|_| run(threads)).collect();
+        let elapsed = rounds.iter().map(|(elapsed, _)| *elapsed).min().unwrap_or_default();
+        (elapsed.as_secs_f64(), rounds.iter().map(|(_, used)| *used).min().unwrap_or_default().as_secs_f64())
+    };
+    let ((elapsed_one, used_one), (elapsed_two, used_two)) = (quickest(1), quickest(2));
+    println!(
+        "threads: {:.0} ns a request on one thread; two do {:.2} times as much by the clock, {:.2} by processor time",
+        used_one / f64::from(REQUESTS) * 1e9,
+        2.0 * elapsed_one / elapsed_two,
+        4.0 * used_one / used_two,
+    );
+}
+
+/// Each call by itself, while a table is made, fills, is full, and all of it ages at once. In processor time, since the
+/// machine makes pauses of its own; and each the shorter of two runs, since a virtual machine's are in that too.
+fn longest_call() {
+    let requests = |counters: &Counters, from: u64, began: u64| {
+        let mut calls = Calls::default();
+        for number in from..from + MILLION / 2 {
+            for scope in 0..6 {
+                let key = counters.hasher().key(scope, &[&(number % (MILLION / 2)).to_be_bytes()]);
+                calls.time(|| counters.observe_windows(key, [MINUTE, HOUR], 1, Millis(began + number / 100)));
+            }
+        }
+        calls
+    };
+    let run = || {
+        let mut nothing = Calls::default();
+        (0..3 * MILLION).for_each(|number| nothing.time(|| number));
+        let mut made = Calls::default();
+        let mut counters = None;
+        made.time(|| counters = Some(Counters::new(256 << 20, SECRET)));
+        let counters = counters.unwrap_or_else(|| Counters::new(256 << 20, SECRET));
+        let filled = requests(&counters, 0, 0);
+        let aged = requests(&counters, MILLION / 2, 10_000_000);
+        let distincts = Distincts::new(64 << 20);
+        let mut noted = Calls::default();
+        for number in 0..3 * MILLION {
+            let (key, value) = (client(&counters, number % 10_007), client(&counters, number));
+            noted.time(|| distincts.note(key, value, MINUTE, Millis(number / 100)));
+        }
+        // Kept, so that the second run is given fresh memory too.
+        std::mem::forget((counters, distincts));
+        [nothing, made, filled, aged, noted]
+    };
+    let whats = [
+        "nothing",
+        "making a table of 256 MiB",
+        "a new key in two windows, as the table fills and is full",
+        "the same, when all of it has aged",
+        "a note of a distinct value, of 300 a key",
+    ];
+    for (what, (first, second)) in whats.into_iter().zip(run().into_iter().zip(run())) {
+        first.shorter(&second).print(what);
+    }
+}
+
+/// What this thread has used of the processor.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), used.tv_nsec.unsigned_abs() as u32)
+}
+
+/// How long calls took, in nanoseconds.
+#[derive(Default)]
+struct Calls {
+    all: Vec<u32>,
+}
+
+impl Calls {
+    fn time<T>(&mut self, call: impl FnOnce() -> T) {
+        let began = processor_time();
+        black_box(call());
+        self.all.push(u32::try_from((processor_time() - began).as_nanos()).unwrap_or(u32::MAX));
+    }
+
+    fn shorter(mut self, other: &Calls) -> Calls {
+        for (one, other) in self.all.iter_mut().zip(&other.all) {
+            *one = (*one).min(*other);
+        }
+        self
+    }
+
+    fn print(mut self, what: &str) {
+        self.all.sort_unstable();
+        let last = self.all.len().saturating_sub(1);
+        let at = |share: f64| {
+            Duration::from_nanos(self.all.get((last as f64 * share) as usize).map_or(0, |ns| u64::from(*ns)))
+        };
+        let long = self.all.iter().filter(|ns| **ns > 1_000_000).count();
+        println!(
+            "longest: {what}: median {:?}, 999,999 of a million within {:?}, longest {:?}, {long} over 1 ms",
+            at(0.5),
+            at(0.999_999),
+            at(1.0),
+        );
+    }
 }
 
 fn budget_under_a_flood() {
@@ -127,10 +253,12 @@ fn time_of_an_observation(criterion: &mut Criterion) {
 /// Six keys in two windows each, hashed and observed, as one request of a busy route has them.
 fn request(counters: &Counters, number: u64, now: Millis) -> u32 {
     let number = number.to_be_bytes();
-    (0..6)
-        .map(|scope| {
-            let key = counters.hasher().key(scope, &[&number]);
-            counters.observe(key, MINUTE, 1, now).count + counters.observe(key, HOUR, 1, now).count
+    let keys = [0, 1, 2, 3, 4, 5].map(|scope| counters.hasher().key(scope, &[&number]));
+    counters.warm(&keys);
+    keys.into_iter()
+        .map(|key| {
+            let [minute, hour] = counters.observe_windows(key, [MINUTE, HOUR], 1, now);
+            minute.count + hour.count
         })
         .sum()
 }
@@ -187,6 +315,41 @@ fn time_of_a_ban(criterion: &mut Criterion) {
         bans.ban(client(&counters, number), Millis(1_000_000), 1, Millis(0));
     }
     group.bench_function("50000 bans", |bencher| bencher.iter(|| bans.check(black_box(key), Millis(0))));
+    group.finish();
+}
+
+fn time_of_the_others(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("others");
+    let hasher = KeyHasher::new(SECRET);
+    let keys: Vec<Key> = (0..100_000_u64).map(|number| hasher.key(2, &[&number.to_be_bytes()])).collect();
+    let mut scattered = (0..keys.len()).map(|number| number * 7_919 % keys.len()).cycle();
+    let mut next = || scattered.next().and_then(|at| keys.get(at)).copied();
+    let mut now = 0;
+    let buckets = Buckets::new(Buckets::budget_for(keys.len()));
+    let rate = Rate::new(20, Duration::from_secs(1), 40);
+    group.bench_function("a token of one of 100000 keys", |bencher| {
+        bencher.iter(|| {
+            now += 1;
+            next().map(|key| buckets.take(key, rate, 1, Millis(now / 64)))
+        });
+    });
+    let in_flight = InFlight::new(InFlight::budget_for(keys.len()), 1_000);
+    group.bench_function("a request under way and over, one of 100000 keys", |bencher| {
+        bencher.iter(|| next().map(|key| InFlight::run(&in_flight, key, 100).map(drop)));
+    });
+    for values in [3, 100, 10_000_u64] {
+        let distincts = Distincts::new(256 << 20);
+        let values: Vec<Key> = (0..values).map(|number| hasher.key(3, &[&number.to_be_bytes()])).collect();
+        let mut number = 0;
+        group.bench_function(format!("one of {} distinct values, one of 1000 keys", values.len()), |bencher| {
+            bencher.iter(|| {
+                now += 1;
+                number += 1;
+                let key = keys.get(number * 7_919 % 1_000).zip(values.get(number * 7_907 / 1_000 % values.len()));
+                key.map(|(key, value)| distincts.note(*key, *value, HOUR, Millis(now / 64)))
+            });
+        });
+    }
     group.finish();
 }
 

@@ -1,4 +1,5 @@
-//! Bounded memory of behaviour: sliding windows, bans, what clients did before.
+//! Bounded memory of behaviour: sliding windows, token buckets, requests under way, distinct values, bans, what clients
+//! did before.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,22 +21,27 @@
 //!
 //! What holds here, each with a test:
 //!
-//! - **Memory is bounded.** [`Counters`], [`Contexts`] and [`SessionPrints`] take their budget once and
-//!   never grow, move or pause to resize. Pages are touched as they are used. [`Bans`] has a fixed capacity.
+//! - **Memory is bounded.** [`Counters`], [`Buckets`], [`InFlight`], [`Distincts`], [`Contexts`] and [`SessionPrints`]
+//!   take their budget once and never grow, move or pause to resize. Pages are touched as they are used. [`Bans`] has
+//!   a fixed capacity.
 //! - **A full table neither refuses strangers nor forgets offenders.** Of sixteen candidates the
 //!   quietest gives way, so a flood of keys seen once displaces keys seen once. The newcomer starts
 //!   from nothing: it never inherits what the displaced key had counted.
 //! - **No raw identifiers.** Keys are keyed hashes (SipHash-1-3, 128 bits).
-//! - **Own refusals never re-arm.** [`Counters::observe_limited`] counts only what it admits, and
+//! - **Own refusals never re-arm.** [`Counters::observe_limited`] and [`Buckets::take`] count only what they admit, and
 //!   [`Bans::check`] extends nothing.
 //! - **Cores do not wait for each other.** Eight slots share a lock, and it is held for some tens
 //!   of nanoseconds, never across two calls. Bans are sharded.
 //! - **Time is an argument.** A step back neither panics nor resets; a step forward only ages.
 
 mod bans;
+mod buckets;
 mod cell;
 mod contexts;
 mod counters;
+mod distinct;
+mod distinct_set;
+mod in_flight;
 mod key;
 mod memory;
 mod session_prints;
@@ -44,8 +50,11 @@ mod time;
 mod window;
 
 pub use bans::{Ban, BanStats, Bans};
+pub use buckets::{Buckets, Draw, Rate};
 pub use contexts::{ClientContext, Content, Contexts, Cookie, Purpose, RequestNote, SetCookie};
 pub use counters::{Counters, Limited, Reading, Verdict};
+pub use distinct::{Distinct, DistinctStats, Distincts};
+pub use in_flight::{Busy, InFlight, InFlightStats, QueueFull, Running, Waiting};
 pub use key::{Key, KeyHasher, ParseKeyError, Secret};
 pub use session_prints::SessionPrints;
 pub use table::Stats;

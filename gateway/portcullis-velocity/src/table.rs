@@ -1,10 +1,9 @@
 //! A table of records in memory that was bounded beforehand: sets of eight slots, each set behind a
 //! lock of its own.
 //!
-//! A set is its lock and eight tags in the first cache line, then eight records: with seven words to a
-//! record, as a counter has, 512 bytes, so 64 bytes a slot. The lock lies beside what it guards because a lock apart from it would
-//! be a cache line that all cores write: with 256 shards of many sets, two cores together did little
-//! more than one.
+//! A set is its lock and eight tags in the first cache line, then eight records: with nine words to a record, as a
+//! counter has, 640 bytes, so 80 bytes a slot. The lock lies beside what it guards because a lock apart from it would be
+//! a cache line that all cores write: with 256 shards of many sets, two cores together did little more than one.
 //!
 //! A key may lie in either of two sets. Where its first set is more than half full the emptier of the
 //! two is taken, so a table fills to three quarters before anything is displaced (2 keys of 10,000 at
@@ -59,29 +58,50 @@ pub(crate) struct Address {
 /// A slot, and the lock on its set.
 pub(crate) struct Held<'a, R> {
     set: MutexGuard<'a, Set<R>>,
+    /// Which set it is.
+    number: usize,
     way: usize,
+}
+
+/// What a newcomer to two full sets may take the slot of.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Displace {
+    /// The lowest-ranking, whatever it is.
+    Lowest,
+    /// Only what ranks 0.
+    Worthless,
 }
 
 impl<R: Record> Table<R> {
     /// The memory of one slot, with its share of the set's lock and tags.
     pub(crate) const SLOT_BYTES: usize = Self::SET_BYTES / WAYS;
     const SET_BYTES: usize = size_of::<Padded<R>>();
+    /// Sets made at once: a power of two, in some 64 KiB, so in some microseconds.
+    const CHUNK_SETS: usize = {
+        let fit = CHUNK_BYTES / Self::SET_BYTES;
+        if fit == 0 { 1 } else { 1 << fit.ilog2() }
+    };
 
     /// A table of at most `budget_bytes`, which is raised to the smallest there is.
     pub(crate) fn new(budget_bytes: usize) -> Table<R> {
         let budget_bytes = budget_bytes.max(MIN_BUDGET_BYTES);
         let tallies: Box<[Tally]> = (0..TALLIES).map(|_| Tally::default()).collect();
         let room = budget_bytes.saturating_sub(size_of_val(&*tallies));
-        let chunk_bytes = CHUNK_SETS * Self::SET_BYTES + CHUNK_OVERHEAD_BYTES;
+        let chunk_bytes = Self::CHUNK_SETS * Self::SET_BYTES + CHUNK_OVERHEAD_BYTES;
         let rest = (room % chunk_bytes).saturating_sub(CHUNK_OVERHEAD_BYTES) / Self::SET_BYTES;
-        let sets = (room / chunk_bytes * CHUNK_SETS + rest).max(2);
-        let chunks = (0..sets.div_ceil(CHUNK_SETS)).map(|_| OnceLock::new()).collect();
+        let sets = (room / chunk_bytes * Self::CHUNK_SETS + rest).max(2);
+        let chunks = (0..sets.div_ceil(Self::CHUNK_SETS)).map(|_| OnceLock::new()).collect();
         Table { chunks, sets, tallies, budget_bytes }
     }
 
     /// A budget, in bytes, in which `keys` keys live with next to none displaced: 21/16 slots each.
     pub(crate) const fn budget_for(keys: usize) -> usize {
-        keys.saturating_mul(Self::SLOT_BYTES * 21 / 16).saturating_add(MIN_BUDGET_BYTES)
+        Self::budget_at(keys, 21)
+    }
+
+    /// A budget, in bytes, of so many sixteenths of a slot for each of `keys` keys.
+    pub(crate) const fn budget_at(keys: usize, sixteenths: usize) -> usize {
+        keys.saturating_mul(Self::SLOT_BYTES * sixteenths / 16).saturating_add(MIN_BUDGET_BYTES)
     }
 
     /// The state of the table. Other threads go on meanwhile, so the figures are of about one moment.
@@ -114,21 +134,41 @@ impl<R: Record> Table<R> {
     #[inline]
     pub(crate) fn find(&self, address: Address) -> Option<Held<'_, R>> {
         [address.first, address.second].into_iter().find_map(|set| {
-            let set = self.existing_set(set)?.lock();
+            let number = set;
+            let set = self.existing_set(number)?.lock();
             let way = set.find(address.tag)?;
-            Some(Held { set, way })
+            Some(Held { set, number, way })
         })
+    }
+
+    /// Begins to fetch what the sets of these keys begin with. Locks make the processor wait for one miss of its caches
+    /// after the other; asked for beforehand, the misses pass together.
+    #[inline]
+    pub(crate) fn warm(&self, addresses: impl Iterator<Item = Address>) {
+        let locked = addresses.filter(|address| self.existing_set(address.first).is_some_and(Mutex::is_locked)).count();
+        std::hint::black_box(locked);
     }
 
     /// The slot of a key. One that has none is given one: a free one, else that of the lowest-ranking
     /// of sixteen.
     #[inline]
     pub(crate) fn hold(&self, address: Address, now: Millis) -> Held<'_, R> {
-        self.find(address).unwrap_or_else(|| self.claim(address, now))
+        loop {
+            // Once: where the lowest-ranking may be displaced, a slot is always claimed.
+            if let Some(held) = self.find(address).or_else(|| self.claim(address, now, Displace::Lowest)) {
+                return held;
+            }
+        }
+    }
+
+    /// The slot of a key, as [`hold`](Table::hold) gives it, unless something would be lost by that.
+    #[inline]
+    pub(crate) fn hold_if_room(&self, address: Address, now: Millis) -> Option<Held<'_, R>> {
+        self.find(address).or_else(|| self.claim(address, now, Displace::Worthless))
     }
 
     #[inline(never)]
-    fn claim(&self, address: Address, now: Millis) -> Held<'_, R> {
+    fn claim(&self, address: Address, now: Millis, displace: Displace) -> Option<Held<'_, R>> {
         // INVARIANT: where two sets are locked, the one with the lower number is locked first, and a
         // key is only put into a set while both of its sets are locked. So there is no deadlock, and
         // no key has two slots.
@@ -137,46 +177,54 @@ impl<R: Record> Table<R> {
         let (first, second) = if address.first < address.second { (low, high) } else { (high, low) };
 
         if let Some(way) = first.find(address.tag) {
-            return Held { set: first, way };
+            return Some(Held { set: first, number: address.first, way });
         }
         if let Some(way) = second.find(address.tag) {
-            return Held { set: second, way };
+            return Some(Held { set: second, number: address.second, way });
         }
         let tally = self.tallies.get(address.first % TALLIES);
         let (here, there) = (first.marked(FREE).count_ones(), second.marked(FREE).count_ones());
-        let (mut set, way) = if here + there == 0 {
+        let (choice, way) = if here + there == 0 {
             let (choice, way, loss) = lowest(&first, &second, address.tag, now);
-            if let (Loss::Live, Some(tally)) = (loss, tally) {
-                tally.evictions.fetch_add(1, Ordering::Relaxed);
+            if loss == Loss::Live {
+                if displace == Displace::Worthless {
+                    return None;
+                }
+                if let Some(tally) = tally {
+                    tally.evictions.fetch_add(1, Ordering::Relaxed);
+                }
             }
-            (if choice == Choice::First { first } else { second }, way)
+            (choice, way)
         } else {
             if let Some(tally) = tally {
                 tally.occupied.fetch_add(1, Ordering::Relaxed);
             }
             // The first set is the one looked at first, so it is kept to while it has room to spare.
-            let set = if here >= ROOM_TO_SPARE || here >= there { first } else { second };
-            let way = first_of(set.marked(FREE)) % WAYS;
-            (set, way)
+            if here >= ROOM_TO_SPARE || here >= there {
+                (Choice::First, first_of(first.marked(FREE)) % WAYS)
+            } else {
+                (Choice::Second, first_of(second.marked(FREE)) % WAYS)
+            }
         };
+        let (mut set, number) = if choice == Choice::First { (first, address.first) } else { (second, address.second) };
         set.give(way, address.tag);
-        Held { set, way }
+        Some(Held { set, number, way })
     }
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
     fn existing_set(&self, set: usize) -> Option<&Mutex<Set<R>>> {
-        let chunk = self.chunks[set / CHUNK_SETS].get()?;
-        Some(&chunk[set % CHUNK_SETS].0)
+        let chunk = self.chunks[set / Self::CHUNK_SETS].get()?;
+        Some(&chunk[set % Self::CHUNK_SETS].0)
     }
 
     #[expect(clippy::indexing_slicing, reason = "an address holds numbers of sets that there are")]
     fn set(&self, set: usize) -> &Mutex<Set<R>> {
-        let chunk = self.chunks[set / CHUNK_SETS].get_or_init(|| {
-            let len = (self.sets - set / CHUNK_SETS * CHUNK_SETS).min(CHUNK_SETS);
+        let chunk = self.chunks[set / Self::CHUNK_SETS].get_or_init(|| {
+            let len = (self.sets - set / Self::CHUNK_SETS * Self::CHUNK_SETS).min(Self::CHUNK_SETS);
             (0..len).map(|_| Padded::default()).collect()
         });
-        &chunk[set % CHUNK_SETS].0
+        &chunk[set % Self::CHUNK_SETS].0
     }
 }
 
@@ -189,9 +237,25 @@ impl<R: Record> Held<'_, R> {
 
     #[inline]
     pub(crate) fn store(&mut self, record: R) {
-        if let Some(stored) = self.set.records.get_mut(self.way) {
+        if let Some(stored) = self.record() {
             *stored = record;
         }
+    }
+
+    /// What the slot holds, to be changed in place.
+    #[inline]
+    pub(crate) fn record(&mut self) -> Option<&mut R> {
+        self.set.records.get_mut(self.way)
+    }
+
+    /// The slot of another key, if it has one in the set that is locked anyway; else the lock is given up.
+    #[inline]
+    pub(crate) fn turned_to(mut self, address: Address) -> Option<Self> {
+        if address.first != self.number && address.second != self.number {
+            return None;
+        }
+        self.way = self.set.find(address.tag)?;
+        Some(self)
     }
 }
 
@@ -330,8 +394,8 @@ struct Tally {
 
 /// Slots in a set: as many as tags fit into a cache line beside the lock.
 const WAYS: usize = 8;
-/// Sets made at once: some 64 KiB, some microseconds.
-const CHUNK_SETS: usize = 128;
+/// About what is made at once.
+const CHUNK_BYTES: usize = 64 << 10;
 /// The entry of a chunk among the chunks, and what an allocator may add to align it.
 const CHUNK_OVERHEAD_BYTES: usize = size_of::<Chunk<u64>>() + 128;
 /// The smallest budget: some thirty sets.
@@ -352,8 +416,8 @@ mod tests {
     use crate::window::Window;
 
     #[test]
-    fn a_slot_takes_64_bytes_and_a_lock_lies_beside_its_tags() {
-        assert_eq!(Table::<Words>::SLOT_BYTES, 64);
+    fn a_slot_takes_80_bytes_and_a_lock_lies_beside_its_tags() {
+        assert_eq!(Table::<Words>::SLOT_BYTES, 80);
         let set = Padded::<Words>::default();
         let start = (&raw const set).addr();
         let highs = (&raw const set.0.lock().highs).addr();
@@ -376,6 +440,42 @@ mod tests {
         let Stats { occupied, capacity, evictions_total: evictions, .. } = table.stats();
         assert_eq!(occupied + evictions, capacity * 3 / 4);
         assert!(evictions * 2_000 < occupied, "{evictions} of {occupied} were displaced");
+    }
+
+    #[test]
+    fn where_nothing_may_be_lost_a_full_table_gives_no_slot() {
+        let hasher = KeyHasher::new(Secret([3; 16]));
+        let window = Window::new(Duration::from_secs(60));
+        let table = Table::<Words>::new(0);
+        let address = |i: u64| table.address(hasher.key(0, &[&i.to_le_bytes()]), 0);
+        let mut given = 0;
+        for i in 0..2_000 {
+            let Some(mut held) = table.hold_if_room(address(i), Millis(0)) else { continue };
+            let mut cell = Cell::new(window, window.moment(Millis(0)));
+            cell.add(1);
+            cell.touch();
+            held.store(cell.pack());
+            given += 1;
+        }
+        let stats = table.stats();
+        assert_eq!((given, stats.evictions_total), (stats.occupied, 0));
+        assert_eq!(stats.occupied, stats.capacity);
+        // What has left its window is worth nothing.
+        assert!(table.hold_if_room(address(5_000), Millis(120_000)).is_some());
+    }
+
+    #[test]
+    fn who_holds_a_slot_turns_to_another_of_the_same_set_only() {
+        let hasher = KeyHasher::new(Secret([3; 16]));
+        let table = Table::<Words>::new(64 << 10);
+        let (one, other) = (hasher.key(1, &[]), hasher.key(2, &[]));
+        let (near, far) = (table.address(one.sibling(1), 0), table.address(other, 0));
+        drop(table.hold(near, Millis(0)));
+        drop(table.hold(far, Millis(0)));
+        let held = || table.hold(table.address(one, 0), Millis(0));
+        assert!(held().turned_to(near).is_some(), "siblings share their first set");
+        assert!(held().turned_to(far).is_none());
+        assert!(held().turned_to(table.address(one.sibling(2), 0)).is_none(), "it has no slot");
     }
 
     #[test]

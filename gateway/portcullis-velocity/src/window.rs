@@ -6,22 +6,25 @@ use crate::time::Millis;
 ///
 /// # What the count is worth
 ///
-/// A counter divides its window into `B` buckets and takes the events of the one bucket that
-/// straddles the window's edge to be spread evenly over it. `B` is 76; it is 38 once a bucket has
-/// held more than 15 events, and 19 once one has held more than 255. (A counter returns to 76 when
-/// everything it held has left the window.)
+/// A counter divides its window into `B` buckets and takes the events of the one bucket that straddles the window's
+/// edge to be spread evenly over it. `B` is 110, and 55 once a bucket has held more than 15 events. (A counter returns
+/// to 110 when everything it held has left the window.) Past 255 events buckets count in units of a power of two, none
+/// of which is more than 1/128 of the largest bucket in the window: past 255 by 128ths, that is. What does not fill a
+/// unit waits beside the buckets and goes into the next, so that no sum is ever off by more than one unit, and what is
+/// still wholly in the window is exact.
 ///
-/// - **For any arrivals whatever** the count lies between the exact counts of two windows, one
-///   `1/B` shorter and one `1/B` longer, rounded down: 1.3 % of the window either way, 2.6 % for
-///   busy counters, 5.3 % for the busiest. Times are exact to 1 ms.
-/// - **For evenly spread arrivals**, `n` in a window, it is within two events of the exact count; while
-///   the window's edge passes the bucket in which they began or ended, within two events and
-///   `n / 4B`: 0.4 % of `n`, 0.7 % for busy counters, 1.4 % for the busiest.
-/// - **For random (Poisson) arrivals**, `n` in a window, the error has a standard deviation of at
-///   most `sqrt(n / 4B)`: 0.6 events of 100, 2.6 of 1,000, 11 of 10,000. It stays within 1 % plus
-///   two events at more than four standard deviations.
-/// - Amounts so large that a bucket passes 65,535 (bytes, say) are kept in units of a power of two
-///   that grows as needed: each bucket is then exact to 1 part in 32,768 of the largest one.
+/// - **For random (Poisson) arrivals**, `n` in a window, the count stays within 1 % plus two events of the exact one.
+///   The error has a standard deviation of at most `sqrt(n / 4B)`: 0.5 events of 100, 2.2 of 1,000, 7 of 10,000.
+/// - **For evenly spread arrivals** it is within two events and a unit; while the window's edge passes the bucket in
+///   which they began or ended, within `n / 4B` more: 0.3 % of `n`, 0.5 % for busy counters.
+/// - **For any arrivals whatever**, bursts and pauses, the error averaged over time is at most 1 % of the average
+///   count: an event leaves evenly over the time of its bucket, not at once, so it is counted wrongly for at most half
+///   a bucket, 1/2B of a window. At one moment the count lies between the exact counts of two windows, one `1/B`
+///   shorter and one `1/B` longer, give or take a unit. No counter of this size is within 1 % of any arrivals at
+///   any moment: that takes some `B` log² `n` bits (Datar, Gionis, Indyk, Motwani, "Maintaining stream statistics over
+///   sliding windows", SIAM Journal on Computing 31, 2002).
+///
+/// Times are exact to 1 ms.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Window {
     length_ms: u32,
@@ -78,7 +81,7 @@ impl Window {
 }
 
 /// A point in time on the scale of one window: `fine` whole buckets, each `length` ticks long, and
-/// `part` ticks of the next. A tick is 1/76 ms, so that buckets need no rounding.
+/// `part` ticks of the next. A tick is 1/110 ms, so that buckets need no rounding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) fine: u64,
@@ -86,13 +89,13 @@ pub(crate) struct Moment {
     pub(crate) length: u64,
 }
 
-/// Fine buckets in a window. 76 is the most for which bucket, window edge and growth by pairs fit
-/// into 80 places (see `cell.rs`).
-pub(crate) const BUCKETS: u64 = 76;
+/// Fine buckets in a window. 110 is the most for which bucket, window edge and growth by pairs fit into 112 places (see
+/// `cell.rs`).
+pub(crate) const BUCKETS: u64 = 110;
 
-/// The last bucket there is: 41 bits, as many as a slot has room for. For a window of 100 ms that is
-/// 91 years after the epoch, for one of a minute 55,000 years. Later than that nothing ages.
-pub(crate) const LAST_FINE: u64 = (1 << 41) - 1;
+/// The last bucket there is: 42 bits, as many as a slot has room for. For a window of 100 ms that is 126 years after the
+/// epoch, for one of a minute 76,000 years. Later than that nothing ages.
+pub(crate) const LAST_FINE: u64 = (1 << 42) - 1;
 
 #[cfg(test)]
 mod tests {

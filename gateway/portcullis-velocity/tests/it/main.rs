@@ -1,6 +1,10 @@
 //! The promises of the crate, kept from outside.
 
+mod buckets;
 mod contexts;
+mod counters;
+mod distinct;
+mod in_flight;
 mod session_prints;
 
 use std::thread;
@@ -25,8 +29,8 @@ fn x18_memory_is_bounded_and_an_offender_is_not_forgotten_in_a_flood_of_new_keys
     const FLOOD: u64 = 1_000_000;
     let counters = counters(8 << 20);
     let capacity = counters.stats().capacity;
-    assert!(capacity * 64 <= 8 << 20, "{capacity} slots of 64 bytes");
-    assert!(capacity * 64 > (8 << 20) * 95 / 100, "the budget is put to use: {capacity} slots");
+    assert!(capacity * 80 <= 8 << 20, "{capacity} slots of 80 bytes");
+    assert!(capacity * 80 > (8 << 20) * 95 / 100, "the budget is put to use: {capacity} slots");
 
     // Two hundred offenders, at their limit before the flood begins.
     let offenders: Vec<Key> = (0..200).map(|number| client(&counters, number)).collect();
@@ -281,7 +285,7 @@ fn the_smallest_and_oddest_budgets_work() {
     for budget in [0, 1, 16 << 10, 100_000, (1 << 20) + 7] {
         let counters = counters(budget);
         let stats = counters.stats();
-        assert!(stats.capacity > 0 && stats.capacity * 64 <= stats.budget_bytes, "{budget}: {stats:?}");
+        assert!(stats.capacity > 0 && stats.capacity * 80 <= stats.budget_bytes, "{budget}: {stats:?}");
         for number in 0..2_000 {
             assert_eq!(counters.observe(client(&counters, number), MINUTE, 1, Millis(0)).count, 1);
         }
