@@ -1,7 +1,10 @@
 //! The promises of the crate, kept from outside.
 
+mod cohorts;
 mod contexts;
+mod posture;
 mod session_prints;
+mod traffic;
 
 use std::thread;
 use std::time::Duration;
