@@ -1,11 +1,14 @@
 //! The promises of the crate, kept from outside.
 
 mod buckets;
+mod cohorts;
 mod contexts;
 mod counters;
 mod distinct;
 mod in_flight;
+mod posture;
 mod session_prints;
+mod traffic;
 
 use std::thread;
 use std::time::Duration;

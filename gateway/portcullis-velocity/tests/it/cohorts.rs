@@ -1,0 +1,207 @@
+//! Who shows as a cohort that surges, and who does not.
+
+use portcullis_velocity::{CohortReading, Cohorts, Millis, Outcome};
+use proptest::prelude::*;
+
+use crate::traffic::{MINUTE_MS, Stream, address, cohort, send};
+
+const CHROME: Stream = Stream::of(1, 400, (0, 300), 6, 50);
+const SAFARI: Stream = Stream::of(2, 200, (1_000, 150), 6, 50);
+const APP: Stream = Stream::of(3, 300, (2_000, 200), 4, 50);
+const EVERYDAY: [Stream; 3] = [CHROME, SAFARI, APP];
+/// Three hours, in which a route learns.
+const LEARNED: u64 = 180;
+
+/// A route that has known its everyday traffic for three hours.
+fn route() -> Cohorts {
+    let cohorts = Cohorts::new(256);
+    send(&cohorts, &EVERYDAY, 0..LEARNED, |request, reading| {
+        assert!(reading.surge < 100, "{request:?}: {reading:?}");
+    });
+    cohorts
+}
+
+/// The surges that requests of one cohort met in some minutes after the everyday ones.
+fn surges(streams: &[Stream], of: u64, minutes: u64) -> Vec<u32> {
+    let mut surges = Vec::new();
+    send(&route(), streams, LEARNED..LEARNED + minutes, |request, reading| {
+        if request.cohort == of {
+            surges.push(reading.surge);
+        }
+    });
+    surges
+}
+
+fn with(stream: Stream) -> Vec<Stream> {
+    [&EVERYDAY[..], &[stream]].concat()
+}
+
+#[test]
+fn an_attack_of_one_request_an_address_with_one_look_shows_after_two_hundred_requests() {
+    for (name, streams, of) in [
+        ("a look of its own", with(Stream::of(9, 1_000, (100_000, 5_000), 99, 300)), 9),
+        ("slowly, 5,000 in an hour", with(Stream::of(9, 83, (100_000, 5_000), 99, 300)), 9),
+        ("the app's look", with(Stream::of(3, 2_000, (100_000, 5_000), 99, 300)), 3),
+    ] {
+        let surges = surges(&streams, of, 20);
+        let shown = surges.iter().skip(200).filter(|surge| **surge >= 500).count();
+        let share = shown * 100 / (surges.len() - 200);
+        assert!(share >= 90, "{name}: {share} of 100 requests met a surge");
+    }
+}
+
+#[test]
+fn honest_crowds_do_not_show() {
+    let flash_sale: Vec<Stream> = EVERYDAY.iter().map(|stream| stream.times(10)).collect();
+    let new_version = [CHROME, SAFARI, APP.times(0), Stream { cohort: 30, ..APP }];
+    let growing_version = [CHROME, SAFARI, APP.times(0), Stream { cohort: 30, per_minute: 500, ..APP }];
+    let outage: Vec<Stream> = EVERYDAY.iter().map(|stream| stream.failing(100)).collect();
+    for (name, streams, of, most) in [
+        ("everyday", EVERYDAY.to_vec(), 1, 50),
+        ("a flash sale", flash_sale.clone(), 1, 100),
+        ("a flash sale, in the app", flash_sale, 3, 100),
+        ("a new version of the app", new_version.to_vec(), 30, 50),
+        ("a new version that brings people", growing_version.to_vec(), 30, 150),
+        ("an origin that fails everybody", outage, 1, 200),
+        ("an office of 500 behind one address", with(Stream::of(7, 600, (5_000, 1), 6, 50)), 7, 0),
+        ("one client that tries thousands of passwords", with(Stream::of(7, 6_000, (5_000, 1), 99, 50)), 7, 0),
+        ("a partner's nightly batch", with(Stream::of(7, 3_000, (5_000, 4), 0, 50)), 7, 0),
+        ("a probe", with(Stream::of(7, 2, (5_000, 3), 0, 50)), 7, 0),
+        ("mobile users behind shared addresses", with(Stream::of(7, 300, (5_000, 40), 6, 50)), 7, 250),
+    ] {
+        let highest = surges(&streams, of, 30).into_iter().max().unwrap();
+        assert!(highest <= most, "{name}: {highest}");
+    }
+}
+
+#[test]
+fn an_attack_beside_honest_clients_does_not_show_in_their_cohorts() {
+    let streams = with(Stream::of(9, 3_000, (100_000, 5_000), 99, 300));
+    send(&route(), &streams, LEARNED..LEARNED + 20, |request, reading| {
+        assert!(request.cohort == 9 || reading.surge <= 50, "{request:?}: {reading:?}");
+    });
+}
+
+#[test]
+fn growth_without_failures_is_a_third_of_an_alarm_at_most() {
+    let surges = surges(&with(Stream::of(9, 3_000, (100_000, 5_000), 0, 300)), 9, 20);
+    let highest = surges.into_iter().max().unwrap();
+    assert!((200..=300).contains(&highest), "{highest}");
+}
+
+#[test]
+fn an_attack_is_no_less_of_one_after_an_hour() {
+    let surges = surges(&with(Stream::of(9, 1_000, (100_000, 50_000), 99, 300)), 9, 60);
+    let last_minute = &surges[surges.len() - 1_000..];
+    assert!(last_minute.iter().all(|surge| *surge >= 700), "{:?}", last_minute.iter().min());
+}
+
+#[test]
+fn a_route_that_is_new_calls_nothing_growth_and_failures_only_what_is_far_from_one_in_ten() {
+    let cohorts = Cohorts::new(256);
+    send(&cohorts, &EVERYDAY, 0..20, |request, reading| {
+        assert!(reading.growth == 0 && reading.surge <= 50, "{request:?}: {reading:?}");
+    });
+    let mut highest = 0;
+    send(&cohorts, &with(Stream::of(9, 1_000, (100_000, 5_000), 99, 300)), 20..24, |_, reading| {
+        highest = highest.max(reading.surge);
+    });
+    assert_eq!(highest, 700);
+}
+
+#[test]
+fn a_reading_says_what_was_counted() {
+    let cohorts = route();
+    let mut last = CohortReading::default();
+    send(&cohorts, &with(Stream::of(9, 600, (100_000, 100_000), 50, 300)), LEARNED..LEARNED + 3, |request, reading| {
+        if request.cohort == 9 {
+            last = reading;
+        }
+    });
+    assert!((590..=610).contains(&last.per_minute), "{last:?}");
+    assert!((450..=750).contains(&last.addresses), "{last:?}");
+    assert!((1_190..=1_200).contains(&last.answers.answers), "{last:?}");
+    assert!((450..=550).contains(&last.failure_ratio), "{last:?}");
+    assert!(last.usual_per_minute <= 20 && last.usual_failure_ratio <= 120, "{last:?}");
+    assert_eq!(last.users, 0);
+
+    let now = Millis((LEARNED + 3) * MINUTE_MS);
+    let worst = cohorts.surging(5, now);
+    assert_eq!((worst.len(), worst[0].0), (1, cohort(9)));
+    assert_eq!(cohorts.read(cohort(9), now).surge, worst[0].1.surge);
+    assert_eq!(cohorts.read(cohort(77), now), CohortReading::default());
+    let over = cohorts.read(cohort(9), Millis((LEARNED + 6) * MINUTE_MS));
+    assert_eq!((over.per_minute, over.surge), (0, 0), "two minutes of silence end it");
+}
+
+#[test]
+fn x18_invented_looks_displace_invented_looks() {
+    let cohorts = route();
+    let capacity = cohorts.stats().capacity;
+    let now = Millis(LEARNED * MINUTE_MS);
+    for look in 0..100_000 {
+        cohorts.note_request(cohort(1_000 + look), address(look), None, now);
+        cohorts.note_answer(cohort(1_000 + look), Outcome::Failure, now);
+    }
+    let stats = cohorts.stats();
+    assert!(stats.occupied <= capacity && capacity == 256, "{stats:?}");
+    for stream in EVERYDAY {
+        let usual = cohorts.read(cohort(stream.cohort), now).usual_per_minute;
+        assert!(usual.abs_diff(stream.per_minute as u32) < 20, "{stream:?}: {usual}");
+    }
+}
+
+#[test]
+fn a_clock_that_steps_does_no_harm() {
+    let cohorts = route();
+    let now = LEARNED * MINUTE_MS;
+    for step in [now, now - MINUTE_MS, 0, now + 100_000 * MINUTE_MS, u64::MAX, 5, now] {
+        for turn in 0..50 {
+            let reading = cohorts.note_request(cohort(1), address(turn), None, Millis(step));
+            cohorts.note_answer(cohort(1), Outcome::Success, Millis(step));
+            // After seventy days of silence anything is growth, and without failures it is no more.
+            assert!(reading.surge <= 300, "at {step}: {reading:?}");
+        }
+    }
+    // The clock goes on from where it was set back to.
+    send(&cohorts, &EVERYDAY, 10..100, |_, _| ());
+    let reading = cohorts.read(cohort(1), Millis(100 * MINUTE_MS));
+    assert!((350..=450).contains(&reading.per_minute), "{reading:?}");
+}
+
+#[test]
+fn threads_count_every_request() {
+    let cohorts = Cohorts::new(64);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let cohorts = &cohorts;
+            scope.spawn(move || {
+                for turn in 0..5_000 {
+                    cohorts.note_request(cohort(turn % 5), address(turn), Some(address(thread)), Millis(0));
+                    cohorts.note_answer(cohort(turn % 5), Outcome::Success, Millis(0));
+                }
+            });
+        }
+    });
+    for number in 0..5 {
+        let reading = cohorts.read(cohort(number), Millis(0));
+        assert_eq!((reading.per_minute, reading.answers.answers, reading.users), (4_000, 4_000, 4));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_times_are_taken_and_readings_keep_within_their_ranges(
+        steps in prop::collection::vec((any::<u64>(), 0_u64..20, 0_u64..1_000, any::<bool>(), any::<bool>()), 0..300),
+    ) {
+        let cohorts = Cohorts::new(0);
+        for (now, look, from, fails, small) in steps {
+            let now = Millis(if small { now % 10_000_000 } else { now });
+            let reading = cohorts.note_request(cohort(look), address(from), None, now);
+            for part in [reading.growth, reading.failing, reading.surge, reading.failure_ratio, reading.usual_failure_ratio] {
+                prop_assert!(part <= 1000, "{:?}", reading);
+            }
+            cohorts.note_answer(cohort(look), if fails { Outcome::Failure } else { Outcome::Success }, now);
+        }
+    }
+}
