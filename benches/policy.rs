@@ -20,8 +20,8 @@ use portcullis_policy::model::{
 };
 use portcullis_policy::{RuleSet, Score};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Expectation, ExpectedClients, Facts, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, Context, Expectation, ExpectedClients, Facts,
+    Fields, Http, Outcomes, Posture, RequestHead, Tls, TlsVersion, UnixSeconds, UsualConduct,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -86,6 +86,9 @@ fn with_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
         ban: None,
         behaviour: Behaviour { address_per_minute: 80, prefix_per_minute: 100, ..Behaviour::default() },
         outcomes: Outcomes { attempts: 40, failures: 2 },
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: Fields::NONE,
         limits: &[],
     })
 }
@@ -107,6 +110,7 @@ fn route(number: usize) -> Route {
         prior_answers: 10,
         clients: ExpectedClients::Any,
         networks: Expectation::NETWORKS,
+        conduct: UsualConduct::ANYTHING,
     };
     route
 }

@@ -12,8 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Expectation, ExpectedClients,
-    Facts, Families, HeaderDigest, Http, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Expectation,
+    ExpectedClients, Facts, Families, Fields, HeaderDigest, Http, Outcomes, Posture, RequestHead, Tls, TlsVersion,
+    UnixSeconds, UsualConduct,
 };
 
 const CHROMIUM: &str =
@@ -45,6 +46,7 @@ const EXPECTATION: Expectation = Expectation {
     prior_answers: 10,
     clients: ExpectedClients::Browsers,
     networks: Expectation::NETWORKS,
+    conduct: UsualConduct::ANYTHING,
 };
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -108,6 +110,9 @@ fn signals(c: &mut Criterion) {
             ban: None,
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: Fields::NONE,
             limits: &[],
         };
         assert_eq!(facts.signals(&EXPECTATION).is_empty(), fields == PAGE, "{:?}", facts.signals(&EXPECTATION));

@@ -6,8 +6,8 @@ use http::Version;
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
-    Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Facts,
+    Families, Family, Fields, Http, LimitReading, Outcomes, Posture, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
@@ -107,6 +107,9 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
             named_per_minute: counters.named_per_minute,
         },
         outcomes: Outcomes { attempts: counters.attempts.max(counters.failures), failures: counters.failures },
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: Fields::NONE,
         limits: &limits,
     };
     let decision = rules.decide(&facts);
@@ -127,7 +130,12 @@ fn readings(test: &TestCase, route: &Route, faults: &mut Diagnostics) -> Vec<Lim
             continue;
         };
         let over = counted.over.unwrap_or(counted.count > limit.limit);
-        *reading = LimitReading { count: counted.count, over, retry_after_ms: if over { 1_000 } else { 0 } };
+        *reading = LimitReading {
+            count: counted.count,
+            over,
+            retry_after_ms: if over { 1_000 } else { 0 },
+            ..LimitReading::default()
+        };
     }
     readings
 }
@@ -158,6 +166,7 @@ fn caller<'a>(stated: &'a TestRequest, route: &'a Route, request: &'a CanonicalR
         api_key: found(&stated.api_key, &route.identify.api_key),
         session: found(&stated.session, &route.identify.session),
         clearance: stated.clearance,
+        ..Caller::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, SignalId};
+use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, SignalId, UsualConduct};
 
 use crate::score::Score;
 use crate::weigh::signal_place;
@@ -400,6 +400,7 @@ impl Route {
                 prior_answers: 0,
                 clients: ExpectedClients::Any,
                 networks: Expectation::NETWORKS,
+                conduct: UsualConduct::ANYTHING,
             },
             weights: Weights {
                 signals: vec![Score::ZERO; SignalId::ALL.len()],

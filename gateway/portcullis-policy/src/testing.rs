@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Conduct, Context, Facts, Fields, Http,
+    LimitReading, Outcomes, Posture, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -101,6 +101,9 @@ impl Asks {
                 ..Behaviour::default()
             },
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: Fields::NONE,
             limits: &self.limits,
         })
     }

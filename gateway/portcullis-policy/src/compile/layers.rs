@@ -108,6 +108,18 @@ impl<'a> Layers<'a> {
         if let Some(rate) = self.pick(|values| values.usual_per_prefix.as_ref()) {
             expectation.prefix_per_minute = rate.value;
         }
+        let usual = &mut expectation.conduct;
+        for (slot, written) in [
+            (&mut usual.failed_users, self.pick(|values| values.usual_failed_users.as_ref())),
+            (&mut usual.networks, self.pick(|values| values.usual_networks.as_ref())),
+            (&mut usual.paths, self.pick(|values| values.usual_paths.as_ref())),
+            (&mut usual.missing_paths, self.pick(|values| values.usual_missing_paths.as_ref())),
+            (&mut usual.sequence, self.pick(|values| values.usual_sequence.as_ref())),
+        ] {
+            if let Some(count) = written {
+                *slot = count.value;
+            }
+        }
         if self.pick(|values| values.clients.as_ref()).is_some_and(|clients| clients.value == Clients::Browser) {
             expectation.clients = ExpectedClients::Browsers;
         }

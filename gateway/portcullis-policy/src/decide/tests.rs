@@ -35,7 +35,7 @@ fn limit(name: &str, over: Action, mode: Mode) -> Limit {
 }
 
 fn over(retry_after_ms: u32) -> LimitReading {
-    LimitReading { count: 10, over: true, retry_after_ms }
+    LimitReading { count: 10, over: true, retry_after_ms, ..LimitReading::default() }
 }
 
 fn score(thousandths: u16) -> Score {

@@ -28,6 +28,11 @@ pub(crate) struct RouteValues {
     pub(crate) puzzle_count: Option<Located<u16>>,
     pub(crate) usual_per_address: Option<Located<u32>>,
     pub(crate) usual_per_prefix: Option<Located<u32>>,
+    pub(crate) usual_failed_users: Option<Located<u32>>,
+    pub(crate) usual_networks: Option<Located<u32>>,
+    pub(crate) usual_paths: Option<Located<u32>>,
+    pub(crate) usual_missing_paths: Option<Located<u32>>,
+    pub(crate) usual_sequence: Option<Located<u32>>,
     pub(crate) weighing: Weighing,
     pub(crate) profile: Option<Located<Profile>>,
     pub(crate) filters: Vec<FilterEntry>,
@@ -117,6 +122,12 @@ impl RouteValues {
         if let Some(mut table) = sub(section, reader, "usual", "`usual`") {
             self.usual_per_address = table.take("per_address").and_then(|item| reader.per_minute(&item));
             self.usual_per_prefix = table.take("per_prefix").and_then(|item| reader.per_minute(&item));
+            let mut number = |key| table.take(key).and_then(|item| reader.integer(&item, 1..=u64::from(u32::MAX)));
+            self.usual_failed_users = number("failed_users");
+            self.usual_networks = number("networks");
+            self.usual_paths = number("paths");
+            self.usual_missing_paths = number("missing_paths");
+            self.usual_sequence = number("sequence");
             table.finish(reader);
         }
         if let Some(table) = sub(section, reader, "filters", "`filters`") {

@@ -14,8 +14,8 @@ use portcullis_intel::AddressFacts;
 use portcullis_policy::model::{Action, Clients};
 use portcullis_policy::{Decision, RuleSet, Score};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Facts, Families,
+    Fields, Http, Outcomes, Posture, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 use serde_json::Value;
 
@@ -211,6 +211,9 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, con
         ban: None,
         behaviour: Behaviour::default(),
         outcomes: Outcomes::default(),
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: Fields::NONE,
         limits: &limits,
     })
 }

@@ -4,8 +4,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Expectation,
-    ExpectedClients, Facts, Families, Http, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Coverage,
+    Expectation, ExpectedClients, Facts, Families, Fields, Http, Outcomes, Posture, RequestHead, Tls, TlsVersion,
+    UnixSeconds,
 };
 
 use crate::EXPECTATION;
@@ -196,6 +197,9 @@ impl Case {
             ban: None,
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: Fields::NONE,
             limits: &[],
         };
         let expectation = Expectation { clients: self.clients, ..EXPECTATION };

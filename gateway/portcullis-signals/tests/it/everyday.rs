@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Context, Facts, Group, Http, Outcomes, RequestHead, Tls,
-    TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, Context, Facts, Fields, Group, Http, Outcomes,
+    Posture, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 use serde_json::Value;
 
@@ -59,6 +59,9 @@ fn raised(asked: &Value) -> Vec<&'static str> {
         ban: None,
         behaviour: Behaviour::default(),
         outcomes: Outcomes::default(),
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: Fields::NONE,
         limits: &[],
     };
     let signals = facts.signals(&EXPECTATION);

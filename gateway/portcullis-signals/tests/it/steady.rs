@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Http,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Facts, Families,
+    Fields, Http, Outcomes, Posture, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::{BROWSER, EXPECTATION};
@@ -63,6 +63,9 @@ fn claim_connection_and_signals_allocate_nothing() {
                 ban: None,
                 behaviour: Behaviour::default(),
                 outcomes: Outcomes::default(),
+                posture: Posture::Normal,
+                conduct: Conduct::default(),
+                fields: Fields::NONE,
                 limits: &[],
             };
             facts.signals(&EXPECTATION)

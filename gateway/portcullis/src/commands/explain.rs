@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
-use portcullis_signals::{
+use portcullis_signals::{Conduct, Fields, Posture, 
     Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Context, Facts, Http,
     LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
@@ -97,6 +97,9 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
             ..Behaviour::default()
         },
         outcomes: Outcomes { attempts: args.answers.max(args.failures), failures: args.failures },
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: Fields::NONE,
         limits: &limits,
     };
     Ok(rules.explain(&facts).to_string())
@@ -243,6 +246,7 @@ fn readings(rules: &RuleSet, route: RouteId, over: &[String]) -> Result<Vec<Limi
             count: if is_over { limit.limit } else { 1 },
             over: is_over,
             retry_after_ms: if is_over { 1000 } else { 0 },
+            ..LimitReading::default()
         }
     };
     Ok(route.limits.iter().map(reading).collect())

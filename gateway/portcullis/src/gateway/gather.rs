@@ -6,7 +6,7 @@ use portcullis_challenge::Scheme;
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel};
 use portcullis_policy::{Decision, RouteId, model};
-use portcullis_signals::{
+use portcullis_signals::{Conduct, Fields, Posture, 
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Facts,
     Families, Http, LimitReading, Outcomes, PeerAddr, RequestHead, Tls,
 };
@@ -210,6 +210,9 @@ impl Gateway {
             ban: self.ban_of(&keys, now),
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: Fields::NONE,
             limits: &[],
         };
         let met = Remembered::meets(conn);
@@ -348,6 +351,7 @@ impl Gateway {
                     count: read.count,
                     over: !read.is_admitted(),
                     retry_after_ms: u32::try_from(read.retry_after_ms).unwrap_or(u32::MAX),
+                    ..LimitReading::default()
                 }
             })
             .collect()
@@ -391,6 +395,6 @@ pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<
         user: read(&identify.user),
         api_key: read(&identify.api_key),
         session: read(&identify.session),
-        clearance: None,
+        ..Caller::default()
     }
 }
