@@ -222,6 +222,18 @@ pub(crate) const MAX_BAN_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The largest request body: 10 MiB. An upload route names its own.
 pub(crate) const MAX_BODY_BYTES: u64 = 10 * 1024 * 1024;
 
+/// The share that a posture takes off the thresholds: elevated, then under attack.
+///
+/// Elevated still lets a program pass that is nothing but a program (`ua-tool` under a balanced challenge); under attack
+/// asks it for a proof.
+pub(crate) const TIGHTEN: [Score; 2] = [Score::thousandths(100), Score::thousandths(300)];
+
+/// What a share does not lower `block` below: what one passive group gives at most never blocks alone.
+pub(crate) const TIGHTENED_BLOCK: Score = Score::thousandths(400);
+
+/// How much of a body is looked at for the fields that a route wants: 64 KiB. A login takes less than one.
+pub(crate) const INSPECT_BODY_BYTES: u32 = 64 * 1024;
+
 /// Answers of the origin that count as failed: credentials that were refused, and paths that are guessed.
 pub(crate) const FAILURE_STATUS: [u16; 3] = [401, 403, 404];
 

@@ -30,6 +30,7 @@ pub(crate) struct Asks {
     pub(crate) ban: Option<Ban>,
     pub(crate) address_per_minute: u32,
     pub(crate) named_per_minute: u32,
+    pub(crate) posture: Posture,
     pub(crate) limits: Vec<LimitReading>,
 }
 
@@ -49,6 +50,7 @@ impl Default for Asks {
             ban: None,
             address_per_minute: 1,
             named_per_minute: 0,
+            posture: Posture::Normal,
             limits: Vec::new(),
         }
     }
@@ -101,7 +103,7 @@ impl Asks {
                 ..Behaviour::default()
             },
             outcomes: Outcomes::default(),
-            posture: Posture::Normal,
+            posture: self.posture,
             conduct: Conduct::default(),
             fields: Fields::NONE,
             limits: &self.limits,

@@ -97,6 +97,24 @@ impl BodyFields {
     }
 }
 
+/// What was found of one parameter of a query, which is read as a form is.
+pub fn query_field(query: &str, name: &str) -> Found {
+    form::read(query.as_bytes(), &[BodyField::Form(name.into())]).into_iter().next().unwrap_or_default()
+}
+
+/// What was found of members of a JSON text that need not be whole, such as the beginning of an origin's answer, in the
+/// order wanted: the last value of each, up to where the text ends or stops to be JSON. Past [`MAX_FIELDS`] nothing is
+/// found.
+///
+/// Names that stand there twice are no fault here: the origin is trusted, and its last word counts.
+pub fn json_members<'p>(
+    bytes: &[u8],
+    wanted: impl Iterator<Item = &'p JsonPointer>,
+) -> SmallVec<[Option<JsonValue>; 2]> {
+    let pointers: SmallVec<[Option<&JsonPointer>; MAX_FIELDS]> = wanted.map(Some).collect();
+    json::scan(bytes, &pointers).values
+}
+
 /// The deepest nesting of a JSON text that is read. Parsers in use allow from 32 to 1000 and more; what a login or an
 /// order holds is below ten.
 pub const MAX_DEPTH: usize = 64;
@@ -157,7 +175,7 @@ fn json_fields(bytes: &[u8], wanted: &[BodyField]) -> SmallVec<[Found; 2]> {
     if scan.end != json::ScanEnd::Whole {
         return wanted.iter().map(|_| Found::Unreadable).collect();
     }
-    scan.found.into_iter().map(Found::from).collect()
+    scan.members().map(Found::from).collect()
 }
 
 impl From<json::Member> for Found {

@@ -95,6 +95,11 @@ impl Fields {
     pub fn value(&self, at: usize) -> Option<&str> {
         self.0.get(at)?.as_deref()
     }
+
+    /// Adds the next value.
+    pub fn push(&mut self, value: Option<Box<str>>) {
+        self.0.push(value);
+    }
 }
 
 impl FromIterator<Option<Box<str>>> for Fields {

@@ -25,7 +25,10 @@ mod signal;
 mod token;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
-pub use body::{BodyEnd, BodyField, BodyFields, Found, JsonPointer, JsonValue, MAX_DEPTH, MAX_FIELDS, NoPointer};
+pub use body::{
+    BodyEnd, BodyField, BodyFields, Found, JsonPointer, JsonValue, MAX_DEPTH, MAX_FIELDS, NoPointer, json_members,
+    query_field,
+};
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
 pub use coherence::ConnectionJudgement;
 pub use conduct::{Conduct, Fields, Posture, UsualConduct};

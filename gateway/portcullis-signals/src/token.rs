@@ -32,7 +32,7 @@ pub fn unverified_claim(token: &str, claim: &JsonPointer) -> Found {
     if scan.end != ScanEnd::Whole {
         return Found::Unreadable;
     }
-    scan.found.into_iter().next().map(Found::from).unwrap_or_default()
+    scan.members().next().map(Found::from).unwrap_or_default()
 }
 
 /// The largest token whose claims are read, in bytes: header fields are rarely larger.

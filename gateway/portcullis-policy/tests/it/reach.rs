@@ -195,7 +195,7 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, con
     });
     let connection = ConnectionJudgement::of(Families::shipped(), &claim, tls.as_ref(), asked.print.as_ref());
     let route = rules.plan(&request);
-    let limits = vec![portcullis_signals::LimitReading::default(); rules.route(route).limits.len()];
+    let limits = vec![portcullis_signals::LimitReading::default(); rules.route(route).levels().count()];
     rules.decide(&Facts {
         at: UnixSeconds(1_795_000_000),
         request: &request,

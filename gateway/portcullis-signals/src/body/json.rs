@@ -92,9 +92,8 @@ pub enum JsonValue {
 }
 
 /// What was found of one member.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Member {
-    #[default]
     Absent,
     /// A name on the way to it stands there twice, or twice but for case.
     Ambiguous,
@@ -115,8 +114,22 @@ pub(crate) enum ScanEnd {
 /// What was found of the wanted members, up to where the text could be read.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) found: SmallVec<[Member; 2]>,
+    /// The last value of each.
+    pub(crate) values: SmallVec<[Option<JsonValue>; 2]>,
+    /// Those that are ambiguous, a bit each.
+    ambiguous: u16,
     pub(crate) end: ScanEnd,
+}
+
+impl Scan {
+    /// What was found of each, in the order wanted.
+    pub(crate) fn members(self) -> impl Iterator<Item = Member> {
+        self.values.into_iter().enumerate().map(move |(at, value)| match value {
+            _ if self.ambiguous & bit(at) != 0 => Member::Ambiguous,
+            Some(value) => Member::Value(value),
+            None => Member::Absent,
+        })
+    }
 }
 
 /// Reads a text for the members that are wanted, of which the first [`MAX_FIELDS`] are found.
@@ -124,13 +137,8 @@ pub(crate) struct Scan {
 /// One pass, and no recursion: the nesting is kept in a list that ends at [`MAX_DEPTH`].
 pub(crate) fn scan(bytes: &[u8], wanted: &[Option<&JsonPointer>]) -> Scan {
     let wanted = wanted.get(..MAX_FIELDS).unwrap_or(wanted);
-    let mut scanner = Scanner {
-        rest: bytes,
-        wanted,
-        found: smallvec![Member::Absent; wanted.len()],
-        ambiguous: 0,
-        frames: SmallVec::new(),
-    };
+    let mut scanner =
+        Scanner { rest: bytes, wanted, values: smallvec![None; wanted.len()], ambiguous: 0, frames: SmallVec::new() };
     let end = match std::str::from_utf8(bytes) {
         Err(fault) if fault.error_len().is_some() => ScanEnd::Broken,
         // A letter that is cut through at the end is never reached as a whole string.
@@ -140,12 +148,7 @@ pub(crate) fn scan(bytes: &[u8], wanted: &[Option<&JsonPointer>]) -> Scan {
             Err(Stop::Broken) => ScanEnd::Broken,
         },
     };
-    for (at, member) in scanner.found.iter_mut().enumerate() {
-        if scanner.ambiguous & bit(at) != 0 {
-            *member = Member::Ambiguous;
-        }
-    }
-    Scan { found: scanner.found, end }
+    Scan { values: scanner.values, ambiguous: scanner.ambiguous, end }
 }
 
 /// Why the reading stops before the end.
@@ -174,7 +177,7 @@ enum Container {
 struct Scanner<'a> {
     rest: &'a [u8],
     wanted: &'a [Option<&'a JsonPointer>],
-    found: SmallVec<[Member; 2]>,
+    values: SmallVec<[Option<JsonValue>; 2]>,
     ambiguous: u16,
     frames: SmallVec<[Frame; 8]>,
 }
@@ -255,9 +258,9 @@ impl<'a> Scanner<'a> {
         if targets == 0 {
             return;
         }
-        for (at, member) in self.found.iter_mut().enumerate() {
+        for (at, slot) in self.values.iter_mut().enumerate() {
             if targets & bit(at) != 0 {
-                *member = Member::Value(value.clone());
+                *slot = Some(value.clone());
             }
         }
     }

@@ -207,6 +207,34 @@ fn a_body_is_read_as_the_one_type_that_it_says() {
 }
 
 #[test]
+fn of_an_answer_of_the_origin_what_stands_before_the_end_counts() {
+    let pointer = "/ok".parse().unwrap();
+    for (body, value) in [
+        (r#"{"ok":false,"x":[1,2"#, Some(JsonValue::Bool(false))),
+        (r#"{"ok":false,"ok":true}"#, Some(JsonValue::Bool(true))),
+        (r#"{"x":1,"ok":fal"#, None),
+        (r#"{"ok":{}}"#, Some(JsonValue::Nested)),
+        ("<html>", None),
+        ("", None),
+    ] {
+        assert_eq!(json_members(body.as_bytes(), [&pointer].into_iter()).to_vec(), [value], "{body}");
+    }
+}
+
+#[test]
+fn a_query_is_read_as_a_form_is() {
+    for (query, found) in [
+        ("key=a%20b", text("a b")),
+        ("%6bey=a", text("a")),
+        ("key=a&key=b", Found::Ambiguous),
+        ("keys=a", Found::Absent),
+        ("key=a;key=b", Found::Unreadable),
+    ] {
+        assert_eq!(query_field(query, "key"), found, "{query}");
+    }
+}
+
+#[test]
 fn a_pointer_is_read_and_printed_alike() {
     for text in ["/", "/a", "/a/b", "/a~1b/~0", "/0"] {
         assert_eq!(text.parse::<JsonPointer>().unwrap().to_string(), text);
@@ -266,7 +294,7 @@ proptest! {
         let body = value.to_string();
         let scan = json::scan(body.as_bytes(), &[Some(&pointer.parse().unwrap())]);
         prop_assert_eq!(scan.end, json::ScanEnd::Whole);
-        let ours = match &scan.found[0] {
+        let ours = match &scan.members().next().unwrap() {
             json::Member::Value(JsonValue::Text(text)) => Some(serde_json::Value::from(&**text)),
             json::Member::Value(JsonValue::Number(number)) => serde_json::from_str(number).ok(),
             json::Member::Value(JsonValue::Bool(value)) => Some((*value).into()),
