@@ -97,6 +97,25 @@ impl BodyFields {
     }
 }
 
+/// Reads any bytes as a body of either type, as an answer of an origin, and as a token.
+///
+/// What a fuzzer calls.
+pub fn read_any_body(bytes: &[u8]) {
+    let Ok(pointer) = "/a/0/b".parse::<JsonPointer>() else { return };
+    let wanted = [BodyField::Form("a".into()), BodyField::Json(pointer.clone())];
+    for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+        let fields = BodyFields::read(&headers, bytes, BodyEnd::Reached, &wanted);
+        debug_assert_eq!(fields.iter().count(), wanted.len());
+    }
+    json_members(bytes, std::iter::once(&pointer));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        query_field(text, "a");
+        crate::unverified_claim(text, &pointer);
+    }
+}
+
 /// What was found of one parameter of a query, which is read as a form is.
 pub fn query_field(query: &str, name: &str) -> Found {
     form::read(query.as_bytes(), &[BodyField::Form(name.into())]).into_iter().next().unwrap_or_default()

@@ -27,7 +27,7 @@ mod token;
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
 pub use body::{
     BodyEnd, BodyField, BodyFields, Found, JsonPointer, JsonValue, MAX_DEPTH, MAX_FIELDS, NoPointer, json_members,
-    query_field,
+    query_field, read_any_body,
 };
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
 pub use coherence::ConnectionJudgement;

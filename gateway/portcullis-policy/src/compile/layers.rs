@@ -120,6 +120,11 @@ impl<'a> Layers<'a> {
                 *stage = (written.value, Some(written.span));
             }
         }
+        // A throttle that nobody wrote gives way to a challenge that somebody did.
+        let [throttle, challenge, ..] = &mut stages;
+        if throttle.1.is_none() && challenge.1.is_some() && challenge.0 <= throttle.0 {
+            throttle.0 = None;
+        }
         if is_own {
             check_rise(&who, "the posture by itself", &stages, out);
         }

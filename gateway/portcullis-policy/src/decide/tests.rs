@@ -625,3 +625,16 @@ fn a_posture_tightens_the_thresholds() {
         assert_eq!((decision.action, decision.posture, decision.score), (action, posture, score(350)));
     }
 }
+
+#[test]
+fn levels_and_postures_take_no_memory() {
+    let rules = rule_set(levelled(), vec![]);
+    let asks = Asks { limits: passed(4, 300), posture: Posture::Elevated, ..Asks::default() };
+    asks.facts(|facts| {
+        std::hint::black_box(rules.decide(facts));
+        let seen = allocation_counter::measure(|| {
+            std::hint::black_box(rules.decide(facts));
+        });
+        assert_eq!(seen.count_total, 0);
+    });
+}

@@ -135,6 +135,29 @@ fn what_stands_twice_is_missing() {
     assert_eq!(key(&session, &Asks::default().with_header("cookie", "sid="), Fields::NONE), Keyed::Refuse);
 }
 
+#[test]
+fn a_key_of_six_parts_takes_no_memory() {
+    let counted = limit(
+        vec![
+            KeyPart::Prefix(PrefixLengths { v4: 24, v6: 48 }),
+            KeyPart::Client,
+            KeyPart::Host,
+            KeyPart::Method,
+            KeyPart::Path,
+            KeyPart::At(Place::Cookie("sid".into())),
+        ],
+        OnMissing::Prefix,
+    );
+    let route = Route::bare("login");
+    Asks::default().with_header("cookie", "sid=s1").facts(|facts| {
+        let seen = allocation_counter::measure(|| {
+            let keyed = counted.key_of(&route, facts, |parts| parts.iter().map(|part| part.len()).sum::<usize>());
+            assert!(matches!(keyed, Keyed::Under(length) if length > 0));
+        });
+        assert_eq!(seen.count_total, 0);
+    });
+}
+
 proptest! {
     /// A missing key is never unlimited: with the fallback there is always a key, and clients of one prefix who leave
     /// parts out share it.

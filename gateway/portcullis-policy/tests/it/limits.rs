@@ -227,6 +227,11 @@ fn a_posture_tightens_by_a_share_and_never_loosens() {
         ("preset = \"strict\"", UnderAttack, [Some(105), Some(140), Some(400), Some(970)]),
         ("preset = \"relaxed\"", UnderAttack, [None, Some(350), Some(560), Some(990)]),
         ("posture = \"off\"", UnderAttack, [Some(300), Some(350), Some(600), Some(970)]),
+        (
+            "posture = { elevated = { thresholds = { challenge = 0.2 } } }",
+            Elevated,
+            [None, Some(200), Some(540), Some(970)],
+        ),
         ("posture = { elevated = { tighten = 0.5 } }", Elevated, [Some(150), Some(175), Some(400), Some(970)]),
         ("posture = { elevated = { tighten = 0.5 } }", UnderAttack, [Some(210), Some(245), Some(420), Some(970)]),
         (
