@@ -21,7 +21,7 @@ use portcullis_policy::model::{
 use portcullis_policy::{RuleSet, Score};
 use portcullis_signals::{
     Behaviour, CanonicalRequest, ClientAddr, Expectation, ExpectedClients, Facts, Http, Outcomes, RequestHead, Tls,
-    UnixSeconds,
+    UnixSeconds, UsualConduct,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -87,6 +87,7 @@ fn route(number: usize) -> Route {
         prior_answers: 10,
         clients: ExpectedClients::Any,
         networks: Expectation::NETWORKS,
+        conduct: UsualConduct::ANYTHING,
     };
     route
 }

@@ -13,7 +13,7 @@ use portcullis_fingerprint::{ClientHello, Http2Print, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
     CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Expectation, ExpectedClients, Facts, Families,
-    HeaderDigest, Http, RequestHead, Tls,
+    HeaderDigest, Http, RequestHead, Tls, UsualConduct,
 };
 
 const CHROMIUM: &str =
@@ -45,6 +45,7 @@ const EXPECTATION: Expectation = Expectation {
     prior_answers: 10,
     clients: ExpectedClients::Browsers,
     networks: Expectation::NETWORKS,
+    conduct: UsualConduct::ANYTHING,
 };
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -6,12 +6,12 @@ use http::Version;
 use portcullis_fingerprint::{ClientHello, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Facts, Families, Family, Http,
-    LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
+    Ban, Behaviour, BodyEnd, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Facts, Families, Family,
+    Fields, Http, LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
-use crate::model::{Action, Place, Route};
+use crate::model::{Action, BodyPrefix, LevelOf, OnMissing, Route};
 use crate::written::{ACTIONS, Expect, TestRequest, TestTable};
 use crate::{Decision, RuleSet};
 
@@ -74,6 +74,8 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     let planned = rules.plan(&request);
     let route = rules.route(planned);
     let limits = readings(test, route, &mut faults);
+    let body = stated.body.as_ref().map(|body| BodyPrefix { bytes: body.as_bytes(), end: BodyEnd::Reached });
+    let fields = route.reads.fields(&request, body);
     let claim = Claim::of(stated.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()));
     let hello = stated.hello.clone().or_else(|| {
         let named = stated.ja3.is_some() || stated.ja4.is_some();
@@ -92,7 +94,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         http,
         tls: hello.as_ref().map(|hello| tls(stated, hello)),
         connection: connection.as_ref(),
-        caller: caller(stated, route, &request),
+        caller: caller(stated, route, &request, &fields),
         ban: counters.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
             address_per_minute: counters.address_per_minute,
@@ -101,6 +103,9 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
             named_per_minute: counters.named_per_minute,
         },
         outcomes: Outcomes { attempts: counters.attempts.max(counters.failures), failures: counters.failures },
+        posture: counters.posture,
+        conduct: counters.conduct,
+        fields: &fields,
         limits: &limits,
         ..Facts::bare(&request, ClientAddr(portcullis_intel::canonical(stated.ip)), &network)
     };
@@ -110,21 +115,34 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
 }
 
 fn readings(test: &TestCase, route: &Route, faults: &mut Diagnostics) -> Vec<LimitReading> {
-    let mut readings = vec![LimitReading::default(); route.limits.len()];
     for counted in &test.table.counters.limits {
-        let at = route.limits.iter().position(|limit| *limit.name == *counted.name.value);
-        let slot = at.and_then(|at| readings.get_mut(at).zip(route.limits.get(at)));
-        let Some((reading, limit)) = slot else {
+        if route.limits.iter().all(|limit| *limit.name != *counted.name.value) {
             faults.push(Diagnostic::error(format!("test {} fails", quote(test.name()))).at(
                 counted.name.span,
                 format!("route {}, which takes the request, has no such limit", quote(&route.name)),
             ));
-            continue;
-        };
-        let over = counted.over.unwrap_or(counted.count > limit.limit);
-        *reading = LimitReading { count: counted.count, over, retry_after_ms: if over { 1_000 } else { 0 } };
+        }
     }
-    readings
+    route.levels().map(|level| reading(test, &level)).collect()
+}
+
+/// What a test says that one level reads. Of several levels those are exceeded that the count has passed; or reached,
+/// where the test says that the limit is exceeded, and of those the first in any case.
+fn reading(test: &TestCase, LevelOf { limit, level, .. }: &LevelOf<'_>) -> LimitReading {
+    let counted = test.table.counters.limits.iter().find(|counted| *counted.name.value == *limit.name);
+    let Some(counted) = counted else { return LimitReading::default() };
+    let is_first = limit.levels.first() == Some(level);
+    let over = match counted.over {
+        None => counted.count > level.bound.limit(),
+        Some(true) => is_first || counted.count >= level.bound.limit(),
+        Some(false) => false,
+    };
+    LimitReading {
+        count: counted.count,
+        over,
+        unkeyed: counted.missing && limit.on_missing == OnMissing::Refuse,
+        retry_after_ms: if over { 1_000 } else { 0 },
+    }
 }
 
 fn network(stated: &TestRequest) -> AddressFacts {
@@ -140,18 +158,21 @@ fn network(stated: &TestRequest) -> AddressFacts {
     facts
 }
 
-fn caller<'a>(stated: &'a TestRequest, route: &'a Route, request: &'a CanonicalRequest<'a>) -> Caller<'a> {
-    let found = |said: &'a Option<String>, place: &'a Option<Place>| {
-        said.as_deref().or_else(|| match place.as_ref()? {
-            Place::Header(name) => request.header_str(name),
-            Place::Cookie(name) => request.cookie(name),
-            Place::Query(name) => request.query_value(name),
-        })
-    };
+/// Whose request it is: what the test says, else what stands in the request.
+fn caller<'a>(
+    stated: &'a TestRequest,
+    route: &Route,
+    request: &CanonicalRequest<'a>,
+    fields: &'a Fields,
+) -> Caller<'a> {
+    let found = route.identify.caller(request, fields);
     Caller {
-        user: found(&stated.user, &route.identify.user),
-        api_key: found(&stated.api_key, &route.identify.api_key),
-        session: found(&stated.session, &route.identify.session),
+        user: stated.user.as_deref().or(found.user),
+        account: stated.account.as_deref().or(found.account),
+        api_key: stated.api_key.as_deref().or(found.api_key),
+        session: stated.session.as_deref().or(found.session),
+        device: stated.device.as_deref().or(found.device),
+        token: stated.token.as_deref().or(found.token),
         clearance: stated.clearance,
     }
 }

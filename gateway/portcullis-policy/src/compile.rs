@@ -4,7 +4,9 @@
 //! set with an error refused as a whole.
 
 mod layers;
+mod limits;
 mod overlap;
+mod places;
 mod version;
 
 use std::collections::HashMap;
@@ -14,11 +16,12 @@ use portcullis_signals::SignalId;
 
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
-use crate::model::{Action, Clients, KeyPart, Limit, Listed, Parts, Route, RouteMatch, Rule, Weights};
+use crate::model::{Action, Clients, Listed, Parts, Reads, Route, RouteMatch, Rule, Weights};
 use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
 use layers::Layers;
+use places::Places;
 
 /// A set of rules files that compiled.
 #[derive(Debug)]
@@ -114,7 +117,8 @@ impl Compiler<'_> {
         let none = RouteValues::default();
         let defaults = written.defaults.as_ref().map_or(&none, |defaults| &defaults.value);
         let bottom = Layers { defaults, route: None, weighing: &written.weighing };
-        let unrouted = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
+        let (mut unrouted, places) = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
+        unrouted.reads = places.reads(bottom.inspect_body_bytes());
         self.warn_of_capped(&unrouted.weights, &written.weighing.signals);
         self.warn_of_capped(&unrouted.weights, &defaults.weighing.signals);
         let mut routes = vec![unrouted];
@@ -130,6 +134,7 @@ impl Compiler<'_> {
             rules.extend(table.rules.iter().map(|rule| meant(rule, Some(index))));
         }
         overlap::check(&written.routes, self.out);
+        limits::check_budgets(written.routes.iter(), self.out);
         if written.routes.is_empty() && !self.out.has_errors() {
             self.out.push(
                 Diagnostic::warning("no route is written, so nothing is forwarded but by the origin of `defaults`")
@@ -154,7 +159,7 @@ impl Compiler<'_> {
             paths: table.paths.iter().map(|path| path.value.clone()).collect(),
             methods: table.methods.iter().map(|method| method.value.clone()).collect(),
         };
-        let mut route = self.route_of(table.name.value.clone(), matches, layers);
+        let (mut route, mut places) = self.route_of(table.name.value.clone(), matches, layers);
         if route.origin.is_none() && whole == Whole::Yes {
             self.out.push(
                 Diagnostic::error(format!("route {} has no origin", quote(&route.name)))
@@ -163,27 +168,32 @@ impl Compiler<'_> {
             );
         }
         self.unique("limit", table.limits.iter().map(|limit| &limit.name));
-        route.limits = table.limits.iter().map(|limit| self.limit(limit, &route)).collect();
+        route.limits = limits::limits(table, &route, &mut places, self.out);
+        route.reads = places.reads(layers.inspect_body_bytes());
         self.warn_of_challenges(table, &route);
         self.warn_of_capped(&route.weights, &table.values.weighing.signals);
         route
     }
 
-    fn route_of(&mut self, name: Arc<str>, matches: RouteMatch, layers: &Layers<'_>) -> Route {
+    fn route_of(&mut self, name: Arc<str>, matches: RouteMatch, layers: &Layers<'_>) -> (Route, Places) {
         let origin = layers.pick(|values| values.origin.as_ref());
         if let Some(origin) = origin {
             self.note_origin(origin);
         }
         let thresholds = layers.thresholds(&name, self.out);
+        let tightened = layers.tightened(&name, &thresholds, self.out);
+        let mut places = Places::default();
+        let identify = layers.identify(&mut places, self.out);
         let pick_value =
             |span: Option<&Located<_>>, otherwise| span.map_or(otherwise, |found: &Located<_>| found.value);
-        Route {
+        let route = Route {
             matches,
             origin: origin.map(|origin| origin.value.clone()),
             sensitivity: layers.sensitivity(),
             mode: layers.pick(|values| values.mode.as_ref()).map(|mode| mode.value).unwrap_or_default(),
             clients: layers.pick(|values| values.clients.as_ref()).map(|clients| clients.value).unwrap_or_default(),
             thresholds,
+            tightened,
             throttle_per_minute: layers
                 .pick(|values| values.throttle_per_minute.as_ref())
                 .map_or(presets::THROTTLE_PER_MINUTE, |rate| rate.value),
@@ -195,7 +205,8 @@ impl Compiler<'_> {
             filters: layers.filters(),
             limits: Vec::new(),
             failure: layers.failure(),
-            identify: layers.identify(),
+            identify,
+            reads: Reads::default(),
             max_body_bytes: layers
                 .pick(|values| values.max_body_bytes.as_ref())
                 .map_or(presets::MAX_BODY_BYTES, |bytes| bytes.value),
@@ -205,41 +216,8 @@ impl Compiler<'_> {
                 .unwrap_or_default(),
             tell_origin: layers.tell_origin(),
             name,
-        }
-    }
-
-    fn limit(&mut self, table: &LimitTable, route: &Route) -> Limit {
-        for part in &table.key {
-            let identify = &route.identify;
-            let (what, place) = match part.value {
-                KeyPart::User => ("user", &identify.user),
-                KeyPart::ApiKey => ("api_key", &identify.api_key),
-                KeyPart::Session => ("session", &identify.session),
-                _ => continue,
-            };
-            if place.is_none() {
-                self.out.push(
-                    Diagnostic::error(format!(
-                        "limit {} counts by `{what}`, which nothing identifies",
-                        quote(&table.name.value)
-                    ))
-                    .at(part.span, format!("route {} does not say where it stands", quote(&route.name)))
-                    .help(format!("add `identify = {{ {what} = \"header:...\" }}` to the route, or to `[defaults]`")),
-                );
-            }
-        }
-        let key: Vec<_> = table.key.iter().map(|part| part.value.clone()).collect();
-        let rate = table.rate.value;
-        Limit {
-            counter: version::counter(&route.name, &table.name.value, &key, table.count, rate.window),
-            name: table.name.value.clone(),
-            key,
-            count: table.count,
-            limit: rate.count,
-            window: rate.window,
-            over: table.over.value,
-            mode: table.mode,
-        }
+        };
+        (route, places)
     }
 
     fn note_origin(&mut self, origin: &Located<Arc<str>>) {
@@ -280,8 +258,8 @@ impl Compiler<'_> {
         if route.clients != Clients::Unattended {
             return;
         }
-        let limits =
-            table.limits.iter().filter(|limit| limit.over.value == Action::Challenge).map(|limit| limit.over.span);
+        let limits = table.limits.iter().flat_map(LimitTable::actions);
+        let limits = limits.filter(|(action, _)| *action == Action::Challenge).map(|(_, span)| span);
         let rules =
             table.rules.iter().filter(|rule| rule.action.value == Action::Challenge).map(|rule| rule.action.span);
         let filters =

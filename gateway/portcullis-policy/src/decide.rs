@@ -7,12 +7,13 @@
 //! 3. a ban in force
 //! 4. the first other rule, those of the route before those of every route
 //! 5. the filter of the highest class of the network
-//! 6. the hardest of the limits that are exceeded
+//! 6. the hardest level of the limits that are exceeded
 //! 7. the thresholds of the score
 //!
 //! Two actions can be met and then say nothing any more, so that the steps after them are asked: a challenge by
 //! a clearance, and a step-up by a clearance of that kind. A throttle holds the address to the route's
 //! `throttle_per_minute` and says nothing below it, save that of a limit, which counts by itself.
+//! A level that scores raises a signal, and one that delays makes a request wait that is allowed in the end.
 //! What is in monitor is noted in [`Decision::shadow`], and the steps go on as if it were not there.
 //!
 //! The score is worked out behind step 5: what a filter refuses costs no more than that.
@@ -21,9 +22,9 @@ use portcullis_intel::{ClassSet, NetworkClass};
 use portcullis_signals::{Clearance, Facts, Fault, LimitReading};
 use smallvec::SmallVec;
 
-use crate::decision::{Cause, Decision, Shadow, ShadowWhat, is_scored};
+use crate::decision::{Cause, Decision, Delay, Shadow, ShadowWhat, is_scored};
 use crate::index::Matches;
-use crate::model::{Action, AmbiguousPaths, Clients, Filter, Limit, Mode, Route, Thresholds};
+use crate::model::{Action, AmbiguousPaths, Clients, Filter, LevelOf, Mode, Over, Route, Thresholds};
 use crate::weigh::{Credit, Weighed};
 use crate::{RouteId, RuleId, RuleSet, Score};
 
@@ -48,7 +49,16 @@ struct Finding {
     cause: Cause,
     rule: Option<RuleId>,
     limit: Option<u16>,
+    level: Option<u16>,
     retry_after_ms: u32,
+}
+
+/// What the limits found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limited {
+    finding: Option<Finding>,
+    /// Holds where nothing behind the limits refuses the request.
+    delay: Option<Delay>,
 }
 
 type Shadows = SmallVec<[Shadow; 2]>;
@@ -67,9 +77,12 @@ impl RuleSet {
         let found = asked.before_score(&self.matching(route, facts), &mut shadow);
         let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
         let weighed = if is_scored { self.weigh(route, facts) } else { Weighed::default() };
+        let limited = if found.is_none() { asked.limits(&mut shadow) } else { Limited::default() };
         let finding = found
-            .or_else(|| asked.behind_score(weighed.score, &mut shadow))
+            .or(limited.finding)
+            .or_else(|| asked.threshold(weighed.score))
             .unwrap_or(Finding::new(Action::Allow, Cause::Clear));
+        let waits = policy.mode == Mode::Enforce && finding.verdict == Action::Allow;
         Decision {
             route,
             action: enforced(policy.mode, finding),
@@ -82,10 +95,14 @@ impl RuleSet {
             code: finding.cause.code(finding.verdict),
             rule: finding.rule,
             limit: finding.limit,
+            level: finding.level,
+            delay: limited.delay.filter(|_| waits),
+            posture: facts.posture,
             retry_after_ms: finding.retry_after_ms,
             shadow,
         }
     }
+
     /// The score of one request on a route, with its reasons.
     pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> Weighed {
         let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
@@ -117,10 +134,6 @@ impl Asked<'_, '_> {
             .or_else(|| self.ban())
             .or_else(|| self.other_rule(matching, shadow))
             .or_else(|| self.filter(shadow))
-    }
-
-    fn behind_score(&self, score: Score, shadow: &mut Shadows) -> Option<Finding> {
-        self.limits(shadow).or_else(|| self.threshold(score))
     }
 
     fn malformed(&self) -> Option<Finding> {
@@ -187,37 +200,55 @@ impl Asked<'_, '_> {
         self.route.filters.iter().find(|filter| filter.class == class)
     }
 
-    /// The limits that are exceeded, with what they read.
-    pub(crate) fn exceeded(&self) -> impl Iterator<Item = (u16, &Limit, LimitReading)> {
-        let readings = self.route.limits.iter().zip(self.facts.limits.iter().copied());
+    /// The levels that are exceeded, or whose key is missing and refused for that, each with its place among all of the
+    /// route and what it read.
+    pub(crate) fn exceeded(&self) -> impl Iterator<Item = (u16, LevelOf<'_>, LimitReading)> {
+        let readings = self.route.levels().zip(self.facts.limits.iter().copied());
         (0_u16..)
             .zip(readings)
-            .filter(|(_, (_, reading))| reading.over)
-            .map(|(at, (limit, reading))| (at, limit, reading))
+            .filter(|(_, (_, reading))| reading.over || reading.unkeyed)
+            .map(|(at, (level, reading))| (at, level, reading))
     }
 
-    /// Of the limits that are exceeded, the hardest action decides, and of those alike the first written.
-    /// Waiting helps when the last of them admits the request again.
-    fn limits(&self, shadow: &mut Shadows) -> Option<Finding> {
+    /// Of the levels that are exceeded, the hardest action decides, and of those alike the first written.
+    /// Waiting helps when the last of them admits the request again. The longest delay holds.
+    fn limits(&self, shadow: &mut Shadows) -> Limited {
         let mut hardest: Option<Finding> = None;
+        let mut delay: Option<Delay> = None;
         let mut wait = 0;
-        for (at, limit, reading) in self.exceeded() {
+        for (place, LevelOf { at, limit, level }, reading) in self.exceeded() {
+            let (cause, over) =
+                if reading.unkeyed { (Cause::LimitKey, Over::Act(Action::Block)) } else { (Cause::Limit, level.over) };
+            let action = match over {
+                Over::Act(action) => action,
+                Over::Delay { at_most, max_waiting } if limit.mode == Mode::Enforce => {
+                    let at_most = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX);
+                    // Where nobody knows when there will be room, as for what is under way, it waits its longest.
+                    let for_ms =
+                        if reading.retry_after_ms == 0 { at_most } else { reading.retry_after_ms.min(at_most) };
+                    if delay.is_none_or(|other| for_ms > other.for_ms) {
+                        delay = Some(Delay { limit: at, for_ms, max_waiting });
+                    }
+                    continue;
+                }
+                Over::Delay { .. } | Over::Score(_) => continue,
+            };
             // A limit counts by itself, so its throttle is not held to another rate.
-            let Some(action) = self.unmet(limit.over) else { continue };
+            let Some(action) = self.unmet(action) else { continue };
             if limit.mode == Mode::Monitor {
-                shadow.push(Shadow { what: ShadowWhat::Limit(at), action });
+                note_limit(shadow, at, action);
                 continue;
             }
             wait = wait.max(reading.retry_after_ms);
             if hardest.is_none_or(|found| action > found.verdict) {
-                hardest = Some(Finding { limit: Some(at), ..Finding::new(action, Cause::Limit) });
+                hardest = Some(Finding { limit: Some(at), level: Some(place), ..Finding::new(action, cause) });
             }
         }
-        hardest.map(|found| Finding { retry_after_ms: wait, ..found })
+        Limited { finding: hardest.map(|found| Finding { retry_after_ms: wait, ..found }), delay }
     }
 
     fn threshold(&self, score: Score) -> Option<Finding> {
-        let thresholds = &self.route.thresholds;
+        let thresholds = self.route.thresholds_in(self.facts.posture);
         let action = thresholds.reached(score)?;
         // What a clearance has met leaves the throttle below it in force.
         let throttled = thresholds.throttle.is_some_and(|throttle| score >= throttle);
@@ -226,7 +257,7 @@ impl Asked<'_, '_> {
     }
 
     /// What an action comes to for this client; none where it has met it.
-    fn unmet(&self, action: Action) -> Option<Action> {
+    pub(crate) fn unmet(&self, action: Action) -> Option<Action> {
         let clearance = self.facts.caller.clearance;
         match action {
             Action::Challenge if clearance.is_some() => None,
@@ -258,6 +289,15 @@ impl Asked<'_, '_> {
     }
 }
 
+/// Notes the hardest level of a limit in monitor.
+fn note_limit(shadow: &mut Shadows, at: u16, action: Action) {
+    let what = ShadowWhat::Limit(at);
+    match shadow.last_mut().filter(|last| last.what == what) {
+        Some(last) => last.action = last.action.max(action),
+        None => shadow.push(Shadow { what, action }),
+    }
+}
+
 /// The class that is consulted for an address.
 pub(crate) fn highest_class(classes: ClassSet) -> Option<NetworkClass> {
     if classes.is_empty() {
@@ -268,7 +308,7 @@ pub(crate) fn highest_class(classes: ClassSet) -> Option<NetworkClass> {
 
 impl Finding {
     const fn new(verdict: Action, cause: Cause) -> Self {
-        Self { verdict, cause, rule: None, limit: None, retry_after_ms: 0 }
+        Self { verdict, cause, rule: None, limit: None, level: None, retry_after_ms: 0 }
     }
 
     const fn by_rule(rule: RuleId, verdict: Action, cause: Cause) -> Self {

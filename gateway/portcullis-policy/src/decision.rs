@@ -1,7 +1,7 @@
 //! What was decided for one request, and why.
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Fault, SignalId, Strength};
+use portcullis_signals::{Fault, Posture, SignalId, Strength};
 use smallvec::SmallVec;
 
 use crate::model::{Action, Mode};
@@ -33,6 +33,12 @@ pub struct Decision {
     pub rule: Option<RuleId>,
     /// The limit that the verdict rests on, as an index into the route's limits.
     pub limit: Option<u16>,
+    /// The level of that limit, as an index into all levels of the route: [`Route::levels`](crate::model::Route::levels).
+    pub level: Option<u16>,
+    /// How long the request waits before it goes on; only where the action is to allow it.
+    pub delay: Option<Delay>,
+    /// How the route fared, by which its thresholds were taken.
+    pub posture: Posture,
     /// When it is worth asking again, in milliseconds; 0 where waiting does not help or the time is not known.
     pub retry_after_ms: u32,
     /// What would have acted, were it not in monitor, in the order of precedence.
@@ -45,7 +51,7 @@ impl Decision {
     #[must_use]
     pub fn set_aside(mut self) -> Self {
         (self.action, self.verdict, self.cause, self.code) = (Action::Allow, Action::Allow, Cause::Clear, "");
-        (self.rule, self.limit, self.retry_after_ms) = (None, None, 0);
+        (self.rule, self.limit, self.level, self.retry_after_ms, self.delay) = (None, None, None, 0, None);
         self.shadow.clear();
         self
     }
@@ -54,6 +60,19 @@ impl Decision {
     pub const fn is_scored(&self) -> bool {
         is_scored(self.cause, self.action)
     }
+}
+
+/// A wait before a request goes on.
+///
+/// It is a step before 429: where so many requests of the limit are waiting already, the request is throttled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Delay {
+    /// The limit that asks for it, as an index into the route's limits.
+    pub limit: u16,
+    /// How long, in milliseconds.
+    pub for_ms: u32,
+    /// How many requests of the limit may be waiting at the same time.
+    pub max_waiting: u32,
 }
 
 /// Whether a request is scored of which this is done because of that.
@@ -87,6 +106,8 @@ pub enum Cause {
     Filter(NetworkClass),
     /// A rate limit.
     Limit,
+    /// A limit whose key the request lacks.
+    LimitKey,
     /// A threshold of the score.
     Threshold,
     /// Nothing spoke against it.
@@ -123,6 +144,7 @@ impl Cause {
             Self::DenyRule => "rule",
             Self::Filter(_) => "filter",
             Self::Limit => "limit",
+            Self::LimitKey => "limit-key",
             Self::Threshold => "threshold",
             Self::Clear => "clear",
         }
@@ -142,6 +164,7 @@ impl Cause {
             (Self::Filter(class), Action::Throttle) => filter_codes(class).0,
             (Self::Filter(class), Action::Challenge | Action::StepUp) => filter_codes(class).1,
             (Self::Filter(class), Action::Block | Action::Ban) => filter_codes(class).2,
+            (Self::LimitKey, _) => "API.LIMIT_KEY_MISSING",
             (Self::Limit, Action::Throttle) => "API.LIMIT_EXCEEDED",
             (Self::Limit, Action::Challenge | Action::StepUp) => "API.LIMIT_CHALLENGED",
             (Self::Limit, Action::Block) => "API.LIMIT_BLOCKED",

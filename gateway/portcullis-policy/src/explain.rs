@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Facts, SignalId, Strength};
+use portcullis_signals::{Facts, Posture, SignalId, Strength};
 
 use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
-use crate::model::{Action, Mode, Thresholds};
+use crate::model::{Action, Bound, LevelOf, Mode, Over, Thresholds};
 use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
 
@@ -28,7 +28,7 @@ pub struct Explanation {
     pub signals: Vec<Weighing>,
     /// Every step, in the order of precedence.
     pub steps: Vec<Step>,
-    /// The route's thresholds.
+    /// The route's thresholds, in the posture of the decision.
     pub thresholds: Thresholds,
     /// The score; where the decision did without it, what it would have been.
     pub score: Score,
@@ -88,7 +88,7 @@ impl RuleSet {
             route: Arc::clone(&route.name),
             signals: self.weighings(id, facts, &weighed),
             steps: asked.steps(&self.matching(id, facts), decision.cause, weighed.score),
-            thresholds: route.thresholds,
+            thresholds: *route.thresholds_in(facts.posture),
             score: weighed.score,
             raw: weighed.raw,
             decision,
@@ -117,7 +117,7 @@ impl Asked<'_, '_> {
             Cause::Ban => 2,
             Cause::DenyRule => 3,
             Cause::Filter(_) => 4,
-            Cause::Limit => 5,
+            Cause::Limit | Cause::LimitKey => 5,
             Cause::Threshold => 6,
             Cause::Clear => usize::MAX,
         };
@@ -182,17 +182,35 @@ impl Asked<'_, '_> {
 
     fn limit_notes(&self) -> Vec<String> {
         self.exceeded()
-            .map(|(_, limit, reading)| {
-                let remark = if limit.mode == Mode::Monitor { ", in monitor" } else { "" };
-                let (count, most, secs) = (reading.count, limit.limit, limit.window.as_secs());
-                format!("limit `{}` ({count} of {most} in {secs} s) says {}{remark}", limit.name, limit.over.name())
+            .map(|(_, LevelOf { limit, level, .. }, reading)| {
+                let name = &limit.name;
+                let remark = match (limit.mode, level.over) {
+                    (Mode::Monitor, _) => ", in monitor",
+                    (_, Over::Act(action)) if self.unmet(action).is_none() => ", met by a clearance",
+                    (_, Over::Act(action)) if self.unmet(action) != Some(action) => {
+                        ", which is a throttle for unattended clients"
+                    }
+                    _ => "",
+                };
+                if reading.unkeyed {
+                    return format!("limit `{name}` refuses a request that lacks a part of its key{remark}");
+                }
+                let (count, over) = (reading.count, level.over.name());
+                let bound = match level.bound {
+                    Bound::Window { limit, window } => format!("{count} of {limit} in {} s", window.as_secs()),
+                    Bound::Bucket { limit, window, burst } => {
+                        format!("{count} of {burst} at once, {limit} in {} s", window.as_secs())
+                    }
+                    Bound::Concurrent { limit } => format!("{count} of {limit} at the same time"),
+                };
+                format!("limit `{name}` ({bound}) says {over}{remark}")
             })
             .collect()
     }
 
     fn threshold_notes(&self, score: Score) -> Vec<String> {
         self.route
-            .thresholds
+            .thresholds_in(self.facts.posture)
             .reached(score)
             .map(|action| format!("score {score} has reached {}{}", action.name(), self.remark(action, Mode::Enforce)))
             .into_iter()
@@ -253,7 +271,10 @@ impl Explanation {
             write!(f, ", which was not needed")?;
         }
         let thresholds = &self.thresholds;
-        let mut lead = "; thresholds: ";
+        let mut lead = match decision_posture(&self.decision) {
+            None => "; thresholds: ".to_owned(),
+            Some(posture) => format!("; thresholds in posture `{posture}`: "),
+        };
         for (threshold, action) in [
             (thresholds.throttle, Action::Throttle),
             (thresholds.challenge, Action::Challenge),
@@ -262,7 +283,8 @@ impl Explanation {
         ] {
             if let Some(threshold) = threshold {
                 write!(f, "{lead}{} {threshold}", action.name())?;
-                lead = ", ";
+                lead.clear();
+                lead.push_str(", ");
             }
         }
         writeln!(f)?;
@@ -277,6 +299,11 @@ impl Explanation {
         }
         Ok(())
     }
+}
+
+/// The posture of a decision, where it is not the normal one.
+fn decision_posture(decision: &Decision) -> Option<&'static str> {
+    (decision.posture != Posture::Normal).then(|| decision.posture.name())
 }
 
 #[cfg(test)]

@@ -2,16 +2,24 @@
 //!
 //! Nothing in here can hold a wrong value, or nothing that decides would notice; the checks are the compiler's.
 
+mod failure;
+mod limit;
+mod place;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, SignalId};
+use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, Posture, SignalId, UsualConduct};
 
 use crate::score::Score;
 use crate::weigh::signal_place;
+
+pub use failure::{Failure, JsonTest};
+pub use limit::{Bound, Charged, Cost, Count, KeyPart, Level, LevelOf, Limit, OnMissing, Over, PrefixLengths};
+pub use place::{BodyPrefix, FieldSource, Identify, Place, Reads, TokenPlace};
 
 /// All that a rule set is made of; routes in the order written, with the catch-all first.
 #[derive(Debug)]
@@ -98,6 +106,8 @@ pub struct Route {
     pub clients: Clients,
     /// The scores at which it acts.
     pub thresholds: Thresholds,
+    /// The scores at which it acts while its posture is not normal.
+    pub tightened: Tightened,
     /// What the throttle threshold allows an address, in requests a minute.
     pub throttle_per_minute: u32,
     /// How hard its puzzles are.
@@ -119,6 +129,8 @@ pub struct Route {
     pub failure: Failure,
     /// Where the caller's identity stands in a request.
     pub identify: Identify,
+    /// What is read of a request's query, body and token for identity and limits.
+    pub reads: Reads,
     /// The largest request body, in bytes.
     pub max_body_bytes: u64,
     /// Whether paths that servers read differently are refused.
@@ -178,6 +190,15 @@ pub struct Thresholds {
     pub ban: Option<Score>,
 }
 
+/// The scores at which a route acts while its posture is not normal; none of them is above that of [`Thresholds`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tightened {
+    /// While it is elevated.
+    pub elevated: Thresholds,
+    /// While it is under attack.
+    pub under_attack: Thresholds,
+}
+
 /// How hard a puzzle is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Puzzle {
@@ -210,92 +231,6 @@ pub struct Filter {
     pub action: Action,
     /// Whether it acts.
     pub mode: Mode,
-}
-
-/// A limit on how much one key may do in a window.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Limit {
-    /// The name, unique in its route.
-    pub name: Arc<str>,
-    /// A stable number for what is counted: the same over a reload that leaves its meaning as it is.
-    pub counter: u64,
-    /// What makes one key, in order.
-    pub key: Vec<KeyPart>,
-    /// What is counted.
-    pub count: Count,
-    /// How many are admitted in the window.
-    pub limit: u32,
-    /// The length of the window.
-    pub window: Duration,
-    /// What is done past it: `Throttle`, `Challenge`, `Block` or `Ban`.
-    pub over: Action,
-    /// Whether it acts.
-    pub mode: Mode,
-}
-
-/// One part of a limit's key. A part that a request lacks falls back to the client's prefix.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum KeyPart {
-    /// The client's address.
-    Ip,
-    /// The client's prefix: IPv4 /24, IPv6 /56.
-    IpPrefix,
-    /// The autonomous system.
-    Asn,
-    /// The country.
-    Country,
-    /// The JA4.
-    Ja4,
-    /// The User-Agent, whole.
-    UserAgent,
-    /// The identified user.
-    User,
-    /// The identified API key.
-    ApiKey,
-    /// The identified session.
-    Session,
-    /// The canonical path.
-    Path,
-    /// One header's value.
-    Header(http::HeaderName),
-}
-
-/// What a limit counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Count {
-    /// Requests that were admitted.
-    Requests,
-    /// Answers of the origin that the route calls failed.
-    Failures,
-}
-
-/// Which answers of the origin count as failed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Failure {
-    /// Status codes.
-    pub status: Vec<u16>,
-}
-
-/// Where the caller's identity stands in a request.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Identify {
-    /// The user.
-    pub user: Option<Place>,
-    /// The API key.
-    pub api_key: Option<Place>,
-    /// The session.
-    pub session: Option<Place>,
-}
-
-/// A place in a request, written `header:x-api-key`, `cookie:sid` or `query:key`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Place {
-    /// A header's first value.
-    Header(http::HeaderName),
-    /// A cookie.
-    Cookie(Arc<str>),
-    /// A query parameter.
-    Query(Arc<str>),
 }
 
 /// An access rule.
@@ -389,7 +324,8 @@ impl Route {
             sensitivity: Sensitivity::Normal,
             mode: Mode::Enforce,
             clients: Clients::Mixed,
-            thresholds: Thresholds { throttle: None, challenge: None, block: None, ban: None },
+            thresholds: Thresholds::NEVER,
+            tightened: Tightened { elevated: Thresholds::NEVER, under_attack: Thresholds::NEVER },
             throttle_per_minute: u32::MAX,
             puzzle: Puzzle { difficulty_bits: 0, count: 1 },
             clearance_ttl: Duration::ZERO,
@@ -400,6 +336,7 @@ impl Route {
                 prior_answers: 0,
                 clients: ExpectedClients::Any,
                 networks: Expectation::NETWORKS,
+                conduct: UsualConduct::ANYTHING,
             },
             weights: Weights {
                 signals: vec![Score::ZERO; SignalId::ALL.len()],
@@ -409,13 +346,28 @@ impl Route {
             },
             filters: Vec::new(),
             limits: Vec::new(),
-            failure: Failure { status: Vec::new() },
+            failure: Failure::default(),
             identify: Identify::default(),
+            reads: Reads::default(),
             max_body_bytes: u64::MAX,
             ambiguous_paths: AmbiguousPaths::Refuse,
             tell_origin: Vec::new(),
         }
     }
+
+    /// The scores at which it acts in a posture.
+    pub const fn thresholds_in(&self, posture: Posture) -> &Thresholds {
+        match posture {
+            Posture::Normal => &self.thresholds,
+            Posture::Elevated => &self.tightened.elevated,
+            Posture::UnderAttack => &self.tightened.under_attack,
+        }
+    }
+}
+
+impl Thresholds {
+    /// None is ever reached.
+    pub const NEVER: Self = Self { throttle: None, challenge: None, block: None, ban: None };
 }
 
 impl Action {

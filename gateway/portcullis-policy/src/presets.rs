@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
+use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId, UsualConduct};
 
 use crate::model::{Puzzle, Sensitivity, Thresholds, Weights};
 use crate::score::Score;
@@ -101,12 +101,21 @@ pub(crate) const fn expectation(sensitivity: Sensitivity) -> Expectation {
         Sensitivity::High => (60, 600, 6),
         Sensitivity::Critical => (20, 200, 4),
     };
+    // A person has a telephone, a home and a place of work; a family shares an account, a firm an API key.
+    let (failed_users, networks, paths, missing_paths, sequence) = match sensitivity {
+        Sensitivity::Low => (20, 16, 2_000, 60, 120),
+        Sensitivity::Normal => (10, 8, 600, 30, 60),
+        Sensitivity::High => (6, 6, 200, 20, 30),
+        Sensitivity::Critical => (4, 4, 100, 10, 15),
+    };
+    let conduct = UsualConduct { failed_users, networks, paths, missing_paths, sequence };
     Expectation {
         address_per_minute,
         prefix_per_minute,
         prior_answers,
         clients: ExpectedClients::Any,
         networks: Expectation::NETWORKS,
+        conduct,
     }
 }
 
@@ -154,7 +163,16 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::NetMobile => 100,
         SignalId::VelocityIp => 700,
         SignalId::VelocityPrefix => 450,
+        SignalId::LimitExceeded => 400,
         SignalId::OutcomeFailures => 800,
+        // A found password: what follows in that session is challenged on most routes, and blocked on a strict one.
+        SignalId::StuffingSuccess => 590,
+        SignalId::DistinctUsers => 700,
+        SignalId::DistinctNetworks => 390,
+        SignalId::Enumeration => 590,
+        // Those like an attacker may be honest: enough for a challenge, which they pass, and no more.
+        SignalId::CohortSurge => 390,
+        SignalId::Reputation => 390,
         SignalId::VerdictForged => 300,
     })
 }
@@ -165,6 +183,7 @@ pub(crate) const fn cap(group: Group) -> Score {
         // What inspects TLS on a person's way here renews both of these: together they stay below a balanced block.
         Group::Tls | Group::Http2 => 360,
         Group::Velocity | Group::Outcomes => 900,
+        Group::Spread => 700,
         _ => 390,
     })
 }
@@ -204,6 +223,18 @@ pub(crate) const MAX_BAN_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The largest request body: 10 MiB. An upload route names its own.
 pub(crate) const MAX_BODY_BYTES: u64 = 10 * 1024 * 1024;
 
+/// The share that a posture takes off the thresholds: elevated, then under attack.
+///
+/// Elevated still lets a program pass that is nothing but a program (`ua-tool` under a balanced challenge); under attack
+/// asks it for a proof.
+pub(crate) const TIGHTEN: [Score; 2] = [Score::thousandths(100), Score::thousandths(300)];
+
+/// What a share does not lower `block` below: what one passive group gives at most never blocks alone.
+pub(crate) const TIGHTENED_BLOCK: Score = Score::thousandths(400);
+
+/// How much of a body is looked at for the fields that a route wants: 64 KiB. A login takes less than one.
+pub(crate) const INSPECT_BODY_BYTES: u32 = 64 * 1024;
+
 /// Answers of the origin that count as failed: credentials that were refused, and paths that are guessed.
 pub(crate) const FAILURE_STATUS: [u16; 3] = [401, 403, 404];
 
@@ -239,6 +270,16 @@ mod tests {
             let block = share(preset.thresholds().block.unwrap());
             for group in Group::ALL.into_iter().filter(|group| group.is_passive()) {
                 assert!(group_at_most(group) < block, "{} blocks alone in {name}", group.name());
+            }
+        }
+    }
+
+    #[test]
+    fn neither_what_others_do_nor_what_was_done_before_blocks_alone() {
+        for (name, preset) in Preset::NAMED {
+            let block = share(preset.thresholds().block.unwrap());
+            for group in [Group::Cohort, Group::Reputation] {
+                assert!(group_at_most(group) < block, "{} in {name}", group.name());
             }
         }
     }

@@ -9,7 +9,7 @@ use portcullis_signals::{CanonicalRequest, Facts, SignalId, Signals, Strength};
 
 use crate::conditions::Subject;
 use crate::index::{Matches, RuleIndex};
-use crate::model::{Listed, Parts, Route, Rule};
+use crate::model::{LevelOf, Listed, Mode, Over, Parts, Route, Rule};
 use crate::router::Router;
 use crate::weigh::Scale;
 
@@ -123,9 +123,19 @@ impl RuleSet {
         RouteId(id.unwrap_or(0))
     }
 
-    /// The signals of one request on a route: those of the facts, and what is on the policy's lists.
+    /// The signals of one request on a route: those of the facts, what is on the policy's lists, and levels of limits
+    /// that score.
     pub fn signals(&self, route: RouteId, facts: &Facts<'_>) -> Signals {
-        let mut signals = facts.signals(&self.route(route).expectation);
+        let policy = self.route(route);
+        let mut signals = facts.signals(&policy.expectation);
+        for (LevelOf { limit, level, .. }, reading) in policy.levels().zip(facts.limits) {
+            if let Over::Score(strength) = level.over
+                && reading.over
+                && limit.mode == Mode::Enforce
+            {
+                signals.raise(SignalId::LimitExceeded, strength);
+            }
+        }
         let listed =
             facts.tls.is_some_and(|tls| self.listed_ja4.contains(&tls.ja4) || self.listed_ja3.contains(&tls.ja3));
         if listed {

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Clearance, ClientAddr, Facts, LimitReading, RequestHead, Tls, TlsVersion,
-    UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Clearance, ClientAddr, Facts, LimitReading, Posture, RequestHead, Tls,
+    TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -30,6 +30,7 @@ pub(crate) struct Asks {
     pub(crate) ban: Option<Ban>,
     pub(crate) address_per_minute: u32,
     pub(crate) named_per_minute: u32,
+    pub(crate) posture: Posture,
     pub(crate) limits: Vec<LimitReading>,
 }
 
@@ -49,6 +50,7 @@ impl Default for Asks {
             ban: None,
             address_per_minute: 1,
             named_per_minute: 0,
+            posture: Posture::Normal,
             limits: Vec::new(),
         }
     }
@@ -91,6 +93,7 @@ impl Asks {
                 named_per_minute: self.named_per_minute,
                 ..Behaviour::default()
             },
+            posture: self.posture,
             limits: &self.limits,
             ..Facts::bare(&request, ClientAddr(self.ip), &network)
         })

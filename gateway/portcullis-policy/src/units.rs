@@ -25,6 +25,8 @@ pub(crate) enum UnitError {
     NoUnit,
     /// A unit that is not known.
     UnknownUnit(String),
+    /// An amount of bytes that no counter holds.
+    TooMuch,
     /// A duration past the longest that is allowed here.
     TooLong(Duration),
 }
@@ -37,14 +39,36 @@ impl Rate {
     pub(crate) fn parse(text: &str) -> Result<Self, UnitError> {
         let (count, window) = text.split_once('/').ok_or(UnitError::NoWindow)?;
         let count = decimal(count.trim()).and_then(|count| u32::try_from(count).ok()).ok_or(UnitError::Count)?;
-        let window = window.trim();
-        // `10/m` is as clear as `10/1m`.
-        let window = if window.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
-            duration(&format!("1{window}"), MAX_WINDOW)?
-        } else {
-            duration(window, MAX_WINDOW)?
+        Ok(Self { count, window: window_of(window)? })
+    }
+
+    /// Reads `50MiB/1h`; the count is in units of 1024 bytes.
+    pub(crate) fn parse_bytes(text: &str) -> Result<Self, UnitError> {
+        let (amount, window) = text.split_once('/').ok_or(UnitError::NoWindow)?;
+        let amount = amount.trim();
+        let digits = amount.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = amount.split_at_checked(digits).unwrap_or_default();
+        let number = decimal(number).ok_or(UnitError::Count)?;
+        let unit_kib: u64 = match unit.trim() {
+            "KiB" => 1,
+            "MiB" => 1024,
+            "GiB" => 1024 * 1024,
+            "" => return Err(UnitError::NoUnit),
+            other => return Err(UnitError::UnknownUnit(other.chars().take(12).collect())),
         };
-        Ok(Self { count, window })
+        let count =
+            number.checked_mul(unit_kib).and_then(|count| u32::try_from(count).ok()).ok_or(UnitError::TooMuch)?;
+        Ok(Self { count, window: window_of(window)? })
+    }
+}
+
+fn window_of(text: &str) -> Result<Duration, UnitError> {
+    let text = text.trim();
+    // `10/m` is as clear as `10/1m`.
+    if text.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        duration(&format!("1{text}"), MAX_WINDOW)
+    } else {
+        duration(text, MAX_WINDOW)
     }
 }
 
@@ -89,6 +113,7 @@ impl fmt::Display for UnitError {
             Self::Length => f.write_str("does not begin with a whole number from 1"),
             Self::NoUnit => f.write_str("the unit is missing"),
             Self::UnknownUnit(unit) => write!(f, "{} is no unit", crate::diagnostics::quote(unit)),
+            Self::TooMuch => f.write_str("more than can be counted"),
             Self::TooLong(longest) => write!(f, "longer than {}", show(*longest)),
         }
     }
@@ -120,6 +145,24 @@ mod tests {
             ("10/999999999999999999h", Err(UnitError::TooLong(MAX_WINDOW))),
         ] {
             assert_eq!(Rate::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_bytes_has_an_amount_with_its_unit() {
+        let rate = |count, secs| Ok(Rate { count, window: Duration::from_secs(secs) });
+        for (text, expected) in [
+            ("50MiB/1h", rate(51_200, 3_600)),
+            ("1 KiB/s", rate(1, 1)),
+            ("4095GiB/1d", rate(4095 << 20, 86_400)),
+            ("4096GiB/1d", Err(UnitError::TooMuch)),
+            ("99999999999999999GiB/1d", Err(UnitError::TooMuch)),
+            ("50/1h", Err(UnitError::NoUnit)),
+            ("50MB/1h", Err(UnitError::UnknownUnit("MB".to_owned()))),
+            ("MiB/1h", Err(UnitError::Count)),
+            ("50MiB", Err(UnitError::NoWindow)),
+        ] {
+            assert_eq!(Rate::parse_bytes(text), expected, "{text}");
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! What the values mean together is the business of [`crate::compile`].
 
+mod limit;
+mod place;
 mod reader;
 mod route;
 mod rule;
@@ -12,7 +14,9 @@ use portcullis_fingerprint::{Ja3Hash, Ja4};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 
-pub(crate) use route::{LimitTable, RouteTable};
+pub(crate) use limit::{LevelTable, LimitTable, WrittenCount, WrittenPart};
+pub(crate) use place::WrittenPlace;
+pub(crate) use route::RouteTable;
 pub(crate) use rule::RuleTable;
 pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
 pub(crate) use values::{RouteValues, THRESHOLDS, Toggle, Weighing};

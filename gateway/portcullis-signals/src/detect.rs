@@ -7,7 +7,7 @@ use crate::coherence::{self, Channel, ConnectionJudgement};
 use crate::families::{Coverage, Families};
 use crate::headers::{Field, HeaderDigest};
 use crate::signal::{SignalId, Signals, Strength};
-use crate::{Facts, Kind, Proof};
+use crate::{Conduct, Facts, Kind, Proof, UsualConduct};
 
 /// What is usual on a route, against which behaviour is judged.
 ///
@@ -25,6 +25,8 @@ pub struct Expectation {
     pub clients: ExpectedClients,
     /// The classes of network that count against a client.
     pub networks: ClassSet,
+    /// How many users, networks and paths are usual.
+    pub conduct: UsualConduct,
 }
 
 impl Expectation {
@@ -166,6 +168,31 @@ impl Facts<'_> {
         signals
             .raise(SignalId::VelocityPrefix, excess(self.prefix_requests_per_minute(), expectation.prefix_per_minute));
         signals.raise(SignalId::OutcomeFailures, failing(self, expectation));
+        if self.conduct != Conduct::default() {
+            self.judge_conduct(&expectation.conduct, signals);
+        }
+    }
+
+    fn judge_conduct(&self, usual: &UsualConduct, signals: &mut Signals) {
+        let conduct = &self.conduct;
+        // Behind a shared address so many more are usual of it.
+        let of_address = |count: u32| self.per_client(count);
+        // Of an office many log in at once, and few of them fail.
+        let failing_users = ratio_above(conduct.failed_users.into(), conduct.users.max(conduct.failed_users).into());
+        let spraying = excess(of_address(conduct.failed_users), usual.failed_users).min(failing_users);
+        let enumeration = excess(of_address(conduct.paths), usual.paths)
+            .max(excess(of_address(conduct.missing_paths), usual.missing_paths))
+            .max(excess(conduct.sequence, usual.sequence));
+        for (signal, strength) in [
+            (SignalId::StuffingSuccess, conduct.stuffing_success),
+            (SignalId::DistinctUsers, spraying),
+            (SignalId::DistinctNetworks, excess(conduct.networks, usual.networks)),
+            (SignalId::Enumeration, enumeration),
+            (SignalId::CohortSurge, conduct.cohort_surge),
+            (SignalId::Reputation, conduct.reputation),
+        ] {
+            signals.raise(signal, strength);
+        }
     }
 }
 
@@ -187,11 +214,20 @@ fn failing(facts: &Facts<'_>, expectation: &Expectation) -> Strength {
         return Strength::NONE;
     }
     let prior = u64::from(expectation.prior_answers);
-    let ratio = (failures * 1000 + prior * BASELINE_FAILURE) / (attempts + prior).max(1);
-    let (none, full) = FAILURE_RANGE;
-    let above = ratio.saturating_sub(none).min(full - none) * 1000 / (full - none);
+    let above = above_range((failures * 1000 + prior * BASELINE_FAILURE) / (attempts + prior).max(1));
     let certain = failures.min(FULL_FAILURES);
     Strength::thousandths(u32::try_from(above * certain / FULL_FAILURES).unwrap_or(1000))
+}
+
+/// How far a bare ratio of failures is above the usual one.
+fn ratio_above(failures: u64, of: u64) -> Strength {
+    Strength::thousandths(u32::try_from(above_range(failures * 1000 / of.max(1))).unwrap_or(1000))
+}
+
+/// Where a ratio in thousandths stands between that which says nothing and that which says all, in thousandths.
+fn above_range(ratio: u64) -> u64 {
+    let (none, full) = FAILURE_RANGE;
+    ratio.saturating_sub(none).min(full - none) * 1000 / (full - none)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use http::header::USER_AGENT;
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, ClassSet};
 
-use crate::{CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Proof};
+use crate::{CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Fields, Posture, Proof};
 
 /// Seconds since 1970-01-01T00:00:00Z, as a wall clock gives them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -50,7 +50,13 @@ pub struct Facts<'a> {
     pub behaviour: Behaviour,
     /// What the origin answered to the client on this route.
     pub outcomes: Outcomes,
-    /// One reading for each limit of the route, in the route's order; a missing one reads as empty.
+    /// How the route fares.
+    pub posture: Posture,
+    /// What is remembered over many requests and clients.
+    pub conduct: Conduct,
+    /// The values of the fields of body and token that the route wants.
+    pub fields: &'a Fields,
+    /// One reading for each level of each limit of the route, in the route's order; a missing one reads as empty.
     pub limits: &'a [LimitReading],
 }
 
@@ -74,6 +80,9 @@ impl<'a> Facts<'a> {
             ban: None,
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: Fields::NONE,
             limits: &[],
         }
     }
@@ -139,10 +148,17 @@ const TLS13: u16 = 0x0304;
 pub struct Caller<'a> {
     /// The user that the route's `identify.user` names.
     pub user: Option<&'a str>,
+    /// The account or organisation that the route's `identify.account` names.
+    pub account: Option<&'a str>,
     /// The API key that the route's `identify.api_key` names.
     pub api_key: Option<&'a str>,
     /// The session that the route's `identify.session` names.
     pub session: Option<&'a str>,
+    /// The device that the route's `identify.device` names.
+    pub device: Option<&'a str>,
+    /// The bearer token that the route's `identify.token` names: its identifier (`jti`), where it is a JSON Web Token
+    /// with one, else the whole of it.
+    pub token: Option<&'a str>,
     /// The clearance that the client holds, verified.
     pub clearance: Option<Clearance>,
 }
@@ -189,13 +205,16 @@ pub struct Outcomes {
     pub failures: u32,
 }
 
-/// What one limit of the route read for this request.
+/// What one level of a limit read for this request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LimitReading {
-    /// The count in the window; this request is in it where it was admitted.
+    /// The count in the window, the tokens taken out of the bucket, or how many are under way; this request is in it
+    /// where it was admitted.
     pub count: u32,
-    /// Whether the request is over the limit, and was therefore not added to it.
+    /// Whether the request is over the level.
     pub over: bool,
-    /// When one more request would be admitted, in milliseconds; 0 where it would be now.
+    /// Whether the request lacks a part of the limit's key, and the limit refuses it for that.
+    pub unkeyed: bool,
+    /// When one more request would be admitted, in milliseconds; 0 where it would be now, or nobody knows.
     pub retry_after_ms: u32,
 }

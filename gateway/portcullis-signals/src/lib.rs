@@ -6,8 +6,10 @@
 //! on every machine.
 
 mod address;
+mod body;
 mod claim;
 mod coherence;
+mod conduct;
 mod context;
 mod crawler;
 mod detect;
@@ -20,11 +22,17 @@ mod path;
 mod request;
 mod sharing;
 mod signal;
+mod token;
 pub mod wording;
 
 pub use address::{ClientAddr, ForwardedBy, PeerAddr, TrustedProxies, is_client_address_header};
+pub use body::{
+    BodyEnd, BodyField, BodyFields, Found, JsonPointer, JsonValue, MAX_DEPTH, MAX_FIELDS, NoPointer, json_members,
+    query_field, read_any_body,
+};
 pub use claim::{Claim, Family, Hints, Kind, MadeUpBrand, Platform};
 pub use coherence::{ConnectionJudgement, StatedPurpose};
+pub use conduct::{Conduct, Fields, Posture, UsualConduct};
 pub use context::Context;
 pub use crawler::{Crawler, Proof};
 pub use detect::{Expectation, ExpectedClients};
@@ -38,3 +46,4 @@ pub use portcullis_intel::CrawlerKind;
 pub use request::{CanonicalRequest, Fault, is_portcullis_header};
 pub use sharing::{Named, Sharer};
 pub use signal::{Group, SignalId, Signals, Strength, UnknownSignal};
+pub use token::{MAX_TOKEN_BYTES, bearer, unverified_claim};

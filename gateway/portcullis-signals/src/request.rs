@@ -122,13 +122,22 @@ impl<'a> CanonicalRequest<'a> {
 
     /// The value of one cookie (RFC 6265 §4.2.1), the first of that name, where it is visible ASCII.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        let named = |pair: &'a [u8]| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
-        let mut pairs = self
-            .headers
-            .get_all(header::COOKIE)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';').filter_map(named));
-        std::str::from_utf8(pairs.next()?.trim_ascii_end()).ok()
+        std::str::from_utf8(self.cookies(name).next()?).ok()
+    }
+
+    /// The value of a cookie that is there once, or with one value only; others are no value.
+    pub fn only_cookie(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.cookies(name);
+        let first = values.next()?;
+        values.all(|other| other == first).then(|| std::str::from_utf8(first).ok())?
+    }
+
+    fn cookies(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let named = move |pair: &'a [u8]| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+        let values = self.headers.get_all(header::COOKIE).iter();
+        values
+            .flat_map(move |value| value.as_bytes().split(|byte| *byte == b';').filter_map(named))
+            .map(<[u8]>::trim_ascii_end)
     }
 
     /// The value of one query parameter as sent, the first of that name.
@@ -226,6 +235,18 @@ mod tests {
         assert_eq!(request.query_value("key"), Some("2"));
         assert_eq!(request.query_value("flag"), Some(""));
         assert_eq!(request.query_value("missing"), None);
+    }
+
+    #[test]
+    fn a_cookie_with_several_values_has_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("sid=a; other=1; sid=a; lang=x"));
+        headers.append(header::COOKIE, HeaderValue::from_static("lang=y"));
+        let request = request(&headers, b"/");
+        assert_eq!(request.only_cookie("sid"), Some("a"));
+        assert_eq!(request.only_cookie("other"), Some("1"));
+        assert_eq!(request.only_cookie("lang"), None);
+        assert_eq!(request.only_cookie("none"), None);
     }
 
     #[test]

@@ -65,7 +65,11 @@ impl<'a> Facts<'a> {
 
     /// Requests of the client's prefix in the last minute that are held against it, this one counted.
     pub fn prefix_requests_per_minute(&self) -> u32 {
-        let count = self.behaviour.prefix_per_minute;
+        self.per_client(self.behaviour.prefix_per_minute)
+    }
+
+    /// What a count of the client's address comes to for one of those behind it.
+    pub(crate) fn per_client(&self, count: u32) -> u32 {
         if self.network.is_shared() { count / SHARED_ADDRESS } else { count }
     }
 }

@@ -51,13 +51,19 @@ pub enum Group {
     Velocity,
     /// How often the origin said no.
     Outcomes,
+    /// How many users, networks and paths it touches.
+    Spread,
+    /// What those like it do at the same time.
+    Cohort,
+    /// What it did before.
+    Reputation,
     /// Attempts to speak for the gateway.
     Tampering,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Claim,
         Self::Headers,
         Self::Tls,
@@ -67,6 +73,9 @@ impl Group {
         Self::Network,
         Self::Velocity,
         Self::Outcomes,
+        Self::Spread,
+        Self::Cohort,
+        Self::Reputation,
         Self::Tampering,
     ];
 
@@ -82,6 +91,9 @@ impl Group {
             Self::Network => "network",
             Self::Velocity => "velocity",
             Self::Outcomes => "outcomes",
+            Self::Spread => "spread",
+            Self::Cohort => "cohort",
+            Self::Reputation => "reputation",
             Self::Tampering => "tampering",
         }
     }
@@ -90,7 +102,10 @@ impl Group {
     ///
     /// No passive group blocks alone in the shipped presets.
     pub const fn is_passive(self) -> bool {
-        !matches!(self, Self::Velocity | Self::Outcomes | Self::Context)
+        !matches!(
+            self,
+            Self::Velocity | Self::Outcomes | Self::Context | Self::Spread | Self::Cohort | Self::Reputation
+        )
     }
 }
 
@@ -214,8 +229,23 @@ signals! {
     VelocityIp = "velocity-ip", Velocity;
     /// The prefix asks more often than its people would.
     VelocityPrefix = "velocity-prefix", Velocity;
+    /// A level of a limit whose action is to score is exceeded.
+    LimitExceeded = "limit-exceeded", Velocity;
     /// Most of what the address tries fails at the origin.
     OutcomeFailures = "outcome-failures", Outcomes;
+    /// A run of failures, of the client or of those like it, ended in a success: a password was found.
+    StuffingSuccess = "stuffing-success", Outcomes;
+    /// One address names many users, and most of them fail: one password is tried on all.
+    DistinctUsers = "distinct-users", Spread;
+    /// One user, API key, session or token is used from many networks: it is shared, or was stolen.
+    DistinctNetworks = "distinct-networks", Spread;
+    /// One address goes through many paths, through paths that are not there, or from one identifier to the next.
+    Enumeration = "enumeration", Spread;
+    /// Those like the client (the same handshake, order of fields and system) suddenly ask far more, or fail far more,
+    /// than they and the route did before. Honest people may be among them.
+    CohortSurge = "cohort-surge", Cohort;
+    /// The client was blocked, failed challenges or was reported before.
+    Reputation = "reputation", Reputation;
     /// The client sent a header that only the gateway may write.
     VerdictForged = "verdict-forged", Tampering;
 }

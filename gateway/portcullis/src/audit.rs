@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use portcullis_fingerprint::Http1Print;
-use portcullis_policy::model::{Action, Mode};
+use portcullis_policy::model::{Action, LevelOf, Mode};
 use portcullis_policy::{Cause, Decision, ShadowWhat};
 use serde::Serialize;
 
@@ -392,7 +392,7 @@ const fn is_zero(count: &u32) -> bool {
 }
 
 fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> CountersLine<'a> {
-    let limits = route.limits.iter().zip(&judged.limits);
+    let limits = route.levels().zip(&judged.limits);
     CountersLine {
         address_per_minute: judged.behaviour.address_per_minute,
         prefix_per_minute: judged.behaviour.prefix_per_minute,
@@ -401,10 +401,10 @@ fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> 
         answers: judged.outcomes.attempts,
         failures: judged.outcomes.failures,
         limits: limits
-            .map(|(limit, reading)| LimitLine {
-                name: &limit.name,
+            .map(|(LevelOf { level, .. }, reading)| LimitLine {
+                name: &level.name,
                 count: reading.count,
-                limit: limit.limit,
+                limit: level.bound.limit(),
                 over: reading.over,
             })
             .collect(),
@@ -438,6 +438,7 @@ const fn cause_name(cause: Cause) -> &'static str {
         Cause::DenyRule => "rule",
         Cause::Filter(_) => "filter",
         Cause::Limit => "limit",
+        Cause::LimitKey => "limit-key",
         Cause::Threshold => "score",
         Cause::Clear => "clear",
     }

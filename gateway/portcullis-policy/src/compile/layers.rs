@@ -1,14 +1,18 @@
 //! Layers of a route's values: shipped, then `[defaults]`, then the route itself.
 
 use portcullis_intel::{ClassSet, NetworkClass};
-use portcullis_signals::{Expectation, ExpectedClients, Group, SignalId};
+use portcullis_signals::{Expectation, ExpectedClients, Group, Posture, SignalId};
 
+use super::places::Places;
 use crate::decide::CLASS_ORDER;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
-use crate::model::{Action, Clients, Failure, Filter, Identify, Mode, Print, Puzzle, Sensitivity, Thresholds, Weights};
+use crate::model::{
+    Action, Clients, Failure, Filter, Identify, Mode, Print, Puzzle, Sensitivity, Thresholds, Tightened, TokenPlace,
+    Weights,
+};
 use crate::presets::{self, Preset};
 use crate::score::Score;
-use crate::written::{RouteTable, RouteValues, THRESHOLDS, Toggle, Weighing};
+use crate::written::{Located, RouteTable, RouteValues, THRESHOLDS, Toggle, Weighing, WrittenPlace};
 
 /// Where the values of one route come from.
 #[derive(Clone, Copy)]
@@ -63,7 +67,66 @@ impl<'a> Layers<'a> {
             .is_none_or(|route| route.values.preset.is_some() || route.values.thresholds.iter().any(Option::is_some));
         if own {
             let who = if self.route.is_some() { format!("route {}", quote(name)) } else { "`defaults`".to_owned() };
-            check_rise(&who, preset, &stages, out);
+            check_rise(&who, &format!("the preset `{}`", preset.name()), &stages, out);
+        }
+        let [throttle, challenge, block, ban] = stages.map(|(score, _)| score);
+        Thresholds { throttle, challenge, block, ban }
+    }
+
+    /// The thresholds in each posture that is not normal; reports those that loosen and those that do not rise.
+    pub(super) fn tightened(&self, name: &str, normal: &Thresholds, out: &mut Diagnostics) -> Tightened {
+        let [elevated, under_attack] =
+            [Posture::Elevated, Posture::UnderAttack].map(|posture| self.thresholds_in(posture, name, normal, out));
+        Tightened { elevated, under_attack }
+    }
+
+    fn thresholds_in(&self, posture: Posture, name: &str, normal: &Thresholds, out: &mut Diagnostics) -> Thresholds {
+        let table = |values: &'a RouteValues| match posture {
+            Posture::UnderAttack => values.posture.last(),
+            Posture::Normal | Posture::Elevated => values.posture.first(),
+        };
+        let shipped = match posture {
+            Posture::Normal => Score::ZERO,
+            Posture::Elevated => presets::TIGHTEN[0],
+            Posture::UnderAttack => presets::TIGHTEN[1],
+        };
+        let written = self.rising().filter_map(table).filter_map(|table| table.tighten).last();
+        let by = written.map_or(shipped, |share| share.value);
+        let normal = [normal.throttle, normal.challenge, normal.block, normal.ban];
+        let [throttle, challenge, block, ban] = normal;
+        let block = block.map(|block| lowered(block, by).max(block.min(presets::TIGHTENED_BLOCK)));
+        let mut stages =
+            [throttle.map(|score| lowered(score, by)), challenge.map(|score| lowered(score, by)), block, ban]
+                .map(|score| (score, None));
+        let who = if self.route.is_some() { format!("route {}", quote(name)) } else { "`defaults`".to_owned() };
+        let who = format!("{who} in posture `{}`", posture.name());
+        // The values of `[defaults]` are reported once, with those.
+        let own = self.route.map_or(self.defaults, |route| &route.values);
+        let mut is_own = false;
+        for layer in self.above_preset() {
+            let Some(table) = table(layer) else { continue };
+            for (at, (stage, written)) in stages.iter_mut().zip(&table.thresholds).enumerate() {
+                let Some(written) = written else { continue };
+                let mine = std::ptr::eq(layer, own);
+                is_own |= mine;
+                let usual = normal.get(at).copied().flatten();
+                // INVARIANT: a posture never loosens, whatever is written.
+                if is_looser(written.value, usual) {
+                    if mine {
+                        out.push(looser(&who, at, usual, written.span));
+                    }
+                    continue;
+                }
+                *stage = (written.value, Some(written.span));
+            }
+        }
+        // A throttle that nobody wrote gives way to a challenge that somebody did.
+        let [throttle, challenge, ..] = &mut stages;
+        if throttle.1.is_none() && challenge.1.is_some() && challenge.0 <= throttle.0 {
+            throttle.0 = None;
+        }
+        if is_own {
+            check_rise(&who, "the posture by itself", &stages, out);
         }
         let [throttle, challenge, block, ban] = stages.map(|(score, _)| score);
         Thresholds { throttle, challenge, block, ban }
@@ -107,6 +170,18 @@ impl<'a> Layers<'a> {
         }
         if let Some(rate) = self.pick(|values| values.usual_per_prefix.as_ref()) {
             expectation.prefix_per_minute = rate.value;
+        }
+        let usual = &mut expectation.conduct;
+        for (slot, written) in [
+            (&mut usual.failed_users, self.pick(|values| values.usual_failed_users.as_ref())),
+            (&mut usual.networks, self.pick(|values| values.usual_networks.as_ref())),
+            (&mut usual.paths, self.pick(|values| values.usual_paths.as_ref())),
+            (&mut usual.missing_paths, self.pick(|values| values.usual_missing_paths.as_ref())),
+            (&mut usual.sequence, self.pick(|values| values.usual_sequence.as_ref())),
+        ] {
+            if let Some(count) = written {
+                *slot = count.value;
+            }
         }
         if self.pick(|values| values.clients.as_ref()).is_some_and(|clients| clients.value == Clients::Browser) {
             expectation.clients = ExpectedClients::Browsers;
@@ -181,10 +256,16 @@ impl<'a> Layers<'a> {
 
     pub(super) fn failure(&self) -> Failure {
         let written = self.pick(|values| values.failure.as_ref());
-        let mut status = written.map_or_else(|| presets::FAILURE_STATUS.to_vec(), |status| status.value.clone());
+        let mut status = written.map_or_else(|| presets::FAILURE_STATUS.to_vec(), |failure| failure.status.clone());
         status.sort_unstable();
         status.dedup();
-        Failure { status }
+        let header = written.map(|failure| failure.header.clone()).unwrap_or_default();
+        let json = written.map(|failure| failure.json.clone()).unwrap_or_default();
+        Failure { status, header, json }
+    }
+
+    pub(super) fn inspect_body_bytes(&self) -> u32 {
+        self.pick(|values| values.inspect_body_bytes.as_ref()).map_or(presets::INSPECT_BODY_BYTES, |bytes| bytes.value)
     }
 
     /// The prints that the origin is told, each once; an empty list takes away what `[defaults]` says.
@@ -195,13 +276,49 @@ impl<'a> Layers<'a> {
         told
     }
 
-    pub(super) fn identify(&self) -> Identify {
-        Identify {
-            user: self.pick(|values| values.user.as_ref()).map(|place| place.value.clone()),
-            api_key: self.pick(|values| values.api_key.as_ref()).map(|place| place.value.clone()),
-            session: self.pick(|values| values.session.as_ref()).map(|place| place.value.clone()),
-        }
+    /// Where identities stand; what must be read of query, body and token for them goes into `places`.
+    pub(super) fn identify(&self, places: &mut Places, out: &mut Diagnostics) -> Identify {
+        let mut read = |value: fn(&RouteValues) -> Option<&Located<WrittenPlace>>| {
+            self.pick(value).and_then(|place| places.place(&place.value, place.span, out))
+        };
+        let mut identify = Identify {
+            user: read(|values| values.user.as_ref()),
+            account: read(|values| values.account.as_ref()),
+            api_key: read(|values| values.api_key.as_ref()),
+            session: read(|values| values.session.as_ref()),
+            device: read(|values| values.device.as_ref()),
+            token: None,
+        };
+        identify.token = self.pick(|values| values.token.as_ref()).and_then(|token| {
+            let place = places.place(&token.value, token.span, out)?;
+            let id = places.claim(place.clone(), "/jti".parse().ok()?, token.span, out)?;
+            Some(TokenPlace { place, id })
+        });
+        identify
     }
+}
+
+/// A score less a share of it.
+fn lowered(score: Score, by: Score) -> Score {
+    let kept = u32::from(score.as_thousandths()) * u32::from(1000 - by.as_thousandths()) / 1000;
+    Score::thousandths(u16::try_from(kept).unwrap_or(score.as_thousandths()))
+}
+
+/// Whether a threshold is reached by less than the usual one; one that is off is never reached.
+fn is_looser(written: Option<Score>, usual: Option<Score>) -> bool {
+    match (written, usual) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(written), Some(usual)) => written > usual,
+    }
+}
+
+fn looser(who: &str, at: usize, usual: Option<Score>, span: Span) -> Diagnostic {
+    let usual = usual.unwrap_or(Score::ONE);
+    let key = THRESHOLDS.get(at).copied().unwrap_or_default();
+    Diagnostic::error(format!("{who} is milder than otherwise"))
+        .at(span, format!("otherwise the route {} at {usual}", VERBS.get(at).copied().unwrap_or_default()))
+        .help(format!("a posture only tightens: lower `{key}`, or take it out"))
 }
 
 fn set(scores: &mut [Score], at: Option<usize>, value: Score) {
@@ -211,7 +328,7 @@ fn set(scores: &mut [Score], at: Option<usize>, value: Score) {
 }
 
 /// Reports each threshold that is not above the one before it.
-fn check_rise(who: &str, preset: Preset, stages: &[(Option<Score>, Option<Span>); 4], out: &mut Diagnostics) {
+fn check_rise(who: &str, below: &str, stages: &[(Option<Score>, Option<Span>); 4], out: &mut Diagnostics) {
     let present: Vec<_> =
         stages.iter().enumerate().filter_map(|(at, (score, span))| Some((at, (*score)?, *span))).collect();
     for pair in present.windows(2) {
@@ -223,7 +340,7 @@ fn check_rise(who: &str, preset: Preset, stages: &[(Option<Score>, Option<Span>)
         let key = |at: usize| THRESHOLDS.get(at).copied().unwrap_or_default();
         let verdict = if low == high { "as soon as" } else { "before" };
         let mut fault = Diagnostic::error(format!("{who} {} {verdict} it {}", verb(high_at), verb(low_at)));
-        let shipped = |at: usize, score: Score| format!("the preset `{}` {} at {score}", preset.name(), verb(at));
+        let shipped = |at: usize, score: Score| format!("{below} {} at {score}", verb(at));
         fault = match (low_span, high_span) {
             (Some(low_span), Some(high_span)) => fault
                 .at(high_span, format!("not above {low}"))

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Count, KeyPart, Listed, Route, Rule};
+use crate::model::{Bound, Listed, Route, Rule};
+use crate::written::{Located, WrittenCount, WrittenPart};
 
 /// The version: the first 16 hex digits of a SHA-256 over what the policy means.
 ///
@@ -23,15 +23,47 @@ pub(super) fn of(routes: &[Route], rules: &[Rule], listed: &Listed) -> Arc<str> 
     version.into()
 }
 
-/// A number for what a limit counts, which an edit of its rate, action or mode does not change.
-pub(super) fn counter(route: &str, limit: &str, key: &[KeyPart], count: Count, window: Duration) -> u64 {
+/// Whose a limit's counters are.
+pub(super) enum Scope<'a> {
+    /// Those of one limit: the names of its route and itself.
+    Route(&'a str, &'a str),
+    /// Those of all limits of a budget.
+    Budget(&'a str),
+}
+
+/// A number for what a limit counts, which an edit of its rates, actions, cost or mode does not change.
+pub(super) fn counter(scope: &Scope<'_>, key: &[Located<WrittenPart>], count: &WrittenCount) -> u64 {
     let mut hash = HashText(Sha256::new());
-    let _ = write!(hash, "portcullis-limit 1\n{route:?}\n{limit:?}\n{key:?}\n{count:?}\n{window:?}");
-    let digest = hash.0.finalize();
-    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    let _ = match scope {
+        Scope::Route(route, limit) => write!(hash, "portcullis-limit 2\n{route:?}\n{limit:?}\n"),
+        Scope::Budget(budget) => write!(hash, "portcullis-budget 1\n{budget:?}\n"),
+    };
+    for part in key {
+        let _ = writeln!(hash, "{:?}", part.value);
+    }
+    let _ = write!(hash, "{count:?}");
+    hash.number()
+}
+
+/// A number for one level among those of its limit, by its kind, window and rank.
+pub(super) fn level_counter(bound: Bound, rank: usize) -> u64 {
+    let mut hash = HashText(Sha256::new());
+    let kind = match bound {
+        Bound::Window { .. } => "window",
+        Bound::Bucket { .. } => "bucket",
+        Bound::Concurrent { .. } => "concurrent",
+    };
+    let _ = write!(hash, "portcullis-level 1\n{kind} {:?} {rank}", bound.rate_window());
+    hash.number()
 }
 
 struct HashText(Sha256);
+
+impl HashText {
+    fn number(self) -> u64 {
+        self.0.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
 
 impl std::fmt::Write for HashText {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {

@@ -1,8 +1,8 @@
 use super::*;
-use crate::model::{Count, KeyPart, Rule, TextPattern, When};
+use crate::model::{Bound, Cost, Count, KeyPart, Level, Limit, OnMissing, Rule, TextPattern, When};
 use crate::testing::{Asks, rule_set};
 use crate::weigh::signal_place;
-use portcullis_signals::{Ban, SignalId};
+use portcullis_signals::{Ban, Posture, SignalId};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -26,16 +26,20 @@ fn limit(name: &str, over: Action, mode: Mode) -> Limit {
         name: name.into(),
         counter: 1,
         key: vec![KeyPart::Ip],
+        on_missing: OnMissing::Prefix,
         count: Count::Requests,
-        limit: 10,
-        window: Duration::from_secs(60),
-        over,
+        cost: Cost::Units(1),
+        levels: vec![level(10, Over::Act(over))],
         mode,
     }
 }
 
+fn level(limit: u32, over: Over) -> Level {
+    Level { name: "level".into(), counter: 1, bound: Bound::Window { limit, window: Duration::from_secs(60) }, over }
+}
+
 fn over(retry_after_ms: u32) -> LimitReading {
-    LimitReading { count: 10, over: true, retry_after_ms }
+    LimitReading { count: 10, over: true, retry_after_ms, ..LimitReading::default() }
 }
 
 fn score(thousandths: u16) -> Score {
@@ -502,4 +506,135 @@ proptest! {
         let decide = |weight| asks.clone().with_header("user-agent", "curl/8.5.0").decide(&rule_set(weighing(weight), vec![]));
         prop_assert!(decide(low).action <= decide(high).action);
     }
+}
+
+/// A limit of several levels with the same key: one that scores, delays, throttles and challenges.
+fn levelled() -> Route {
+    let mut route = strict();
+    route.weights.signals[signal_place(SignalId::LimitExceeded)] = score(250);
+    let mut levels = limit("levels", Action::Throttle, Mode::Enforce);
+    levels.levels = vec![
+        level(5, Over::Score(portcullis_signals::Strength::thousandths(800))),
+        level(10, Over::Delay { at_most: Duration::from_secs(2), max_waiting: 7 }),
+        level(20, Over::Act(Action::Throttle)),
+        level(40, Over::Act(Action::Challenge)),
+        level(80, Over::Act(Action::Ban)),
+    ];
+    route.limits = vec![limit("other", Action::Throttle, Mode::Enforce), levels];
+    route
+}
+
+/// The readings of [`levelled`] where so many levels are exceeded, with a time to wait.
+fn passed(levels: usize, retry_after_ms: u32) -> Vec<LimitReading> {
+    std::iter::once(LimitReading::default())
+        .chain((0..5).map(|at| if at < levels { over(retry_after_ms) } else { LimitReading::default() }))
+        .collect()
+}
+
+#[test]
+fn the_hardest_level_that_is_exceeded_decides() {
+    let rules = rule_set(levelled(), vec![]);
+    for (levels, action, level, delay_ms, scored) in [
+        (0, Action::Allow, None, None, 0),
+        (1, Action::Allow, None, None, 200),
+        (2, Action::Allow, None, Some(1500), 200),
+        (3, Action::Throttle, Some(3), None, 200),
+        (4, Action::Challenge, Some(4), None, 200),
+        (5, Action::Ban, Some(5), None, 200),
+    ] {
+        let decision = Asks { limits: passed(levels, 1500), ..Asks::default() }.decide(&rules);
+        assert_eq!((decision.action, decision.level, decision.score), (action, level, score(scored)), "{levels}");
+        assert_eq!(decision.limit, level.map(|_| 1), "{levels}");
+        let delay = delay_ms.map(|for_ms| Delay { limit: 1, for_ms, max_waiting: 7 });
+        assert_eq!(decision.delay, delay, "{levels}");
+        let place = level.and_then(|at| rules.route(RouteId(1)).level(at)).map(|level| level.at);
+        assert_eq!(place, level.map(|_| 1));
+    }
+}
+
+#[test]
+fn a_delay_is_as_long_as_the_limit_says_and_no_longer_than_its_bound() {
+    let rules = rule_set(levelled(), vec![]);
+    for (retry_after_ms, for_ms) in [(1, 1), (1999, 1999), (2000, 2000), (60_000, 2000), (0, 2000)] {
+        let decision = Asks { limits: passed(2, retry_after_ms), ..Asks::default() }.decide(&rules);
+        assert_eq!(decision.delay.map(|delay| delay.for_ms), Some(for_ms), "{retry_after_ms}");
+    }
+}
+
+#[test]
+fn only_what_is_allowed_in_the_end_waits() {
+    let rules = rule_set(
+        levelled(),
+        vec![rule("x-deny", Action::Block, Mode::Enforce), rule("x-allow", Action::Allow, Mode::Enforce)],
+    );
+    let asks = Asks { limits: passed(2, 900), ..Asks::default() };
+    assert!(asks.decide(&rules).delay.is_some());
+    assert_eq!(asks.clone().with_header("x-deny", "yes").decide(&rules).delay, None);
+    assert_eq!(asks.clone().with_header("x-allow", "yes").decide(&rules).delay, None, "a partner does not wait");
+    let banned = Asks { ban: Some(Ban { remaining_secs: 1 }), ..asks.clone() };
+    assert_eq!(banned.decide(&rules).delay, None);
+    let mut blocking = levelled();
+    blocking.thresholds.block = Some(score(200));
+    let decision = asks.decide(&rule_set(blocking, vec![]));
+    assert_eq!((decision.action, decision.delay), (Action::Block, None));
+}
+
+#[test]
+fn a_clearance_that_meets_a_level_leaves_the_milder_ones() {
+    let rules = rule_set(levelled(), vec![]);
+    let asks = Asks { limits: passed(4, 300), clearance: Some(Clearance::ProofOfWork), ..Asks::default() };
+    let decision = asks.decide(&rules);
+    assert_eq!((decision.action, decision.level), (Action::Throttle, Some(3)));
+}
+
+#[test]
+fn a_limit_in_monitor_neither_scores_nor_delays_and_is_noted_once() {
+    let mut route = levelled();
+    route.limits[1].mode = Mode::Monitor;
+    let decision = Asks { limits: passed(5, 300), ..Asks::default() }.decide(&rule_set(route, vec![]));
+    assert_eq!((decision.action, decision.score, decision.delay), (Action::Allow, Score::ZERO, None));
+    assert_eq!(decision.shadow.to_vec(), [Shadow { what: ShadowWhat::Limit(1), action: Action::Ban }]);
+    let mut route = levelled();
+    route.mode = Mode::Monitor;
+    let decision = Asks { limits: passed(2, 300), ..Asks::default() }.decide(&rule_set(route, vec![]));
+    assert_eq!((decision.action, decision.delay), (Action::Allow, None), "in monitor nobody waits");
+}
+
+#[test]
+fn a_request_without_a_key_is_refused_where_the_limit_says_so() {
+    let rules = rule_set(levelled(), vec![]);
+    let unkeyed = LimitReading { unkeyed: true, ..LimitReading::default() };
+    let mut limits = passed(3, 300);
+    limits[0] = unkeyed;
+    let decision = Asks { limits, ..Asks::default() }.decide(&rules);
+    assert_eq!((decision.action, decision.cause, decision.limit), (Action::Block, Cause::LimitKey, Some(0)));
+    assert_eq!(decision.code, "API.LIMIT_KEY_MISSING");
+}
+
+#[test]
+fn a_posture_tightens_the_thresholds() {
+    let mut route = weighing(350);
+    route.tightened.elevated = Thresholds { challenge: Some(score(360)), ..route.thresholds };
+    route.tightened.under_attack =
+        Thresholds { challenge: Some(score(280)), block: Some(score(350)), ..route.thresholds };
+    let rules = rule_set(route, vec![]);
+    for (posture, action) in
+        [(Posture::Normal, Action::Allow), (Posture::Elevated, Action::Allow), (Posture::UnderAttack, Action::Block)]
+    {
+        let decision = Asks { posture, ..tool() }.decide(&rules);
+        assert_eq!((decision.action, decision.posture, decision.score), (action, posture, score(350)));
+    }
+}
+
+#[test]
+fn levels_and_postures_take_no_memory() {
+    let rules = rule_set(levelled(), vec![]);
+    let asks = Asks { limits: passed(4, 300), posture: Posture::Elevated, ..Asks::default() };
+    asks.facts(|facts| {
+        std::hint::black_box(rules.decide(facts));
+        let seen = allocation_counter::measure(|| {
+            std::hint::black_box(rules.decide(facts));
+        });
+        assert_eq!(seen.count_total, 0);
+    });
 }

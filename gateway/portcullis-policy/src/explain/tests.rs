@@ -172,3 +172,74 @@ fn a_class_without_a_filter_is_explained() {
         assert_eq!(lines(classes, off), said, "{classes:?}");
     }
 }
+
+#[test]
+fn levels_of_limits_and_a_posture_are_explained() {
+    use crate::model::{Bound, Cost, Count, KeyPart, Level, Limit, OnMissing, Over, Tightened};
+    use portcullis_signals::{LimitReading, Posture};
+    use std::time::Duration;
+
+    let window = Duration::from_secs(60);
+    let level = |bound, over| Level { name: "level".into(), counter: 1, bound, over };
+    let limit = |name: &str, mode, levels| Limit {
+        name: name.into(),
+        counter: 1,
+        key: vec![KeyPart::Ip],
+        on_missing: OnMissing::Refuse,
+        count: Count::Requests,
+        cost: Cost::Units(1),
+        levels,
+        mode,
+    };
+    let mut route = rules().route(crate::RouteId(1)).clone();
+    route.weights.signals[signal_place(SignalId::LimitExceeded)] = Score::thousandths(100);
+    let tight = Thresholds { challenge: Some(Score::thousandths(300)), ..route.thresholds };
+    route.tightened = Tightened { elevated: tight, under_attack: tight };
+    route.limits = vec![
+        limit(
+            "steps",
+            Mode::Enforce,
+            vec![
+                level(Bound::Window { limit: 5, window }, Over::Score(Strength::FULL)),
+                level(
+                    Bound::Bucket { limit: 10, window, burst: 20 },
+                    Over::Delay { at_most: Duration::from_secs(2), max_waiting: 9 },
+                ),
+                level(Bound::Concurrent { limit: 3 }, Over::Act(Action::Challenge)),
+            ],
+        ),
+        limit("watched", Mode::Monitor, vec![level(Bound::Window { limit: 1, window }, Over::Act(Action::Ban))]),
+        limit("keyed", Mode::Monitor, vec![level(Bound::Window { limit: 1, window }, Over::Act(Action::Ban))]),
+    ];
+    let over = |count| LimitReading { count, over: true, ..LimitReading::default() };
+    let unkeyed = LimitReading { unkeyed: true, ..LimitReading::default() };
+    let asks = Asks {
+        posture: Posture::Elevated,
+        clearance: Some(Clearance::ProofOfWork),
+        limits: vec![over(5), over(20), over(3), over(1), unkeyed],
+        ..Asks::default()
+    };
+    let explanation = asks.facts(|facts| rule_set(route, vec![]).explain(facts));
+    insta::assert_snapshot!(explanation, @r"
+    GET shop.example /
+    allow on route `login`, by policy 0123456789abcdef
+
+    score 0.080 (0.100 before the credit of a clearance); thresholds in posture `elevated`: challenge 0.300, block 0.800
+
+    signal               group      strength  weight  points
+    limit-exceeded       velocity      1.000   0.100   0.080
+
+    steps
+      1 malformed request  nothing
+      2 allow rules        nothing
+      3 bans               nothing
+      4 other rules        nothing
+      5 filters            nothing
+      6 limits             limit `steps` (5 of 5 in 60 s) says score
+                           limit `steps` (20 of 20 at once, 10 in 60 s) says delay
+                           limit `steps` (3 of 3 at the same time) says challenge, met by a clearance
+                           limit `watched` (1 of 1 in 60 s) says ban, in monitor
+                           limit `keyed` refuses a request that lacks a part of its key, in monitor
+      7 thresholds         nothing
+    ");
+}

@@ -393,6 +393,24 @@ impl<'d> Reader<'d> {
         }
     }
 
+    /// A rate of bytes such as `50MiB/1h`, in units of 1024 bytes.
+    pub(super) fn byte_rate(&mut self, item: &Item<'_>) -> Option<Located<Rate>> {
+        let text = self.text(item)?;
+        match Rate::parse_bytes(text.value) {
+            Ok(rate) => Some(Located::new(rate, item.span)),
+            Err(fault) => {
+                let help = match &fault {
+                    UnitError::TooLong(_) => "a window is from 1s to 1d",
+                    _ => {
+                        "write an amount and a window, such as \"50MiB/1h\"; amounts are in KiB, MiB and GiB, up to 4095GiB"
+                    }
+                };
+                self.wrong(item, format!("{} is no rate of bytes", quote(text.value)), fault, help);
+                None
+            }
+        }
+    }
+
     /// A rate whose window must be a minute, because that is how it is counted.
     pub(super) fn per_minute(&mut self, item: &Item<'_>) -> Option<Located<u32>> {
         let rate = self.rate(item)?;

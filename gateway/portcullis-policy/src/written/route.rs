@@ -1,4 +1,4 @@
-//! `[[route]]` and `[[route.limit]]` as written.
+//! `[[route]]` as written.
 
 use std::sync::Arc;
 
@@ -6,11 +6,9 @@ use http::Method;
 use portcullis_signals::{CanonicalPath, Host};
 
 use super::reader::{Item, Reader, Section};
-use super::values::{MODES, RouteValues};
-use super::{Located, RuleTable};
+use super::values::RouteValues;
+use super::{LimitTable, Located, RuleTable};
 use crate::diagnostics::{Span, nearest, quote};
-use crate::model::{Action, Count, KeyPart, Mode};
-use crate::units::Rate;
 
 /// One route.
 #[derive(Debug)]
@@ -23,17 +21,6 @@ pub(crate) struct RouteTable {
     pub(crate) values: RouteValues,
     pub(crate) limits: Vec<LimitTable>,
     pub(crate) rules: Vec<RuleTable>,
-}
-
-/// One limit of a route.
-#[derive(Debug)]
-pub(crate) struct LimitTable {
-    pub(crate) name: Located<Arc<str>>,
-    pub(crate) key: Vec<Located<KeyPart>>,
-    pub(crate) count: Count,
-    pub(crate) rate: Located<Rate>,
-    pub(crate) over: Located<Action>,
-    pub(crate) mode: Mode,
 }
 
 impl RouteTable {
@@ -51,80 +38,6 @@ impl RouteTable {
         section.finish(reader);
         Some(Self { span, name: name?, hosts, paths, methods, values, limits, rules })
     }
-}
-
-impl LimitTable {
-    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let name = section.require("name", "\"per address\"", reader).and_then(|item| limit_name(&item, reader));
-        let key_item = section.require("key", "[\"ip\"]", reader);
-        let key = key_item.map(|item| (item, reader.list(&item, key_part)));
-        let count = section.take("count").and_then(|item| reader.choice(&item, &COUNTS));
-        let rate = section.require("rate", "\"10/1m\"", reader).and_then(|item| reader.rate(&item));
-        let over = section.take("over");
-        let over = match over {
-            Some(item) => reader.choice(&item, &OVER),
-            None => Some(Located::new(Action::Throttle, section.span)),
-        };
-        let mode = section.take("mode").and_then(|item| reader.choice(&item, &MODES));
-        section.finish(reader);
-        let (item, key) = key?;
-        if key.is_empty() && item.value.as_array().is_some_and(|list| list.is_empty()) {
-            reader.wrong(
-                &item,
-                "a limit without a key",
-                "counts nothing",
-                "write `key = [\"ip\"]` to count by address",
-            );
-        }
-        Some(Self {
-            name: name?,
-            key,
-            count: count.map_or(Count::Requests, |count| count.value),
-            rate: rate?,
-            over: over?,
-            mode: mode.map_or(Mode::Enforce, |mode| mode.value),
-        })
-    }
-}
-
-/// A limit's name stands in the `RateLimit-Policy` header, which holds ASCII (RFC 9651 §3.3.3).
-fn limit_name(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Located<Arc<str>>> {
-    let name = reader.name(item)?;
-    if !name.value.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\') {
-        let title = format!("{} cannot name a limit", quote(&name.value));
-        reader.wrong(item, title, "not plain ASCII", "clients see it in a header: use letters, digits and spaces");
-        return None;
-    }
-    Some(name)
-}
-
-fn key_part(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<KeyPart>> {
-    let text = reader.text(item)?;
-    if let Some(name) = text.value.strip_prefix("header:") {
-        let Ok(header) = name.trim().parse() else {
-            let help = "write \"header:x-tenant\"";
-            reader.wrong(item, format!("{} is no header", quote(name)), "no name of a header", help);
-            return None;
-        };
-        return Some(Located::new(KeyPart::Header(header), item.span));
-    }
-    let part = match text.value {
-        "ip" => KeyPart::Ip,
-        "ip_prefix" => KeyPart::IpPrefix,
-        "asn" => KeyPart::Asn,
-        "country" => KeyPart::Country,
-        "ja4" => KeyPart::Ja4,
-        "user_agent" => KeyPart::UserAgent,
-        "user" => KeyPart::User,
-        "api_key" => KeyPart::ApiKey,
-        "session" => KeyPart::Session,
-        "path" => KeyPart::Path,
-        other => {
-            reader.unknown_word(item.span, "part of a limit's key", other, &KEY_PARTS);
-            return None;
-        }
-    };
-    Some(Located::new(part, item.span))
 }
 
 fn host_item(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<Arc<str>>> {
@@ -257,14 +170,6 @@ pub(super) fn method(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located
 }
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-
-const KEY_PARTS: [&str; 11] =
-    ["ip", "ip_prefix", "asn", "country", "ja4", "user_agent", "user", "api_key", "session", "path", "header:NAME"];
-
-const COUNTS: [(&str, Count); 2] = [("requests", Count::Requests), ("failures", Count::Failures)];
-
-const OVER: [(&str, Action); 4] =
-    [("throttle", Action::Throttle), ("challenge", Action::Challenge), ("block", Action::Block), ("ban", Action::Ban)];
 
 /// The longest path pattern, in bytes.
 const MAX_PATH_BYTES: usize = 1024;

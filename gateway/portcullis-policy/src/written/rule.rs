@@ -175,7 +175,7 @@ fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
     text_pattern(reader, item, Case::Sensitive)
 }
 
-fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<TextPattern> {
+pub(super) fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<TextPattern> {
     let text = reader.text(item)?;
     match pattern(text.value, case) {
         Ok(pattern) => Some(pattern),
@@ -187,7 +187,7 @@ fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<
     }
 }
 
-fn headers(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Vec<(HeaderName, TextPattern)> {
+pub(super) fn headers(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Vec<(HeaderName, TextPattern)> {
     let table = section.take("header").and_then(|item| reader.section(&item, "`header`"));
     let Some(table) = table else { return Vec::new() };
     let items = table.items();

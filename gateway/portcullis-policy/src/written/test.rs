@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Clearance, SignalId};
+use portcullis_signals::{Clearance, Conduct, Posture, SignalId, Strength};
 
 use super::Located;
 use super::reader::{Item, Reader, Section};
@@ -42,8 +42,12 @@ pub(crate) struct TestRequest {
     pub(crate) hello: Option<ClientHello>,
     pub(crate) clearance: Option<Clearance>,
     pub(crate) user: Option<String>,
+    pub(crate) account: Option<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) session: Option<String>,
+    pub(crate) device: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) body: Option<String>,
     pub(crate) at: u64,
 }
 
@@ -57,6 +61,8 @@ pub(crate) struct Counters {
     pub(crate) attempts: u32,
     pub(crate) failures: u32,
     pub(crate) banned: bool,
+    pub(crate) posture: Posture,
+    pub(crate) conduct: Conduct,
     pub(crate) limits: Vec<LimitCount>,
 }
 
@@ -67,6 +73,8 @@ pub(crate) struct LimitCount {
     pub(crate) count: u32,
     /// Absent where it follows from the count.
     pub(crate) over: Option<bool>,
+    /// Whether a part of the key is missing, of a limit that refuses for it.
+    pub(crate) missing: bool,
 }
 
 /// What a test expects.
@@ -143,8 +151,12 @@ impl TestRequest {
                 .and_then(|item| reader.choice(&item, &CLEARANCES))
                 .map(|rung| rung.value),
             user: section.take("user").and_then(|item| text(item, reader)),
+            account: section.take("account").and_then(|item| text(item, reader)),
             api_key: section.take("api_key").and_then(|item| text(item, reader)),
             session: section.take("session").and_then(|item| text(item, reader)),
+            device: section.take("device").and_then(|item| text(item, reader)),
+            token: section.take("token").and_then(|item| text(item, reader)),
+            body: section.take("body").and_then(|item| text(item, reader)),
             at: section.take("at").and_then(|item| until(&item, reader)).unwrap_or(0),
         };
         section.finish(reader);
@@ -170,8 +182,28 @@ impl Counters {
             named_per_minute: number("named_per_minute", 0),
             attempts: number("attempts", 0),
             failures: number("failures", 0),
+            conduct: Conduct {
+                users: number("users", 0),
+                failed_users: number("failed_users", 0),
+                networks: number("networks", 0),
+                paths: number("paths", 0),
+                missing_paths: number("missing_paths", 0),
+                sequence: number("sequence", 0),
+                ..Conduct::default()
+            },
             ..Self::default()
         };
+        let mut strength = |key| {
+            let item = section.take(key);
+            let score = item.and_then(|item| reader.score(&item)).map_or(0, |score| score.value.as_thousandths());
+            Strength::thousandths(score.into())
+        };
+        counters.conduct.cohort_surge = strength("cohort_surge");
+        counters.conduct.stuffing_success = strength("stuffing_success");
+        counters.conduct.reputation = strength("reputation");
+        let postures = Posture::ALL.map(|posture| (posture.name(), posture));
+        let posture = section.take("posture").and_then(|item| reader.choice(&item, &postures));
+        counters.posture = posture.map(|posture| posture.value).unwrap_or_default();
         counters.banned = section.take("banned").and_then(|item| reader.flag(&item)).unwrap_or(false);
         if let Some(table) = section.take("limits").and_then(|item| reader.section(&item, "`limits`")) {
             counters.limits = table.items().filter_map(|item| LimitCount::read(&item, reader)).collect();
@@ -186,8 +218,10 @@ impl LimitCount {
         let mut section = reader.section(item, "a limit's counter")?;
         let count = section.take("count").and_then(|item| reader.integer(&item, 0..=u64::from(u32::MAX)));
         let over = section.take("over").and_then(|item| reader.flag(&item));
+        let missing = section.take("missing").and_then(|item| reader.flag(&item)).unwrap_or(false);
         section.finish(reader);
         Some(Self {
+            missing,
             name: Located::new(item.key.to_owned(), item.key_span),
             count: count.map_or(0, |count| count.value),
             over,

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Group, SignalId};
+use portcullis_signals::{Group, JsonPointer, NoPointer, SignalId};
+use toml::de::DeValue;
 
 use super::Located;
+use super::place::{WrittenPlace, place};
 use super::reader::{Item, Reader, Section};
+use super::rule::{headers, text_pattern};
 use crate::diagnostics::{Diagnostic, quote};
-use crate::model::{Action, AmbiguousPaths, Clients, Mode, Place, Print, Sensitivity};
+use crate::model::{Action, AmbiguousPaths, Case, Clients, JsonTest, Mode, Print, Sensitivity, TextPattern};
 use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
 use crate::score::Score;
 
@@ -28,18 +32,46 @@ pub(crate) struct RouteValues {
     pub(crate) puzzle_count: Option<Located<u16>>,
     pub(crate) usual_per_address: Option<Located<u32>>,
     pub(crate) usual_per_prefix: Option<Located<u32>>,
+    pub(crate) usual_failed_users: Option<Located<u32>>,
+    pub(crate) usual_networks: Option<Located<u32>>,
+    pub(crate) usual_paths: Option<Located<u32>>,
+    pub(crate) usual_missing_paths: Option<Located<u32>>,
+    pub(crate) usual_sequence: Option<Located<u32>>,
     pub(crate) weighing: Weighing,
     pub(crate) profile: Option<Located<Profile>>,
     pub(crate) filters: Vec<FilterEntry>,
-    pub(crate) failure: Option<Located<Vec<u16>>>,
-    pub(crate) user: Option<Located<Place>>,
-    pub(crate) api_key: Option<Located<Place>>,
-    pub(crate) session: Option<Located<Place>>,
+    pub(crate) failure: Option<FailureTable>,
+    pub(crate) user: Option<Located<WrittenPlace>>,
+    pub(crate) account: Option<Located<WrittenPlace>>,
+    pub(crate) api_key: Option<Located<WrittenPlace>>,
+    pub(crate) session: Option<Located<WrittenPlace>>,
+    pub(crate) device: Option<Located<WrittenPlace>>,
+    pub(crate) token: Option<Located<WrittenPlace>>,
+    pub(crate) inspect_body_bytes: Option<Located<u32>>,
+    /// `elevated`, `under_attack`.
+    pub(crate) posture: [TighteningTable; 2],
     pub(crate) max_body_bytes: Option<Located<u64>>,
     pub(crate) clearance_ttl: Option<Located<Duration>>,
     pub(crate) ban_ttl: Option<Located<Duration>>,
     pub(crate) ambiguous_paths: Option<Located<AmbiguousPaths>>,
     pub(crate) tell_origin: Option<Vec<Print>>,
+}
+
+/// What counts as failed.
+#[derive(Debug, Default)]
+pub(crate) struct FailureTable {
+    pub(crate) status: Vec<u16>,
+    pub(crate) header: Vec<(HeaderName, TextPattern)>,
+    pub(crate) json: Vec<(JsonPointer, JsonTest)>,
+}
+
+/// How far a posture tightens thresholds.
+#[derive(Debug, Default)]
+pub(crate) struct TighteningTable {
+    /// The share that is taken off them.
+    pub(crate) tighten: Option<Located<Score>>,
+    /// As those of the route.
+    pub(crate) thresholds: [Option<Located<Option<Score>>>; 4],
 }
 
 /// What one class of network gets.
@@ -92,6 +124,9 @@ impl RouteValues {
             max_body_bytes: section.take("max_body_bytes").and_then(|item| reader.integer(&item, 0..=MAX_BODY)),
             clearance_ttl: section.take("clearance_ttl").and_then(|item| reader.duration(&item, MAX_CLEARANCE_TTL)),
             ban_ttl: section.take("ban_ttl").and_then(|item| reader.duration(&item, MAX_BAN_TTL)),
+            inspect_body_bytes: section
+                .take("inspect_body_bytes")
+                .and_then(|item| reader.integer(&item, 1..=MAX_INSPECTED)),
             ambiguous_paths: section.take("ambiguous_paths").and_then(|item| reader.choice(&item, &AMBIGUOUS)),
             tell_origin: section.take("tell_origin").map(|item| reader.list(&item, |reader, item| print(item, reader))),
             ..Self::default()
@@ -102,12 +137,7 @@ impl RouteValues {
     }
 
     fn read_tables(&mut self, section: &mut Section<'_>, reader: &mut Reader<'_>) {
-        if let Some(mut table) = sub(section, reader, "thresholds", "`thresholds`") {
-            for (name, threshold) in THRESHOLDS.iter().zip(&mut self.thresholds) {
-                *threshold = table.take(name).and_then(|item| score_or_off(&item, reader));
-            }
-            table.finish(reader);
-        }
+        self.thresholds = thresholds(section, reader);
         if let Some(mut table) = sub(section, reader, "puzzle", "`puzzle`") {
             let (bits, count) = (u64::from(MAX_DIFFICULTY_BITS), u64::from(MAX_PUZZLE_COUNT));
             self.difficulty_bits = table.take("difficulty_bits").and_then(|item| reader.integer(&item, 1..=bits));
@@ -117,23 +147,35 @@ impl RouteValues {
         if let Some(mut table) = sub(section, reader, "usual", "`usual`") {
             self.usual_per_address = table.take("per_address").and_then(|item| reader.per_minute(&item));
             self.usual_per_prefix = table.take("per_prefix").and_then(|item| reader.per_minute(&item));
+            let mut number = |key| table.take(key).and_then(|item| reader.integer(&item, 1..=u64::from(u32::MAX)));
+            self.usual_failed_users = number("failed_users");
+            self.usual_networks = number("networks");
+            self.usual_paths = number("paths");
+            self.usual_missing_paths = number("missing_paths");
+            self.usual_sequence = number("sequence");
             table.finish(reader);
         }
         if let Some(table) = sub(section, reader, "filters", "`filters`") {
             self.filters = table.items().filter_map(|item| filter(&item, reader)).collect();
         }
-        if let Some(mut table) = sub(section, reader, "failure", "`failure`") {
-            if let Some(item) = table.require("status", "[401, 403]", reader) {
-                let status = reader.list(&item, |reader, item| Some(reader.integer(item, 100..=599)?.value));
-                self.failure = Some(Located::new(status, item.span));
+        if let Some(table) = sub(section, reader, "failure", "`failure`") {
+            self.failure = Some(FailureTable::read(table, reader));
+        }
+        if let Some(mut table) = sub(section, reader, "identify", "`identify`") {
+            for (key, slot) in [
+                ("user", &mut self.user),
+                ("account", &mut self.account),
+                ("api_key", &mut self.api_key),
+                ("session", &mut self.session),
+                ("device", &mut self.device),
+                ("token", &mut self.token),
+            ] {
+                *slot = table.take(key).and_then(|item| place(&item, reader));
             }
             table.finish(reader);
         }
-        if let Some(mut table) = sub(section, reader, "identify", "`identify`") {
-            self.user = table.take("user").and_then(|item| place(&item, reader));
-            self.api_key = table.take("api_key").and_then(|item| place(&item, reader));
-            self.session = table.take("session").and_then(|item| place(&item, reader));
-            table.finish(reader);
+        if let Some(item) = section.take("posture") {
+            self.posture = posture(&item, reader);
         }
     }
 }
@@ -246,36 +288,112 @@ fn print(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Print> {
     Some(reader.choice(item, &Print::ALL.map(|print| (print.name(), print)))?.value)
 }
 
-/// `header:x-api-key`, `cookie:sid` or `query:key`.
-fn place(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Located<Place>> {
-    let text = reader.text(item)?;
-    let (kind, name) = text.value.split_once(':').unwrap_or((text.value, ""));
-    let name = name.trim();
-    let place = match kind {
-        "json" => {
-            reader.out.push(
-                Diagnostic::error("a place in a JSON body is not read yet")
-                    .at(item.span, "the body is not looked at")
-                    .help("name a header, a cookie or a query parameter: \"header:x-user\""),
-            );
-            return None;
-        }
-        "header" => name.parse().ok().map(Place::Header),
-        "cookie" if is_token(name) => Some(Place::Cookie(name.into())),
-        "query" if !name.is_empty() && !name.contains(['&', '=', '#', ' ']) => Some(Place::Query(name.into())),
-        _ => None,
-    };
-    if place.is_none() {
-        let help = "write \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"";
-        reader.wrong(item, format!("{} is no place in a request", quote(text.value)), "names no place", help);
+/// `"off"`, or `{ elevated = { tighten = 0.1 }, under_attack = { tighten = 0.3, thresholds = { challenge = 0.1 } } }`.
+fn posture(item: &Item<'_>, reader: &mut Reader<'_>) -> [TighteningTable; 2] {
+    if item.value.as_str() == Some("off") {
+        let off =
+            || TighteningTable { tighten: Some(Located::new(Score::ZERO, item.span)), ..TighteningTable::default() };
+        return [off(), off()];
     }
-    Some(Located::new(place?, item.span))
+    if item.value.is_str() {
+        let help =
+            "write \"off\", or what tightens: { elevated = { tighten = 0.1 }, under_attack = { tighten = 0.3 } }";
+        reader.wrong(item, "`posture` is a table, or `off`", "neither of them", help);
+        return Default::default();
+    }
+    let Some(mut table) = reader.section(item, "`posture`") else { return Default::default() };
+    let postures = POSTURES.map(|(key, what)| {
+        let mut posture = TighteningTable::default();
+        if let Some(mut inner) = table.take(key).and_then(|item| reader.section(&item, what)) {
+            posture.tighten = inner.take("tighten").and_then(|item| reader.score(&item));
+            posture.thresholds = thresholds(&mut inner, reader);
+            inner.finish(reader);
+        }
+        posture
+    });
+    table.finish(reader);
+    postures
 }
 
-/// Whether `text` is a token (RFC 9110 §5.6.2), as names of cookies are.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+fn thresholds(section: &mut Section<'_>, reader: &mut Reader<'_>) -> [Option<Located<Option<Score>>>; 4] {
+    let mut read = [None; 4];
+    if let Some(mut table) = sub(section, reader, "thresholds", "`thresholds`") {
+        for (name, threshold) in THRESHOLDS.iter().zip(&mut read) {
+            *threshold = table.take(name).and_then(|item| score_or_off(&item, reader));
+        }
+        table.finish(reader);
+    }
+    read
 }
+
+impl FailureTable {
+    fn read(mut table: Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let failure = Self {
+            status: table.list("status", reader, |reader, item| Some(reader.integer(item, 100..=599)?.value)),
+            header: headers(&mut table, reader),
+            json: table
+                .take("json")
+                .and_then(|item| reader.section(&item, "`json` of `failure`"))
+                .map(|members| members.items().filter_map(|item| json_test(&item, reader)).collect())
+                .unwrap_or_default(),
+        };
+        if table.items().next().is_none() {
+            reader.out.push(
+                Diagnostic::error("`failure` says nothing")
+                    .at(table.span, "no answer would count as failed")
+                    .help("name at least one: `status = [401, 403]`, `header = { x-login = \"failed*\" }` or `json = { \"/ok\" = false }`"),
+            );
+        }
+        table.finish(reader);
+        failure
+    }
+}
+
+/// `"/ok" = false`.
+fn json_test(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(JsonPointer, JsonTest)> {
+    let pointer: JsonPointer = match item.key.parse() {
+        Ok(pointer) => pointer,
+        Err(fault) => {
+            let help = match fault {
+                NoPointer::NoSlash => format!("begin at the top: \"/{}\"", item.key.replace('.', "/")),
+                _ => "write the names with a slash before each: \"/error/code\"".to_owned(),
+            };
+            let title = format!("{} is no member of a JSON body", quote(item.key));
+            reader.out.push(Diagnostic::error(title).at(item.key_span, fault.to_string()).help(help));
+            return None;
+        }
+    };
+    let test = match item.value {
+        DeValue::Boolean(value) => JsonTest::Bool(*value),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => JsonTest::Number(number),
+            Err(_) => {
+                reader.wrong(
+                    item,
+                    "a number that is too large",
+                    "more than 64 bits",
+                    "compare a text or a smaller one",
+                );
+                return None;
+            }
+        },
+        DeValue::String(text) if &**text == "*" => JsonTest::Present,
+        DeValue::String(_) => JsonTest::Text(text_pattern(reader, item, Case::Sensitive)?),
+        _ => {
+            let title = format!("{} cannot be compared with this", quote(item.key));
+            let help = "write `true`, `false`, a whole number, a text with `*` for any run of characters, or \"*\" for whatever is there";
+            reader.wrong(item, title, "neither a text, a whole number, `true` nor `false`", help);
+            return None;
+        }
+    };
+    Some((pointer, test))
+}
+
+/// The postures that tighten, with what they are called in faults.
+const POSTURES: [(&str, &str); 2] = [("elevated", "`elevated`"), ("under_attack", "`under_attack`")];
+
+/// The most of a body that may be looked at: it is held back from the origin for so long.
+const MAX_INSPECTED: u64 = 1 << 20;
 
 const SENSITIVITIES: [(&str, Sensitivity); 4] = [
     ("low", Sensitivity::Low),

@@ -66,15 +66,15 @@ key = ["ip"]
 rate = "10/1m"
 zebra = 1
 "#;
-    insta::assert_snapshot!(faults(text), @r#"
+    insta::assert_snapshot!(faults(text), @r"
     error: unknown key `zebra` in a limit
      --> rules/one.toml:8:1
       |
     8 | zebra = 1
       | ^^^^^ not known here
       |
-      = help: known here: `name`, `key`, `count`, `rate`, `over` or `mode`
-    "#);
+      = help: known here: `name`, `key`, `on_missing`, `count`, `cost`, `rate`, `burst`, `concurrency`, `over`, `delay`, `max_waiting`, `strength`, `budget` or `mode`
+    ");
 }
 
 #[test]
@@ -476,20 +476,20 @@ rate = "10/1m"
 }
 
 #[test]
-fn a_place_in_a_json_body() {
+fn a_place_in_a_json_body_that_does_not_begin_at_the_top() {
     let text = r#"[[route]]
 name = "login"
 origin = "app"
-identify = { user = "json:/email" }
+identify = { user = "json:user.email" }
 "#;
     insta::assert_snapshot!(faults(text), @r#"
-    error: a place in a JSON body is not read yet
+    error: `json:user.email` is no place in a request
      --> rules/one.toml:4:21
       |
-    4 | identify = { user = "json:/email" }
-      |                     ^^^^^^^^^^^^^ the body is not looked at
+    4 | identify = { user = "json:user.email" }
+      |                     ^^^^^^^^^^^^^^^^^ does not begin with `/`
       |
-      = help: name a header, a cookie or a query parameter: "header:x-user"
+      = help: begin at the top, with a slash before each name: "json:/user/email"
     "#);
 }
 
@@ -507,7 +507,7 @@ identify = { user = "x-user" }
     4 | identify = { user = "x-user" }
       |                     ^^^^^^^^ names no place
       |
-      = help: write "header:NAME", "cookie:NAME" or "query:NAME"
+      = help: write one of "header:NAME", "cookie:NAME", "query:NAME", "form:NAME", "json:/NAME", "jwt:header:authorization/CLAIM"
     "#);
 }
 

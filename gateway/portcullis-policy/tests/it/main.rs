@@ -10,6 +10,7 @@
 mod evasion;
 mod faults;
 mod filters;
+mod limits;
 mod meaning;
 mod reach;
 mod shipped;

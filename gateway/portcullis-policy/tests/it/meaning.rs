@@ -106,7 +106,9 @@ fn a_limit_keeps_its_counter_while_its_rate_and_action_are_edited() {
         let text = format!(
             "[[route]]\nname = \"a\"\norigin = \"app\"\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\n{limit}"
         );
-        compiled(&text).rules.routes().get(1).unwrap().limits.first().unwrap().counter
+        let rules = compiled(&text).rules;
+        let limit = rules.routes().get(1).unwrap().limits.first().unwrap();
+        (limit.counter, limit.levels.first().unwrap().counter)
     };
     let first = counter("rate = \"10/1m\"");
     assert_eq!(first, counter("rate = \"20/1m\"\nover = \"block\"\nmode = \"monitor\""));

@@ -190,7 +190,7 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Captured, headers: &HeaderMap, con
     let tls = asked.hello.as_ref().map(|hello| Tls { version, ..Tls::of(hello) });
     let connection = ConnectionJudgement::of(Families::shipped(), &claim, tls.as_ref(), asked.print.as_ref());
     let route = rules.plan(&request);
-    let limits = vec![portcullis_signals::LimitReading::default(); rules.route(route).limits.len()];
+    let limits = vec![portcullis_signals::LimitReading::default(); rules.route(route).levels().count()];
     rules.decide(&Facts {
         at: UnixSeconds(1_795_000_000),
         http: if asked.http2 { Http::Two } else { Http::One },

@@ -8,8 +8,8 @@ mod steady;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, ClassSet, NetworkClass};
 use portcullis_signals::{
-    Behaviour, Caller, CanonicalRequest, ClientAddr, CrawlerKind, Expectation, ExpectedClients, Facts, Named, Outcomes,
-    Proof, RequestHead, SignalId, Strength, is_client_address_header,
+    Behaviour, Caller, CanonicalRequest, ClientAddr, Conduct, CrawlerKind, Expectation, ExpectedClients, Facts, Named,
+    Outcomes, Proof, RequestHead, SignalId, Strength, UsualConduct, is_client_address_header,
 };
 
 const CHROME: &str =
@@ -32,6 +32,7 @@ const EXPECTATION: Expectation = Expectation {
     prior_answers: 10,
     clients: ExpectedClients::Any,
     networks: Expectation::NETWORKS,
+    conduct: UsualConduct::ANYTHING,
 };
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
@@ -49,6 +50,7 @@ struct Case {
     behaviour: Behaviour,
     outcomes: Outcomes,
     caller: Caller<'static>,
+    conduct: Conduct,
     expectation: Expectation,
     crawler_proof: Proof,
 }
@@ -63,6 +65,7 @@ impl Case {
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
             caller: Caller::default(),
+            conduct: Conduct::default(),
             expectation: EXPECTATION,
         }
     }
@@ -81,6 +84,7 @@ impl Case {
             caller: self.caller,
             behaviour: self.behaviour,
             outcomes: self.outcomes,
+            conduct: self.conduct,
             crawler_proof: self.crawler_proof,
             ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &self.network)
         })
@@ -331,4 +335,41 @@ fn every_header_that_tells_an_address_is_known() {
         assert!(is_client_address_header(&HeaderName::from_bytes(name.as_bytes()).unwrap()), "{name}");
     }
     assert!(!is_client_address_header(&HeaderName::from_static("x-forwarded-proto")));
+}
+
+#[test]
+fn conduct_is_judged_against_what_is_usual_and_unknown_conduct_adds_nothing() {
+    let usual = UsualConduct { failed_users: 5, networks: 3, paths: 100, missing_paths: 10, sequence: 20 };
+    let full = Strength::FULL;
+    let none = Conduct::default();
+    for (conduct, names) in [
+        (none, &[][..]),
+        (Conduct { cohort_surge: full, ..none }, &["cohort-surge"]),
+        (Conduct { stuffing_success: full, ..none }, &["stuffing-success"]),
+        (Conduct { reputation: full, ..none }, &["reputation"]),
+        (Conduct { users: 500, failed_users: 25, ..none }, &[]),
+        (Conduct { users: 500, failed_users: 400, ..none }, &["distinct-users"]),
+        (Conduct { users: 5, failed_users: 5, ..none }, &[]),
+        // A count that comes before that which it is a part of.
+        (Conduct { users: 0, failed_users: 30, ..none }, &["distinct-users"]),
+        (Conduct { networks: 3, ..none }, &[]),
+        (Conduct { networks: 12, ..none }, &["distinct-networks"]),
+        (Conduct { paths: 101, ..none }, &["enumeration"]),
+        (Conduct { missing_paths: 11, ..none }, &["enumeration"]),
+        (Conduct { sequence: 21, ..none }, &["enumeration"]),
+    ] {
+        let mut case = Case::new(BROWSER);
+        case.conduct = conduct;
+        case.expectation.conduct = usual;
+        assert_eq!(case.names(), names, "{conduct:?}");
+        case.expectation.conduct = UsualConduct::ANYTHING;
+        let anything = case.names();
+        assert!(anything.iter().all(|name| ["cohort-surge", "stuffing-success", "reputation"].contains(name)));
+    }
+    let mut case = Case::new(BROWSER);
+    case.expectation.conduct = usual;
+    case.conduct = Conduct { users: 100, failed_users: 100, ..none };
+    assert_eq!(case.strength(SignalId::DistinctUsers), full);
+    case.network.classes = ClassSet::of(NetworkClass::Mobile);
+    assert_eq!(case.strength(SignalId::DistinctUsers), Strength::NONE, "of thousands behind one address");
 }

@@ -16,10 +16,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
+use portcullis_policy::model::LevelOf;
 use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, ConnectionJudgement, Facts, Http,
-    LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Conduct, ConnectionJudgement, Facts, Http,
+    LimitReading, Outcomes, Posture, RequestHead, Tls, UnixSeconds,
 };
 
 use super::{error_style, intel, known, settings, tell, tell_error};
@@ -79,12 +80,16 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
     // Where only a fingerprint is given, nothing is known of what else the handshake held.
     let tls = written.tls().filter(|_| args.client_hello.is_some());
     let connection = ConnectionJudgement::of(&families, &claim, tls.as_ref(), None);
+    let fields = rules.route(route).reads.fields(&request, None);
     let facts = Facts {
         at: now(),
         http: written.http(),
         tls: written.tls(),
         connection: Some(&connection),
-        caller: Caller { clearance: args.cleared.then_some(Clearance::ProofOfWork), ..caller(&rules, route, &request) },
+        caller: Caller {
+            clearance: args.cleared.then_some(Clearance::ProofOfWork),
+            ..rules.route(route).identify.caller(&request, &fields)
+        },
         ban: args.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
             address_per_minute: args.address_per_minute,
@@ -92,6 +97,9 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
             ..Behaviour::default()
         },
         outcomes: Outcomes { attempts: args.answers.max(args.failures), failures: args.failures },
+        posture: Posture::Normal,
+        conduct: Conduct::default(),
+        fields: &fields,
         limits: &limits,
         ..Facts::bare(&request, ClientAddr(canonical(args.ip)), &written.network)
     };
@@ -220,19 +228,16 @@ fn readings(rules: &RuleSet, route: RouteId, over: &[String]) -> Result<Vec<Limi
             return Err(Told);
         }
     }
-    let reading = |limit: &portcullis_policy::model::Limit| {
+    let reading = |LevelOf { limit, level, .. }: LevelOf<'_>| {
         let is_over = over.iter().any(|name| **name == *limit.name);
         LimitReading {
-            count: if is_over { limit.limit } else { 1 },
+            count: if is_over { level.bound.limit() } else { 1 },
             over: is_over,
             retry_after_ms: if is_over { 1000 } else { 0 },
+            ..LimitReading::default()
         }
     };
-    Ok(route.limits.iter().map(reading).collect())
-}
-
-fn caller<'a>(rules: &RuleSet, route: RouteId, request: &CanonicalRequest<'a>) -> Caller<'a> {
-    crate::gateway::caller(&rules.route(route).identify, request)
+    Ok(route.levels().map(reading).collect())
 }
 
 fn now() -> UnixSeconds {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use http::{HeaderMap, StatusCode, header};
 use portcullis_challenge::PROBLEM_HEADERS;
 use portcullis_challenge::problem::{self, Problem};
-use portcullis_policy::model::{Action, Clients, Limit, Route};
-use portcullis_policy::{Cause, Decision};
+use portcullis_policy::model::{Action, Clients, Route};
+use portcullis_policy::{Cause, Decision, rate_limit, rate_limit_policy};
 use portcullis_signals::LimitReading;
 
 use super::reply::Reply;
@@ -64,32 +64,12 @@ fn throttled(decision: &Decision, route: &Route, limits: &[LimitReading], form: 
     let detail = format!("too many requests; try again in {wait_secs} s");
     let reply = told(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail, decision.code, form, reference_id)
         .with("retry-after", wait_secs.to_string());
-    let Some((limit, reading)) =
-        decision.limit.map(usize::from).and_then(|at| route.limits.get(at).zip(limits.get(at)))
-    else {
+    if decision.limit.is_none() {
         return reply;
-    };
-    reply
-        .with("ratelimit-policy", format!("{};q={};w={}", quoted(&limit.name), limit.limit, limit.window.as_secs()))
-        .with("ratelimit", format!("{};r={};t={wait_secs}", quoted(&limit.name), remaining(limit, reading)))
-}
-
-fn remaining(limit: &Limit, reading: &LimitReading) -> u32 {
-    if reading.over { 0 } else { limit.limit.saturating_sub(reading.count) }
-}
-
-/// A name as a string of RFC 9651 §3.3.3: other characters than visible ASCII are left out.
-fn quoted(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 2);
-    text.push('"');
-    for character in name.chars().filter(|c| matches!(c, ' '..='~')) {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
     }
-    text.push('"');
-    text
+    let fields = [("ratelimit-policy", rate_limit_policy(route)), ("ratelimit", rate_limit(route, limits))];
+    let told = fields.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    told.fold(reply, |reply, (name, value)| reply.with(name, value))
 }
 
 /// A refusal in words, in the form asked for.

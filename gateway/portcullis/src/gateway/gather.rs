@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use portcullis_challenge::Scheme;
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
-use portcullis_policy::{Decision, RouteId, model};
+use portcullis_policy::{Decision, Keyed, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Coverage, Facts,
-    Families, Http, Kind, LimitReading, Outcomes, PeerAddr, Proof, RequestHead, Tls,
+    Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Coverage, Facts,
+    Families, Http, Kind, LimitReading, Outcomes, PeerAddr, Posture, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{Key, Window};
 use smallvec::SmallVec;
@@ -196,6 +196,7 @@ impl Gateway {
                 &judged_now
             }
         };
+        let fields = policy.rules().route(route).reads.fields(&request, None);
         let mut facts = Facts {
             at: now.unix(),
             request: &request,
@@ -208,10 +209,13 @@ impl Gateway {
             http2: shown.http2,
             connection: Some(connection),
             context: Context::default(),
-            caller: caller(&policy.rules().route(route).identify, &request),
+            caller: policy.rules().route(route).identify.caller(&request, &fields),
             ban: self.ban_of(&keys, now),
             behaviour: Behaviour::default(),
             outcomes: Outcomes::default(),
+            posture: Posture::Normal,
+            conduct: Conduct::default(),
+            fields: &fields,
             limits: &[],
         };
         let met = Remembered::meets(conn);
@@ -344,28 +348,49 @@ impl Gateway {
         charges: &mut Charges,
     ) -> SmallVec<[LimitReading; 4]> {
         let Some(plan) = policy.plan(route) else { return SmallVec::new() };
-        let limits = policy.rules().route(route).limits.iter().zip(&plan.limits);
-        limits
-            .map(|(limit, window)| {
-                let key = limit_key(self.counters.hasher(), keys, limit, facts);
-                let read = match limit.count {
-                    // INVARIANT: as for velocity, what a ban refuses counts for nothing.
-                    model::Count::Requests if facts.ban.is_some() => {
-                        self.counters.peek_limited(key, *window, limit.limit, 1, now.millis)
+        let route = policy.rules().route(route);
+        let mut readings = SmallVec::new();
+        let mut windows = plan.levels.iter();
+        for limit in &route.limits {
+            let keyed = limit_key(self.counters.hasher(), keys, limit, route, facts);
+            for (level, window) in limit.levels.iter().zip(windows.by_ref()) {
+                readings.push(match (keyed, window) {
+                    (Keyed::Refuse, _) => LimitReading { unkeyed: true, ..LimitReading::default() },
+                    (Keyed::Under(key), Some(window)) => {
+                        let counted = Counted { key: key.sibling(level.counter), window: *window, limit, level };
+                        self.read_level(&counted, facts, now, charges)
                     }
-                    model::Count::Requests => self.counters.observe_limited(key, *window, limit.limit, 1, now.millis),
-                    model::Count::Failures => {
-                        charges.limits.push((key, *window));
-                        self.counters.peek_limited(key, *window, limit.limit, 1, now.millis)
-                    }
-                };
-                LimitReading {
-                    count: read.count,
-                    over: !read.is_admitted(),
-                    retry_after_ms: u32::try_from(read.retry_after_ms).unwrap_or(u32::MAX),
-                }
-            })
-            .collect()
+                    (Keyed::Skip, _) | (_, None) => LimitReading::default(),
+                });
+            }
+        }
+        readings
+    }
+
+    fn read_level(&self, counted: &Counted<'_>, facts: &Facts<'_>, now: Now, charges: &mut Charges) -> LimitReading {
+        let Counted { key, window, limit, level } = *counted;
+        let most = level.bound.limit();
+        let read = match (&limit.count, &limit.cost) {
+            // INVARIANT: as for velocity, what a ban refuses counts for nothing.
+            (model::Count::Requests, model::Cost::Units(cost)) if facts.ban.is_some() => {
+                self.counters.peek_limited(key, window, most, *cost, now.millis)
+            }
+            (model::Count::Requests, model::Cost::Units(cost)) => {
+                self.counters.observe_limited(key, window, most, *cost, now.millis)
+            }
+            (model::Count::Failures, _) => {
+                charges.limits.push((key, window));
+                self.counters.peek_limited(key, window, most, 1, now.millis)
+            }
+            // What answers say, bytes and different values are not counted yet.
+            _ => return LimitReading::default(),
+        };
+        LimitReading {
+            count: read.count,
+            over: !read.is_admitted(),
+            retry_after_ms: u32::try_from(read.retry_after_ms).unwrap_or(u32::MAX),
+            ..LimitReading::default()
+        }
     }
 
     /// Counts an answer of the origin, and whether the route calls it failed.
@@ -392,20 +417,11 @@ fn canonical_target(request: &CanonicalRequest<'_>) -> String {
     request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// Whose request it is, by what the route says of where that stands.
-pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<'a>) -> Caller<'a> {
-    let read = |place: &Option<model::Place>| {
-        let value = match place.as_ref()? {
-            model::Place::Header(name) => request.only_header(name).and_then(|value| value.to_str().ok()),
-            model::Place::Cookie(name) => request.cookie(name),
-            model::Place::Query(name) => request.query_value(name),
-        };
-        value.filter(|value| !value.is_empty())
-    };
-    Caller {
-        user: read(&identify.user),
-        api_key: read(&identify.api_key),
-        session: read(&identify.session),
-        clearance: None,
-    }
+/// A level of a limit and what it is counted under.
+#[derive(Clone, Copy)]
+struct Counted<'a> {
+    key: Key,
+    window: Window,
+    limit: &'a model::Limit,
+    level: &'a model::Level,
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use portcullis_policy::model::{KeyPart, Limit};
+use portcullis_policy::Keyed;
+use portcullis_policy::model::{KeyPart, Limit, Route};
 use portcullis_signals::{Facts, Named, Sharer};
 use portcullis_velocity::{Key, KeyHasher};
 use smallvec::SmallVec;
@@ -117,45 +118,13 @@ impl Scope {
     const NAMED: Self = Self(8);
 }
 
-/// What stands before a part that a request lacks; no part of ours begins with it.
-const MISSING: &[u8] = b"\0missing";
-
-/// The key of one limit for one request.
-///
-/// INVARIANT: a part that the request lacks falls back to the client's prefix, so that leaving out a
-/// header or a cookie is never a way to an unlimited key.
-pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, facts: &Facts<'_>) -> Key {
+/// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.
+pub fn limit_key(hasher: &KeyHasher, keys: &ClientKeys, limit: &Limit, route: &Route, facts: &Facts<'_>) -> Keyed<Key> {
     match limit.key.as_slice() {
-        [KeyPart::Ip] => return keys.address.sibling(limit.counter),
-        [KeyPart::IpPrefix] => return keys.prefix.sibling(limit.counter),
-        _ => {}
+        [KeyPart::Ip] => Keyed::Under(keys.address.sibling(limit.counter)),
+        [KeyPart::IpPrefix] => Keyed::Under(keys.prefix.sibling(limit.counter)),
+        _ => limit.key_of(route, facts, |parts| hasher.key(limit.counter, parts)),
     }
-    let addr = facts.client.0;
-    let client = client_bytes(addr);
-    let prefix = prefix_bytes(addr);
-    let asn = facts.network.asn.map(|asn| asn.0.to_be_bytes());
-    let country = facts.network.country;
-    let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
-    for part in &limit.key {
-        let value = match part {
-            KeyPart::Ip => Some(client.as_slice()),
-            KeyPart::IpPrefix => Some(prefix.as_slice()),
-            KeyPart::Asn => asn.as_ref().map(<[u8; 4]>::as_slice),
-            KeyPart::Country => country.as_ref().map(|country| country.as_str().as_bytes()),
-            KeyPart::Ja4 => facts.tls.as_ref().map(|tls| tls.ja4.as_str().as_bytes()),
-            KeyPart::UserAgent => facts.request.header(&http::header::USER_AGENT).map(http::HeaderValue::as_bytes),
-            KeyPart::User => facts.caller.user.map(str::as_bytes),
-            KeyPart::ApiKey => facts.caller.api_key.map(str::as_bytes),
-            KeyPart::Session => facts.caller.session.map(str::as_bytes),
-            KeyPart::Path => Some(facts.request.path().as_str().as_bytes()),
-            KeyPart::Header(name) => facts.request.only_header(name).map(http::HeaderValue::as_bytes),
-        };
-        match value.filter(|value| !value.is_empty()) {
-            Some(value) => parts.push(value),
-            None => parts.extend([MISSING, prefix.as_slice()]),
-        }
-    }
-    hasher.key(limit.counter, &parts)
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ use challenge::ChallengeDesk;
 pub use answer::Answer;
 pub use coverage::{PrintAlarms, PrintShare};
 pub use gather::Judged;
-pub(crate) use gather::caller;
 pub use memory::{ClientMemory, Recall};
 pub use policy::Policy;
 pub use proxy::Door;

@@ -25,8 +25,8 @@ pub struct RoutePlan {
     pub address: u64,
     /// Requests of a prefix.
     pub prefix: u64,
-    /// The window of each limit, in the route's order.
-    pub limits: Vec<Window>,
+    /// The window of each level of the limits, in the route's order; of what is under way there is none.
+    pub levels: Vec<Option<Window>>,
 }
 
 /// Over how long requests are counted for the velocity signals.
@@ -74,7 +74,7 @@ impl RoutePlan {
         Self {
             address: scope("address"),
             prefix: scope("prefix"),
-            limits: route.limits.iter().map(|limit| Window::new(limit.window)).collect(),
+            levels: route.levels().map(|of| of.level.bound.window().map(Window::new)).collect(),
         }
     }
 }
