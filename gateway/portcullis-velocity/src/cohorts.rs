@@ -76,7 +76,7 @@ impl Cohorts {
     /// one party may hold 65,536 of /64. `user` is whom the request names, if anybody.
     pub fn note_request(&self, cohort: Key, address: Key, user: Option<Key>, now: Millis) -> CohortReading {
         let at = self.route.at(now);
-        self.route.requests.fetch_add(1, Ordering::Relaxed);
+        self.route.running.requests.fetch_add(1, Ordering::Relaxed);
         let route = self.route.shown(at);
         let note = |cohort: &mut Cohort| {
             cohort.advance(at, &self.route, &route);
@@ -94,8 +94,10 @@ impl Cohorts {
     pub fn note_answer(&self, cohort: Key, outcome: Outcome, now: Millis) {
         let at = self.route.at(now);
         let failed = u32::from(outcome == Outcome::Failure);
-        self.route.answers.fetch_add(1, Ordering::Relaxed);
-        self.route.failures.fetch_add(failed, Ordering::Relaxed);
+        self.route.running.answers.fetch_add(1, Ordering::Relaxed);
+        if failed > 0 {
+            self.route.running.failures.fetch_add(failed, Ordering::Relaxed);
+        }
         // One displaced since its request has no answers to be counted.
         if self.sets.read(cohort, |_| ()).is_none() {
             return;
@@ -315,11 +317,8 @@ impl Shown {
 
 /// A route as a whole: what runs in atomics, what was learned behind a lock that is taken once a minute.
 #[derive(Default)]
-#[repr(align(128))]
 struct Route {
-    requests: AtomicU32,
-    answers: AtomicU32,
-    failures: AtomicU32,
+    running: Running,
     /// The number of the minute that runs, plus one; 0 before there was any.
     minute: AtomicU64,
     last_requests: AtomicU32,
@@ -329,6 +328,15 @@ struct Route {
     usual_failure_ratio: AtomicU32,
     is_warm: AtomicBool,
     learned: Mutex<Learned>,
+}
+
+/// What every request writes, apart from what every request reads.
+#[derive(Default)]
+#[repr(align(128))]
+struct Running {
+    requests: AtomicU32,
+    answers: AtomicU32,
+    failures: AtomicU32,
 }
 
 #[derive(Default)]
@@ -342,10 +350,14 @@ impl Route {
     fn at(&self, now: Millis) -> At {
         let (minute, into_ms) = (now.0 / MINUTE_MS, now.0 % MINUTE_MS);
         let running = self.minute.load(Ordering::Relaxed);
-        if minute + 1 != running {
-            return self.turn(minute, into_ms);
+        if minute + 1 == running {
+            return At { minute, into_ms };
         }
-        At { minute, into_ms }
+        if minute + 1 < running && running - (minute + 1) <= BACK_MINUTES {
+            // An answer that took long, or a clock set back a little.
+            return At { minute: running - 1, into_ms: 0 };
+        }
+        self.turn(minute, into_ms)
     }
 
     #[inline(never)]
@@ -360,12 +372,13 @@ impl Route {
         }
         let passed = (minute + 1).saturating_sub(running);
         if passed == 0 {
+            // Another thread was first.
             return At { minute: running - 1, into_ms: if running - 1 == minute { into_ms } else { 0 } };
         }
         let ended = Minute {
-            requests: self.requests.swap(0, Ordering::Relaxed),
-            answers: self.answers.swap(0, Ordering::Relaxed),
-            failures: self.failures.swap(0, Ordering::Relaxed),
+            requests: self.running.requests.swap(0, Ordering::Relaxed),
+            answers: self.running.answers.swap(0, Ordering::Relaxed),
+            failures: self.running.failures.swap(0, Ordering::Relaxed),
         };
         let fails = Baseline::new(learned.usual.failure_ratio(), PRIOR_ANSWERS).excess_of(ended.tally());
         let lesson = if fails >= DEPARTS { Lesson::Little } else { Lesson::Full };
@@ -391,10 +404,10 @@ impl Route {
     fn shown(&self, at: At) -> ShownRoute {
         let load = |count: &AtomicU32| count.load(Ordering::Relaxed);
         ShownRoute {
-            per_minute: at.sliding(load(&self.requests), load(&self.last_requests)),
+            per_minute: at.sliding(load(&self.running.requests), load(&self.last_requests)),
             answers: Tally {
-                answers: load(&self.answers).saturating_add(load(&self.last_answers)),
-                failures: load(&self.failures).saturating_add(load(&self.last_failures)),
+                answers: load(&self.running.answers).saturating_add(load(&self.last_answers)),
+                failures: load(&self.running.failures).saturating_add(load(&self.last_failures)),
             },
             usual_per_minute: load(&self.usual_per_minute),
             usual_failure_ratio: load(&self.usual_failure_ratio),
@@ -456,5 +469,6 @@ const DEPARTS: u32 = 200;
 const ADDRESSES: (u32, u32) = (16, 64);
 /// A rate in thousandths of what is expected: up to twice says nothing, eight times says all.
 const GROWTH: (u32, u32) = (2_000, 8_000);
-/// Minutes by which a clock may be set back and be waited for. One set back by more is followed.
-const BACK_MINUTES: u64 = 2;
+/// Minutes that a time may be before the latest one, as that of a request that took long; it is taken for the latest
+/// then. A clock set back by more is followed.
+const BACK_MINUTES: u64 = 10;

@@ -526,8 +526,8 @@ fn scaled(figure: u64, (none, all): (u64, u64)) -> u32 {
 const MINUTE_MS: u64 = 60_000;
 /// How often what has been learned is looked at.
 const LOOK_MS: u64 = 5_000;
-/// A clock set back by more than this beyond the next look is followed at once.
-const BACK_MS: u64 = 2 * LOOK_MS;
+/// How long before the next look a time may be, as that of a request that took long. A clock set back by more is followed.
+const BACK_MS: u64 = 10 * MINUTE_MS;
 const CELL_BITS: u32 = 12;
 const CELLS: usize = 1 << CELL_BITS;
 const STRIPES: usize = 4;

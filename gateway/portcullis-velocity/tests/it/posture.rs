@@ -170,6 +170,18 @@ fn a_clock_that_steps_neither_raises_nor_freezes_it() {
 }
 
 #[test]
+fn a_request_that_took_minutes_does_not_set_the_clock_back() {
+    let posture = route();
+    for number in 0..300 {
+        let seen = Seen { prefix: address(number), score: 100, outcome: Some(Outcome::Success) };
+        posture.note(seen, Millis(LEARNED * MINUTE_MS + 30_000));
+        posture.note(seen, Millis((LEARNED - 5) * MINUTE_MS));
+    }
+    let reading = posture.read(Millis((LEARNED + 1) * MINUTE_MS));
+    assert!((560..=600).contains(&reading.per_minute), "{reading:?}");
+}
+
+#[test]
 fn names_are_those_of_policies() {
     let names = Posture::ALL.map(Posture::name);
     assert_eq!(names, ["normal", "elevated", "under_attack"]);
