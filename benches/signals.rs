@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Http2Print, Priority, Pseudo};
 use portcullis_intel::AddressFacts;
 use portcullis_signals::{
-    CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Expectation, ExpectedClients, Facts, Families,
-    HeaderDigest, Http, RequestHead, Tls, UsualConduct,
+    BodyEnd, BodyField, BodyFields, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Expectation,
+    ExpectedClients, Facts, Families, HeaderDigest, Http, RequestHead, Tls, UsualConduct,
 };
 
 const CHROMIUM: &str =
@@ -102,5 +102,22 @@ fn signals(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, signals);
+/// What does it cost to read a field of a body: of a login, and of one that an attacker fills to the bound?
+fn bodies(c: &mut Criterion) {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    let wanted = [BodyField::Json("/user/email".parse().unwrap())];
+    let login = br#"{"user":{"email":"ann@shop.example","remember":true},"password":"correct horse"}"#.to_vec();
+    let names = format!("{{{}\"z\":1}}", "\"a\":1,".repeat(9_000)).into_bytes();
+    let nested = [vec![b'['; 32 * 1024], vec![b']'; 32 * 1024]].concat();
+    let mut group = c.benchmark_group("body");
+    for (name, body) in [("a login", login), ("nine thousand names", names), ("nesting without end", nested)] {
+        group.bench_function(format!("a field of {name}"), |b| {
+            b.iter(|| BodyFields::read(&headers, black_box(&body), BodyEnd::Reached, &wanted));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, signals, bodies);
 criterion_main!(benches);

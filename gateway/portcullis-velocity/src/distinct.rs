@@ -96,6 +96,21 @@ impl Distincts {
         }
     }
 
+    /// Whether `key` was seen with `value` in the window. Of a key with more than 240 values, one that is not in the sample
+    /// counts as not seen.
+    pub fn knows(&self, key: Key, value: Key, window: Window, now: Millis) -> bool {
+        let (segment, value) = (segment(window, now), Value::new(value));
+        let Some(few) = self.few.find(self.few.address(key, window.salt())) else { return false };
+        let (known, has_many) = (few.load().has(value, segment), few.load().has_many());
+        drop(few);
+        known
+            || has_many
+                && self
+                    .many
+                    .find(self.many.address(key, window.salt()))
+                    .is_some_and(|mut many| many.record().is_some_and(|many| many.has(value, segment)))
+    }
+
     /// The state of the tables. Other threads go on meanwhile, so the figures are of about one moment.
     pub fn stats(&self) -> DistinctStats {
         DistinctStats { few: self.few.stats(), many: self.many.stats() }

@@ -221,6 +221,10 @@ impl Few {
     pub(crate) fn read(&self, at: u64) -> Distinct {
         Distinct { count: self.0.alive(at).count() as u32, standard_error: 0 }
     }
+
+    pub(crate) fn has(&self, value: Value, at: u64) -> bool {
+        self.0.alive(at).any(|held| held.is(value))
+    }
 }
 
 impl Record for Few {
@@ -293,6 +297,10 @@ impl Many {
         }
         let standard_error = (variance as f64).sqrt().ceil() as u32;
         Distinct { count: u32::try_from(sum).unwrap_or(u32::MAX), standard_error }
+    }
+
+    pub(crate) fn has(&self, value: Value, at: u64) -> bool {
+        self.set.alive(at).any(|held| held.is(value))
     }
 
     fn insert(&mut self, value: Value) {

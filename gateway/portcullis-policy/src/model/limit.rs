@@ -211,6 +211,13 @@ impl Limit {
     /// The most levels of one limit: each costs one look at a counter.
     pub const MAX_LEVELS: usize = 8;
 
+    /// The levels of each action, from the softest: those that count a request together, or not at all.
+    ///
+    /// A level that scores or delays refuses nothing, so it never keeps another from counting.
+    pub fn groups(&self) -> impl Iterator<Item = &[Level]> {
+        self.levels.chunk_by(|one, other| one.over.hardness() == other.over.hardness())
+    }
+
     /// When it is known what a request adds.
     pub const fn charged(&self) -> Charged {
         match (&self.count, &self.cost) {

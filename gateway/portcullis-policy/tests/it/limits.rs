@@ -68,6 +68,8 @@ over = [
 ]"#;
     let limit = limit(text);
     let found: Vec<_> = limit.levels.iter().map(|level| (&*level.name, level.bound.limit(), level.over)).collect();
+    let groups: Vec<_> = limit.groups().map(<[_]>::len).collect();
+    assert_eq!(groups, [1, 2, 2, 1, 1]);
     let delay = |secs_at_most, max_waiting| Over::Delay { at_most: secs(secs_at_most), max_waiting };
     assert_eq!(
         found,

@@ -137,8 +137,14 @@ impl Scan {
 /// One pass, and no recursion: the nesting is kept in a list that ends at [`MAX_DEPTH`].
 pub(crate) fn scan(bytes: &[u8], wanted: &[Option<&JsonPointer>]) -> Scan {
     let wanted = wanted.get(..MAX_FIELDS).unwrap_or(wanted);
-    let mut scanner =
-        Scanner { rest: bytes, wanted, values: smallvec![None; wanted.len()], ambiguous: 0, frames: SmallVec::new() };
+    let mut scanner = Scanner {
+        rest: bytes,
+        wanted,
+        values: smallvec![None; wanted.len()],
+        ambiguous: 0,
+        frames: SmallVec::new(),
+        text: String::new(),
+    };
     let end = match std::str::from_utf8(bytes) {
         Err(fault) if fault.error_len().is_some() => ScanEnd::Broken,
         // A letter that is cut through at the end is never reached as a whole string.
@@ -180,6 +186,8 @@ struct Scanner<'a> {
     values: SmallVec<[Option<JsonValue>; 2]>,
     ambiguous: u16,
     frames: SmallVec<[Frame; 8]>,
+    /// The last string that was wanted; kept, so that a body of many names takes memory once.
+    text: String,
 }
 
 const fn bit(at: usize) -> u16 {
@@ -242,7 +250,7 @@ impl<'a> Scanner<'a> {
                 return Ok(true);
             }
             b'"' => match self.string(targets != 0)? {
-                Text::Good(text) => JsonValue::Text(text.as_str().into()),
+                Text::Good => JsonValue::Text(self.text.as_str().into()),
                 Text::Bad => JsonValue::BadText,
             },
             b't' => self.word(b"true", JsonValue::Bool(true))?,
@@ -295,17 +303,17 @@ impl<'a> Scanner<'a> {
         if self.byte()? != b':' {
             return Err(Stop::Broken);
         }
-        let Text::Good(key) = key else { return Ok(0) };
-        if live == 0 {
+        if live == 0 || key == Text::Bad {
             return Ok(0);
         }
-        let key = key.as_str();
+        let key = self.text.as_str();
         let alike = self.named(live, depth, |name| folded_eq(name, key));
+        let same = self.named(alike, depth, |name| name == key);
         if let Some(frame) = self.frames.last_mut() {
             self.ambiguous |= frame.seen & alike;
             frame.seen |= alike;
         }
-        Ok(self.named(alike, depth, |name| name == key))
+        Ok(same)
     }
 
     /// Those of the members whose name at this depth is so.
@@ -356,28 +364,29 @@ impl<'a> Scanner<'a> {
         if rest.is_empty() && !number.is_empty() { Err(Stop::Cut) } else { Err(Stop::Broken) }
     }
 
-    /// A string (RFC 8259 §7); its text where that is wanted.
+    /// A string (RFC 8259 §7); what it says stands in `text` where that is wanted.
     fn string(&mut self, wanted: bool) -> Result<Text, Stop> {
         self.byte()?;
-        let mut text = String::new();
+        self.text.clear();
         let mut is_bad = false;
         loop {
             let len = self.rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
             let (plain, rest) = self.rest.split_at_checked(len).ok_or(Stop::Cut)?;
             self.rest = rest;
             if wanted {
-                text.push_str(std::str::from_utf8(plain).map_err(|_| Stop::Cut)?);
+                self.text.push_str(std::str::from_utf8(plain).map_err(|_| Stop::Cut)?);
             }
             match self.byte()? {
                 b'"' => break,
                 b'\\' => match self.escape()? {
                     Some('\0') | None => is_bad = true,
-                    Some(letter) => text.push(letter),
+                    Some(letter) if wanted => self.text.push(letter),
+                    Some(_) => {}
                 },
                 _ => return Err(Stop::Broken),
             }
         }
-        Ok(if is_bad { Text::Bad } else { Text::Good(text) })
+        Ok(if is_bad { Text::Bad } else { Text::Good })
     }
 
     /// What stands behind a backslash; none for half of a surrogate pair.
@@ -424,10 +433,10 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The text of a string.
+/// Whether the text of a string can be passed on.
+#[derive(Clone, Copy, Eq, PartialEq)]
 enum Text {
-    /// Empty where it was not wanted.
-    Good(String),
+    Good,
     Bad,
 }
 

@@ -273,3 +273,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_value_is_known_while_it_counts_and_asking_changes_nothing() {
+    let distincts = Distincts::new(1 << 20);
+    let hasher = KeyHasher::new(Secret([7; 16]));
+    let window = Window::new(Duration::from_secs(60));
+    let (key, value) = (|n: u32| hasher.key(1, &[&n.to_be_bytes()]), |n: u32| hasher.key(2, &[&n.to_be_bytes()]));
+    for most in [3, 100] {
+        for n in 0..most {
+            distincts.note(key(most), value(n), window, Millis(1_000));
+        }
+        let before = distincts.read(key(most), window, Millis(1_000));
+        for n in 0..most * 2 {
+            assert_eq!(distincts.knows(key(most), value(n), window, Millis(1_000)), n < most, "{n} of {most}");
+        }
+        assert_eq!(distincts.read(key(most), window, Millis(1_000)), before);
+        assert!(!distincts.knows(key(most), value(0), window, Millis(200_000)), "long ago");
+    }
+}
