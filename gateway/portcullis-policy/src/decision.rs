@@ -56,6 +56,14 @@ impl Decision {
         self
     }
 
+    /// Turns the delay of a limit into its refusal, where there is no room to wait.
+    pub fn crowd_out(&mut self) {
+        let Some(delay) = self.delay.take() else { return };
+        (self.action, self.verdict, self.cause) = (Action::Throttle, Action::Throttle, Cause::Limit);
+        self.code = self.cause.code(self.verdict);
+        (self.limit, self.retry_after_ms) = (Some(delay.limit), delay.for_ms);
+    }
+
     /// Whether a score was worked out: for every request but those that a filter refuses.
     pub const fn is_scored(&self) -> bool {
         is_scored(self.cause, self.action)

@@ -297,6 +297,15 @@ struct CountersLine<'a> {
     named_per_minute: u32,
     answers: u32,
     failures: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    users: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    failed_users: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    networks: u32,
+    paths: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    missing_paths: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     limits: Vec<LimitLine<'a>>,
 }
@@ -392,7 +401,7 @@ const fn is_zero(count: &u32) -> bool {
 }
 
 fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> CountersLine<'a> {
-    let limits = route.levels().zip(&judged.limits);
+    let limits = route.levels().zip(&judged.limited.readings);
     CountersLine {
         address_per_minute: judged.behaviour.address_per_minute,
         prefix_per_minute: judged.behaviour.prefix_per_minute,
@@ -400,6 +409,11 @@ fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> 
         named_per_minute: judged.behaviour.named_per_minute,
         answers: judged.outcomes.attempts,
         failures: judged.outcomes.failures,
+        users: judged.conduct.users,
+        failed_users: judged.conduct.failed_users,
+        networks: judged.conduct.networks,
+        paths: judged.conduct.paths,
+        missing_paths: judged.conduct.missing_paths,
         limits: limits
             .map(|(LevelOf { level, .. }, reading)| LimitLine {
                 name: &level.name,

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use portcullis_policy::model::{Action, Mode};
-use portcullis_signals::{Coverage, Family, SignalId};
+use portcullis_signals::{Coverage, Family, Posture, SignalId};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -30,6 +30,7 @@ pub struct Metrics {
     challenges: IntCounterVec,
     solve_seconds: Histogram,
     faults: IntCounter,
+    stuffing: IntCounter,
     reloads: IntCounterVec,
     reloaded: IntGaugeVec,
     policy: IntGaugeVec,
@@ -98,6 +99,11 @@ impl Metrics {
             "Requests whose judgement failed by a fault of the gateway.",
         )?;
         registry.register(Box::new(faults.clone()))?;
+        let stuffing = IntCounter::new(
+            "portcullis_stuffing_successes_total",
+            "Runs of failures of many users that ended in a success.",
+        )?;
+        registry.register(Box::new(stuffing.clone()))?;
         let ready = IntGauge::new("portcullis_ready", "Whether requests are served.")?;
         registry.register(Box::new(ready.clone()))?;
         Ok(Self {
@@ -136,6 +142,7 @@ impl Metrics {
                 &SOLVE_BUCKETS,
             )?,
             faults,
+            stuffing,
             reloads: counters(
                 "portcullis_config_reloads_total",
                 "Reloads, by what was reloaded and how it went.",
@@ -224,6 +231,11 @@ impl Metrics {
         self.faults.inc();
     }
 
+    /// Counts a run of failures of many users that ended in a success.
+    pub fn stuffing_success(&self) {
+        self.stuffing.inc();
+    }
+
     /// Counts a reload of `what`.
     pub fn reloaded(&self, what: &'static str, result: Reload) {
         let (name, good) = match result {
@@ -260,6 +272,7 @@ impl Metrics {
         let mut text = Exposition::behind(TextEncoder::new().encode_to_string(&self.registry.gather())?);
         write_accept(&mut text, accept);
         write_memory(&mut text, gateway);
+        write_postures(&mut text, gateway);
         write_prints(&mut text, gateway);
         gateway.sources.write(&mut text, gateway.clock.now().unix().0);
         gateway.crawlers.write(&mut text);
@@ -359,35 +372,61 @@ fn tally<L: Label>(text: &mut Exposition, name: &'static str, help: &str, label:
 }
 
 fn write_memory(text: &mut Exposition, gateway: &Gateway) {
-    let counters = gateway.counters.stats();
-    let (contexts, sessions) = (gateway.memory.contexts.stats(), gateway.memory.sessions.stats());
+    let behaviours = &gateway.behaviours;
+    let distincts = behaviours.distincts.stats();
+    let in_flight = behaviours.in_flight.stats();
+    let tables = [
+        ("counters", gateway.counters.stats()),
+        ("buckets", behaviours.buckets.stats()),
+        ("distinct", distincts.few),
+        ("distinct_many", distincts.many),
+        ("failure_runs", behaviours.runs.stats()),
+        ("standings", behaviours.reputation.stats()),
+        ("in_flight", in_flight.table),
+        ("clients", gateway.memory.contexts.stats()),
+        ("sessions", gateway.memory.sessions.stats()),
+    ];
     let bans = gateway.bans.stats();
     let spent = gateway.challenge.spent();
-    text.gauges("portcullis_table_entries", "Entries in a table.")
-        .sample(&[("table", "counters")], counters.occupied)
-        .sample(&[("table", "clients")], contexts.occupied)
-        .sample(&[("table", "sessions")], sessions.occupied)
-        .sample(&[("table", "bans")], bans.held)
-        .sample(&[("table", "spent_puzzles")], spent.len());
-    text.gauges("portcullis_table_capacity", "Entries that a table holds at most.")
-        .sample(&[("table", "counters")], counters.capacity)
-        .sample(&[("table", "clients")], contexts.capacity)
-        .sample(&[("table", "sessions")], sessions.capacity)
-        .sample(&[("table", "bans")], bans.capacity)
-        .sample(&[("table", "spent_puzzles")], spent.capacity());
-    text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.")
-        .sample(&[("table", "counters")], counters.evictions_total)
-        .sample(&[("table", "clients")], contexts.evictions_total)
-        .sample(&[("table", "sessions")], sessions.evictions_total)
-        .sample(&[("table", "bans")], bans.replaced_total);
+    text.gauges("portcullis_table_entries", "Entries in a table.");
+    for (name, stats) in &tables {
+        text.sample(&[("table", name)], stats.occupied);
+    }
+    text.sample(&[("table", "bans")], bans.held).sample(&[("table", "spent_puzzles")], spent.len());
+    text.gauges("portcullis_table_capacity", "Entries that a table holds at most.");
+    for (name, stats) in &tables {
+        text.sample(&[("table", name)], stats.capacity);
+    }
+    text.sample(&[("table", "bans")], bans.capacity).sample(&[("table", "spent_puzzles")], spent.capacity());
+    text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.");
+    for (name, stats) in &tables {
+        text.sample(&[("table", name)], stats.evictions_total);
+    }
+    text.sample(&[("table", "bans")], bans.replaced_total);
+    text.gauges("portcullis_requests_waiting", "Requests that wait by the delay of a limit.")
+        .sample(&[], in_flight.waiting);
+    text.counters("portcullis_in_flight_uncounted_total", "Requests let through uncounted, since the table was full.")
+        .sample(&[], in_flight.uncounted_total);
     text.gauges("portcullis_counters_budget_bytes", "The bound of the counters' memory.")
-        .sample(&[], counters.budget_bytes);
+        .sample(&[], gateway.counters.stats().budget_bytes);
     text.counters("portcullis_audit_records_total", "Audit records written.").sample(&[], gateway.audit.written());
     text.counters(
         "portcullis_audit_dropped_total",
         "Audit records dropped since the queue was full or the file could not be written.",
     )
     .sample(&[], gateway.audit.dropped());
+}
+
+fn write_postures(text: &mut Exposition, gateway: &Gateway) {
+    let policy = gateway.policy.load();
+    let now = gateway.clock.now().millis;
+    text.gauges("portcullis_route_posture", "How a route fares: 1 for its posture, 0 for the others.");
+    for (route, plan) in policy.rules().routes().iter().zip(policy.plans()) {
+        let posture = plan.state.posture(now);
+        for known in Posture::ALL {
+            text.sample(&[("route", &route.name), ("posture", known.name())], u8::from(posture == known));
+        }
+    }
 }
 
 fn write_prints(text: &mut Exposition, gateway: &Gateway) {

@@ -119,7 +119,7 @@ impl Reloader {
             "the rules were reloaded"
         );
         self.gateway.metrics.policy_version(new.version());
-        self.gateway.policy.store(Arc::new(Policy::new(new, loaded.families)));
+        self.gateway.policy.store(Arc::new(running.after(new, loaded.families)));
         Reload::Applied
     }
 

@@ -30,7 +30,7 @@ use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, Rings};
-use crate::gateway::{ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
+use crate::gateway::{Behaviours, ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
 use crate::intel::crawlers::CrawlerService;
 use crate::intel::fetch::FetcherError;
 use crate::intel::{CrawlerProofs, Networks, RefreshService};
@@ -335,7 +335,9 @@ fn gateway(
         ),
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
         origins,
+        behaviours: Behaviours::new(&memory),
         quiet: QuietRoutes::default(),
+        stuffed: QuietRoutes::default(),
         prints: PrintAlarms::new(settings.alarms.print_share),
         audit,
         metrics,

@@ -393,7 +393,7 @@ fn json_test(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(JsonPointer, J
 const POSTURES: [(&str, &str); 2] = [("elevated", "`elevated`"), ("under_attack", "`under_attack`")];
 
 /// The most of a body that may be looked at: it is held back from the origin for so long.
-const MAX_INSPECTED: u64 = 1 << 20;
+const MAX_INSPECTED: u64 = 1 << 16;
 
 const SENSITIVITIES: [(&str, Sensitivity); 4] = [
     ("low", Sensitivity::Low),

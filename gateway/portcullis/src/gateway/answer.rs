@@ -3,16 +3,18 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use portcullis_policy::Cause;
-use portcullis_policy::model::Action;
+use portcullis_policy::model::{Action, Cost, Limit, Route};
+use smallvec::SmallVec;
 
 use super::Gateway;
+use super::conduct::Ended;
 use super::gather::Judged;
 use super::keys::ban_key;
 use super::policy::Policy;
 use crate::clock::Now;
 
 /// What the origin answered, as far as later requests are judged by it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -20,18 +22,59 @@ pub struct Answer {
     pub sets_cookie: bool,
     /// Whether it is a page: 200, and HTML.
     pub is_page: bool,
+    /// Whether the route calls it failed, by its status and header; where that is a matter of its body, by what came of
+    /// that.
+    pub failed: bool,
+    /// The beginning of its body, where the route looks there for failures.
+    pub body: Vec<u8>,
+    /// What it costs by its header, for each limit that asks for it.
+    pub costs: SmallVec<[(u16, u32); 1]>,
+    /// Bytes of the bodies of request and answer.
+    pub transferred_bytes: u64,
 }
 
 impl Answer {
     /// What the final header of an answer shows.
-    pub(crate) fn of(response: &ResponseHeader) -> Self {
+    pub(crate) fn of(response: &ResponseHeader, route: &Route) -> Self {
+        let status = response.status.as_u16();
+        let cost = |(at, limit): (u16, &Limit)| {
+            matches!(limit.cost, Cost::Header(_)).then(|| (at, limit.cost.of(&response.headers)))
+        };
         Self {
-            status: response.status.as_u16(),
+            status,
             sets_cookie: response.headers.contains_key(header::SET_COOKIE),
             is_page: response.status == StatusCode::OK && is_html(&response.headers),
+            failed: route.failure.failed(status, &response.headers, b""),
+            costs: (0_u16..).zip(&route.limits).filter_map(cost).collect(),
+            body: Vec::new(),
+            transferred_bytes: 0,
         }
     }
+
+    /// An answer of which the status is known, and whether it is a page that sets a cookie.
+    pub(crate) fn played(status: u16, route: &Route) -> Self {
+        let failed = route.failure.failed(status, &HeaderMap::new(), b"");
+        Self { status, failed, ..Self::default() }
+    }
+
+    /// Takes in a part of the body, up to a bound.
+    pub(crate) fn take_body(&mut self, part: &[u8]) {
+        let room = MAX_ANSWER_BODY.saturating_sub(self.body.len());
+        self.body.extend_from_slice(part.get(..room).unwrap_or(part));
+    }
+
+    /// What it costs under the limit at this place.
+    pub(super) fn cost_of(&self, limit: u16) -> u32 {
+        self.costs.iter().find(|(at, _)| *at == limit).map_or(1, |(_, cost)| *cost)
+    }
+
+    fn has_failed(&self, route: &Route) -> bool {
+        self.failed || (route.failure.needs_body() && route.failure.failed(self.status, &HeaderMap::new(), &self.body))
+    }
 }
+
+/// How much of an answer's body is looked at for failures.
+const MAX_ANSWER_BODY: usize = 16 << 10;
 
 impl Gateway {
     /// Bans the client of a request where that was decided.
@@ -51,8 +94,15 @@ impl Gateway {
     /// Counts what the origin answered, for the next requests of the client; none where it was not asked or gave no
     /// answer.
     pub(crate) fn settle(&self, policy: &Policy, judged: &Judged, answer: Option<&Answer>, now: Now) {
-        if let Some(answer) = answer {
-            self.charge(policy, judged.decision.route, &judged.charges, answer.status, now);
+        let route = policy.rules().route(judged.decision.route);
+        let failed = answer.map(|answer| answer.has_failed(route));
+        if let Some((answer, failed)) = answer.zip(failed) {
+            self.charge(policy, judged.decision.route, &judged.charges, failed, now);
+            self.charge_limits(&route.limits, &judged.limited, answer, failed, now);
+        }
+        if let Some((plan, keys)) = policy.plan(judged.decision.route).zip(judged.conduct_keys.as_ref()) {
+            let is_missing = answer.is_some_and(|answer| matches!(answer.status, 404 | 410));
+            self.settle_conduct(&plan.state, plan, keys, &judged.decision, Ended { failed, is_missing }, now);
         }
         if let Some(recall) = &judged.recall {
             self.memory.remember(recall, answer, now.millis);
@@ -73,6 +123,7 @@ mod tests {
 
     #[test]
     fn a_page_is_html_that_was_found() {
+        let route = Route::bare("all");
         for (status, kind, is_page) in [
             (200, "text/html", true),
             (200, "Text/HTML; charset=utf-8", true),
@@ -83,16 +134,16 @@ mod tests {
         ] {
             let mut response = ResponseHeader::build(status, None).unwrap();
             response.insert_header(header::CONTENT_TYPE, kind).unwrap();
-            let answer = Answer::of(&response);
+            let answer = Answer::of(&response, &route);
             assert_eq!(
                 (answer.status, answer.is_page, answer.sets_cookie),
                 (status, is_page, false),
                 "{status} {kind}"
             );
             response.insert_header(header::SET_COOKIE, "sid=1").unwrap();
-            assert!(Answer::of(&response).sets_cookie);
+            assert!(Answer::of(&response, &route).sets_cookie);
         }
         let bare = ResponseHeader::build(200, None).unwrap();
-        assert!(!Answer::of(&bare).is_page);
+        assert!(!Answer::of(&bare, &route).is_page);
     }
 }

@@ -1,20 +1,23 @@
 //! From a session to facts, and from facts to a verdict.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 
 use portcullis_challenge::Scheme;
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
-use portcullis_policy::{Decision, Keyed, RouteId, model};
+use portcullis_policy::model::BodyPrefix;
+use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Context, Coverage, Facts,
-    Families, Http, Kind, LimitReading, Outcomes, PeerAddr, Posture, Proof, RequestHead, Tls,
+    Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts, Families, Http,
+    Kind, Outcomes, PeerAddr, Proof, RequestHead, Tls,
 };
-use portcullis_velocity::{Key, Window};
-use smallvec::SmallVec;
+use portcullis_velocity::{BanKind, Key, Window};
 
 use super::Gateway;
-use super::keys::{ClientKeys, SharerKeys, limit_key};
+use super::conduct::ConductKeys;
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key};
+use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
 use crate::accept::ConnInfo;
@@ -37,8 +40,12 @@ pub struct Judged {
     pub behaviour: Behaviour,
     /// What the origin answered before.
     pub outcomes: Outcomes,
-    /// One reading for each limit of the route.
-    pub limits: SmallVec<[LimitReading; 4]>,
+    /// What the limits of the route found.
+    pub limited: Limited,
+    /// What is remembered of the client, and of those like it.
+    pub conduct: Conduct,
+    /// Under what the conduct of the request is noted; none where the route is not known.
+    pub conduct_keys: Option<ConductKeys>,
     /// What the origin's answer is counted under.
     pub charges: Charges,
     /// The canonical path and the query, where they differ from what was sent and the route enforces.
@@ -47,6 +54,13 @@ pub struct Judged {
     pub cleared: bool,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
+}
+
+/// What was counted before a request, and is charged after it.
+struct Past {
+    charges: Charges,
+    limited: Limited,
+    conduct_keys: Option<ConductKeys>,
 }
 
 /// Whether a request counts towards the velocity of its client.
@@ -62,6 +76,7 @@ struct Remembered {
     network: OnceLock<KnownNetwork>,
     claim: OnceLock<(Box<[u8]>, Claim)>,
     connection: OnceLock<KnownConnection>,
+    /// Set by the first request.
     met: OnceLock<()>,
 }
 
@@ -165,18 +180,17 @@ pub struct Charges {
     pub failures: Key,
     /// Whether there were failed ones before.
     pub failing: bool,
-    /// Failed ones, under the route's limits on failures.
-    pub limits: SmallVec<[(Key, Window); 2]>,
 }
 
 impl Gateway {
-    /// Gathers the facts of a request and decides.
+    /// Gathers the facts of a request and decides. `body` is the beginning of its body, where the route reads that.
     pub(crate) fn judge(
         &self,
         policy: &Policy,
         head: &RequestHead<'_>,
         conn: &ConnInfo,
         http: Http,
+        body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Judged {
         let request = CanonicalRequest::of(head);
@@ -185,66 +199,45 @@ impl Gateway {
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
         let crawler_proof = self.crawler_proof(&claim, client, &mut network, now);
-        let route = policy.rules().plan(&request);
+        let route_id = policy.rules().plan(&request);
+        let route = policy.rules().route(route_id);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let shown = Shown::of(conn, client);
-        let judged_now;
-        let connection = match Remembered::connection(conn, policy.families(), &claim, &shown) {
-            Some(known) => known,
-            None => {
-                judged_now = shown.judged(policy.families(), &claim);
-                &judged_now
-            }
-        };
-        let fields = policy.rules().route(route).reads.fields(&request, None);
+        let judged_now = OnceCell::new();
+        let connection = Remembered::connection(conn, policy.families(), &claim, &shown)
+            .unwrap_or_else(|| judged_now.get_or_init(|| shown.judged(policy.families(), &claim)));
+        let fields = route.reads.fields(&request, body);
         let mut facts = Facts {
             at: now.unix(),
-            request: &request,
             http,
             tls: shown.tls,
-            client,
-            network: &network,
             claim,
             crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
-            context: Context::default(),
-            caller: policy.rules().route(route).identify.caller(&request, &fields),
-            ban: self.ban_of(&keys, now),
-            behaviour: Behaviour::default(),
-            outcomes: Outcomes::default(),
-            posture: Posture::Normal,
-            conduct: Conduct::default(),
+            caller: route.identify.caller(&request, &fields),
             fields: &fields,
-            limits: &[],
+            ..Facts::bare(&request, client, &network)
         };
+        facts.ban = self.ban_of(&facts, &keys, now);
         let met = Remembered::meets(conn);
-        let asking = Asking {
-            client: client.0,
-            claim: &facts.claim,
-            session: facts.caller.session,
-            headers: head.headers,
-            tls: conn.tls_of(client.0),
-            connection: met,
-        };
-        let recall;
-        (facts.context, recall) = self.memory.recall(self.counters.hasher(), &asking, now.millis);
-        facts.caller.clearance =
-            self.challenge.clearance(&facts, scheme(conn), &policy.rules().route(route).puzzle, now);
-        let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
-        let sharer = facts.sharer().map(|sharer| SharerKeys::of(self.counters.hasher(), client.0, &sharer));
-        let (behaviour, outcomes, mut charges) = self.read_behaviour(policy.plan(route), &keys, sharer, counting, now);
-        let limits = self.read_limits(policy, route, &facts, &keys, now, &mut charges);
-        facts.behaviour = behaviour;
-        facts.outcomes = outcomes;
-        facts.limits = &limits;
-        let decision = policy.rules().decide_on(route, &facts);
+        let recall = self.recall(&mut facts, head, conn, met, now);
+        facts.caller.clearance = self.challenge.clearance(&facts, scheme(conn), &route.puzzle, now);
+        let past = self.read_past(policy, route_id, &mut facts, &keys, now);
+        facts.limits = &past.limited.readings;
+        let decision = policy.rules().decide_on(route_id, &facts);
         let cleared = facts.caller.clearance.is_some();
+        let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
         let coverage = connection.coverage();
         if met == Connection::New && shown.whose == Whose::Clients {
             self.prints.note(conn, client, head.headers, now.millis);
+        }
+        let Past { charges, mut limited, conduct_keys } = past;
+        if decision.action != model::Action::Allow {
+            // What is refused is not under way.
+            limited.running.clear();
         }
         Judged {
             decision,
@@ -253,13 +246,56 @@ impl Gateway {
             coverage,
             behaviour,
             outcomes,
+            conduct,
             charges,
+            limited,
+            conduct_keys,
             target,
             cleared,
-            limits,
             network,
             recall,
         }
+    }
+
+    /// What is remembered of the client's earlier requests, and what this one is noted by.
+    fn recall(
+        &self,
+        facts: &mut Facts<'_>,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        connection: Connection,
+        now: Now,
+    ) -> Option<Recall> {
+        let asking = Asking {
+            client: facts.client.0,
+            claim: &facts.claim,
+            session: facts.caller.session,
+            headers: head.headers,
+            tls: conn.tls_of(facts.client.0),
+            connection,
+        };
+        let (context, recall) = self.memory.recall(self.counters.hasher(), &asking, now.millis);
+        facts.context = context;
+        recall
+    }
+
+    /// Counts the request, and reads what was counted before.
+    fn read_past(&self, policy: &Policy, route: RouteId, facts: &mut Facts<'_>, keys: &ClientKeys, now: Now) -> Past {
+        let plan = policy.plan(route);
+        let counting = if facts.ban.is_some() { Counting::Off } else { Counting::On };
+        let sharer = facts.sharer().map(|sharer| SharerKeys::of(self.counters.hasher(), facts.client.0, &sharer));
+        let (behaviour, outcomes, charges) = self.read_behaviour(plan, keys, sharer, counting, now);
+        facts.behaviour = behaviour;
+        facts.outcomes = outcomes;
+        let mut conduct_keys = None;
+        if let Some(plan) = plan {
+            facts.posture = plan.state.posture(now.millis);
+            let (conduct, keys) = self.conduct(&plan.state, plan, facts, keys, now);
+            facts.conduct = conduct;
+            conduct_keys = Some(keys);
+        }
+        let limited = self.read_limits(policy, route, facts, keys, now);
+        Past { charges, limited, conduct_keys }
     }
 
     /// What is known of the client's network: looked up once a connection where the connection is the client's own.
@@ -290,10 +326,19 @@ impl Gateway {
         proof
     }
 
-    fn ban_of(&self, keys: &ClientKeys, now: Now) -> Option<Ban> {
-        let ban = self.bans.check(keys.ban(), now.millis)?;
+    /// The ban in force on the client: on its address, or on anything else that it is known by.
+    fn ban_of(&self, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
+        let on_address = self.bans.check(keys.ban(), now.millis);
+        let ban = on_address.or_else(|| self.ban_by_name(facts, now))?;
         let remaining_ms = ban.until.0.saturating_sub(now.millis.0);
         Some(Ban { remaining_secs: u32::try_from(remaining_ms.div_ceil(1000)).unwrap_or(u32::MAX) })
+    }
+
+    fn ban_by_name(&self, facts: &Facts<'_>, now: Now) -> Option<portcullis_velocity::Ban> {
+        BanKind::ALL.into_iter().filter(|kind| self.bans.has_any(*kind)).find_map(|kind| {
+            let key = facts_ban_key(self.counters.hasher(), kind, facts)?;
+            self.bans.check_as(kind, key, now.millis)
+        })
     }
 
     /// Counts the request, and reads how busy its client has been and how it fared.
@@ -320,12 +365,8 @@ impl Gateway {
             fingerprint_per_minute: sharer.map_or(0, |sharer| read(sharer.fingerprint.sibling(address))),
             named_per_minute: sharer.and_then(|sharer| sharer.named).map_or(0, |named| read(named.sibling(address))),
         };
-        let mut charges = Charges {
-            answers: requests.sibling(ANSWERS),
-            failures: requests.sibling(FAILURES),
-            failing: false,
-            limits: SmallVec::new(),
-        };
+        let mut charges =
+            Charges { answers: requests.sibling(ANSWERS), failures: requests.sibling(FAILURES), failing: false };
         let mut outcomes = Outcomes::default();
         if !self.quiet.is_quiet(address, now.millis) {
             let outcome = Window::new(OUTCOME_WINDOW);
@@ -338,76 +379,17 @@ impl Gateway {
         (behaviour, outcomes, charges)
     }
 
-    fn read_limits(
-        &self,
-        policy: &Policy,
-        route: RouteId,
-        facts: &Facts<'_>,
-        keys: &ClientKeys,
-        now: Now,
-        charges: &mut Charges,
-    ) -> SmallVec<[LimitReading; 4]> {
-        let Some(plan) = policy.plan(route) else { return SmallVec::new() };
-        let route = policy.rules().route(route);
-        let mut readings = SmallVec::new();
-        let mut windows = plan.levels.iter();
-        for limit in &route.limits {
-            let keyed = limit_key(self.counters.hasher(), keys, limit, route, facts);
-            for (level, window) in limit.levels.iter().zip(windows.by_ref()) {
-                readings.push(match (keyed, window) {
-                    (Keyed::Refuse, _) => LimitReading { unkeyed: true, ..LimitReading::default() },
-                    (Keyed::Under(key), Some(window)) => {
-                        let counted = Counted { key: key.sibling(level.counter), window: *window, limit, level };
-                        self.read_level(&counted, facts, now, charges)
-                    }
-                    (Keyed::Skip, _) | (_, None) => LimitReading::default(),
-                });
-            }
-        }
-        readings
-    }
-
-    fn read_level(&self, counted: &Counted<'_>, facts: &Facts<'_>, now: Now, charges: &mut Charges) -> LimitReading {
-        let Counted { key, window, limit, level } = *counted;
-        let most = level.bound.limit();
-        let read = match (&limit.count, &limit.cost) {
-            // INVARIANT: as for velocity, what a ban refuses counts for nothing.
-            (model::Count::Requests, model::Cost::Units(cost)) if facts.ban.is_some() => {
-                self.counters.peek_limited(key, window, most, *cost, now.millis)
-            }
-            (model::Count::Requests, model::Cost::Units(cost)) => {
-                self.counters.observe_limited(key, window, most, *cost, now.millis)
-            }
-            (model::Count::Failures, _) => {
-                charges.limits.push((key, window));
-                self.counters.peek_limited(key, window, most, 1, now.millis)
-            }
-            // What answers say, bytes and different values are not counted yet.
-            _ => return LimitReading::default(),
-        };
-        LimitReading {
-            count: read.count,
-            over: !read.is_admitted(),
-            retry_after_ms: u32::try_from(read.retry_after_ms).unwrap_or(u32::MAX),
-            ..LimitReading::default()
-        }
-    }
-
     /// Counts an answer of the origin, and whether the route calls it failed.
     ///
     /// Answers are counted from a client's first failure on: before it there is no ratio to know.
-    pub(crate) fn charge(&self, policy: &Policy, route: RouteId, charges: &Charges, status: u16, now: Now) {
+    pub(crate) fn charge(&self, policy: &Policy, route: RouteId, charges: &Charges, failed: bool, now: Now) {
         let outcome = Window::new(OUTCOME_WINDOW);
-        let failed = policy.rules().route(route).failure.status.contains(&status);
         if failed || charges.failing {
             self.counters.observe(charges.answers, outcome, 1, now.millis);
         }
         if failed {
             self.quiet.note_failure(policy.plan(route).map_or(0, |plan| plan.address), now.millis);
             self.counters.observe(charges.failures, outcome, 1, now.millis);
-            for (key, window) in &charges.limits {
-                self.counters.observe(*key, *window, 1, now.millis);
-            }
         }
     }
 }
@@ -415,13 +397,4 @@ impl Gateway {
 fn canonical_target(request: &CanonicalRequest<'_>) -> String {
     let path = request.path().as_str();
     request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
-}
-
-/// A level of a limit and what it is counted under.
-#[derive(Clone, Copy)]
-struct Counted<'a> {
-    key: Key,
-    window: Window,
-    limit: &'a model::Limit,
-    level: &'a model::Level,
 }

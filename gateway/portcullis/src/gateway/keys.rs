@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use portcullis_policy::Keyed;
 use portcullis_policy::model::{KeyPart, Limit, Route};
 use portcullis_signals::{Facts, Named, Sharer};
-use portcullis_velocity::{Key, KeyHasher};
+use portcullis_velocity::{BanKind, Key, KeyHasher};
 use smallvec::SmallVec;
 
 /// The bytes by which a client is told from others: an IPv4 address whole, an IPv6 address by its /64.
@@ -85,6 +85,30 @@ impl SharerKeys {
     }
 }
 
+/// The key under which what is not an address is banned: its kind, and its name in the form that [`BanKind`] tells of.
+pub fn ban_key_of(hasher: &KeyHasher, kind: BanKind, name: &[u8]) -> Key {
+    hasher.key(Scope::BAN_OF_KIND.0, &[kind.name().as_bytes(), name])
+}
+
+/// The key under which a request would be banned by something else than its address; none where it does not have that.
+pub fn facts_ban_key(hasher: &KeyHasher, kind: BanKind, facts: &Facts<'_>) -> Option<Key> {
+    let text = |text: Option<&str>| text.map(|text| ban_key_of(hasher, kind, text.as_bytes()));
+    match kind {
+        BanKind::Prefix => Some(ban_key_of(hasher, kind, &prefix_bytes(facts.client.0))),
+        BanKind::User => text(facts.caller.user),
+        BanKind::Account => text(facts.caller.account),
+        BanKind::ApiKey => text(facts.caller.api_key),
+        BanKind::Session => text(facts.caller.session),
+        BanKind::Device => text(facts.caller.device),
+        BanKind::Token => text(facts.caller.token),
+        BanKind::Ja3 => facts.tls.as_ref().map(|tls| ban_key_of(hasher, kind, tls.ja3.to_string().as_bytes())),
+        BanKind::Ja4 => facts.tls.as_ref().map(|tls| ban_key_of(hasher, kind, tls.ja4.as_str().as_bytes())),
+        BanKind::Asn => facts.network.asn.map(|asn| ban_key_of(hasher, kind, &asn.0.to_be_bytes())),
+        BanKind::Country => text(facts.network.country.as_ref().map(|country| country.as_str())),
+        BanKind::Address | BanKind::Http2 | BanKind::Cohort | BanKind::Other => None,
+    }
+}
+
 /// The key under which the client at an address is banned.
 pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
     address_key(hasher, addr).sibling(Scope::BAN.0)
@@ -116,6 +140,14 @@ impl Scope {
     const FINGERPRINT: Self = Self(7);
     /// The one behind a shared address whom a request names.
     const NAMED: Self = Self(8);
+    /// Clients of a route that look alike.
+    pub(super) const COHORT: Self = Self(9);
+    /// A caller by what it names itself.
+    pub(super) const CALLER: Self = Self(10);
+    /// A value that is counted once.
+    pub(super) const VALUE: Self = Self(11);
+    /// A ban of another kind than that of an address.
+    const BAN_OF_KIND: Self = Self(12);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.

@@ -5,11 +5,14 @@
 //! them to Pingora, and `record` says what happened, once, to metrics and audit alike.
 
 mod answer;
+mod behaviour;
 pub mod challenge;
+mod conduct;
 pub(crate) mod coverage;
 mod enforce;
 mod gather;
 mod keys;
+mod limits;
 mod memory;
 mod policy;
 mod proxy;
@@ -17,6 +20,7 @@ mod quiet;
 mod record;
 mod reply;
 mod upstream;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,6 +41,7 @@ use crate::request_id::RequestIds;
 use challenge::ChallengeDesk;
 
 pub use answer::Answer;
+pub use behaviour::{Behaviours, RouteState};
 pub use coverage::{PrintAlarms, PrintShare};
 pub use gather::Judged;
 pub use memory::{ClientMemory, Recall};
@@ -64,8 +69,12 @@ pub struct Gateway {
     pub memory: ClientMemory,
     /// Bans in force.
     pub bans: Bans,
+    /// What is under way, what differed, what failed, and who stands how.
+    pub behaviours: Behaviours,
     /// Which routes have had no failed answer lately.
     pub quiet: QuietRoutes,
+    /// Which routes have had no failures of many users lately that ended in a success.
+    pub stuffed: QuietRoutes,
     /// Whether prints still tell clients apart.
     pub prints: PrintAlarms,
     /// Puzzles and clearances.

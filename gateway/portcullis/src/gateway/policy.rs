@@ -2,11 +2,13 @@
 
 use portcullis_policy::{RouteId, RuleSet, model};
 use portcullis_signals::Families;
-use portcullis_velocity::Window;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::behaviour::RouteState;
+use super::limits::Meter;
 use crate::metrics::RouteMeters;
 
 /// A rule set and, route by route, the counters that it needs.
@@ -16,6 +18,7 @@ pub struct Policy {
     families: Arc<Families>,
     plans: Vec<RoutePlan>,
     meters: Vec<RouteMeters>,
+    reads_bodies: bool,
 }
 
 /// The counters of one route. Each scope is the same over a reload, so no count is lost by one.
@@ -25,8 +28,10 @@ pub struct RoutePlan {
     pub address: u64,
     /// Requests of a prefix.
     pub prefix: u64,
-    /// The window of each level of the limits, in the route's order; of what is under way there is none.
-    pub levels: Vec<Option<Window>>,
+    /// What each level of the limits counts with, in the route's order.
+    pub meters: Vec<Meter>,
+    /// How the route fares.
+    pub state: Arc<RouteState>,
 }
 
 /// Over how long requests are counted for the velocity signals.
@@ -38,9 +43,27 @@ pub const OUTCOME_WINDOW: Duration = Duration::from_secs(15 * 60);
 impl Policy {
     /// Derives the counters of a rule set that judges browsers by these rows.
     pub fn new(rules: RuleSet, families: Arc<Families>) -> Self {
-        let plans = rules.routes().iter().map(RoutePlan::of).collect();
+        Self::made(rules, families, |_| None)
+    }
+
+    /// The same in place of another policy: what was learned of its routes is kept by their names.
+    pub fn after(&self, rules: RuleSet, families: Arc<Families>) -> Self {
+        let known: HashMap<&str, &Arc<RouteState>> =
+            self.rules.routes().iter().zip(&self.plans).map(|(route, plan)| (&*route.name, &plan.state)).collect();
+        Self::made(rules, families, |name| known.get(name).map(|state| Arc::clone(state)))
+    }
+
+    fn made(rules: RuleSet, families: Arc<Families>, known: impl Fn(&str) -> Option<Arc<RouteState>>) -> Self {
+        let plan = |route: &model::Route| RoutePlan::of(route, known(&route.name).unwrap_or_default());
+        let plans = rules.routes().iter().map(plan).collect();
         let meters = rules.routes().iter().map(|_| RouteMeters::default()).collect();
-        Self { rules, families, plans, meters }
+        let reads_bodies = rules.routes().iter().any(|route| route.reads.needs_body());
+        Self { rules, families, plans, meters, reads_bodies }
+    }
+
+    /// Whether any route reads bodies of requests.
+    pub const fn reads_bodies(&self) -> bool {
+        self.reads_bodies
     }
 
     /// The rule set.
@@ -58,6 +81,11 @@ impl Policy {
         self.plans.get(usize::try_from(route.0).ok()?)
     }
 
+    /// The counters of all routes, in their order.
+    pub fn plans(&self) -> &[RoutePlan] {
+        &self.plans
+    }
+
     /// The counters of one route that Prometheus sees.
     pub fn meters(&self, route: RouteId) -> Option<&RouteMeters> {
         self.meters.get(usize::try_from(route.0).ok()?)
@@ -65,7 +93,7 @@ impl Policy {
 }
 
 impl RoutePlan {
-    fn of(route: &model::Route) -> Self {
+    fn of(route: &model::Route, state: Arc<RouteState>) -> Self {
         let scope = |what: &str| {
             let digest =
                 Sha256::new().chain_update(what).chain_update([0]).chain_update(route.name.as_bytes()).finalize();
@@ -74,7 +102,8 @@ impl RoutePlan {
         Self {
             address: scope("address"),
             prefix: scope("prefix"),
-            levels: route.levels().map(|of| of.level.bound.window().map(Window::new)).collect(),
+            meters: route.levels().map(|of| Meter::of(of.level.bound)).collect(),
+            state,
         }
     }
 }

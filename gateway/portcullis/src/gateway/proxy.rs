@@ -12,9 +12,10 @@ use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
 use portcullis_challenge::MAX_SOLUTION_BYTES;
-use portcullis_policy::model::{Action, Mode, Route};
+use portcullis_policy::model::{Action, BodyPrefix, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
+use portcullis_velocity::Event;
 
 use super::answer::Answer;
 use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
@@ -24,6 +25,7 @@ use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
 use super::upstream;
+use super::waiting::ReadBody;
 use super::{Gateway, OnFault};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
@@ -54,6 +56,8 @@ pub struct RequestContext {
     pub redeem: Option<Redeem>,
     /// The route of a request that goes on though judging it failed.
     unjudged_route: Option<RouteId>,
+    /// What was read of the body and Pingora does not send by itself.
+    unsent: Vec<u8>,
     body_bytes: u64,
 }
 
@@ -81,6 +85,7 @@ impl ProxyHttp for Door {
             answer: None,
             redeem: None,
             unjudged_route: None,
+            unsent: Vec::new(),
             body_bytes: 0,
         }
     }
@@ -92,9 +97,15 @@ impl ProxyHttp for Door {
         conn.begin_request();
         self.begin(ctx);
         self.bound(session);
-        if let Err(reply) = self.0.judge_guarded(session, &conn, ctx) {
+        let body = match self.0.body_prefix(session, ctx).await? {
+            Ok(body) => body,
+            Err(reply) => return reply.send(session).await.map(|()| true),
+        };
+        let prefix = body.as_ref().map(ReadBody::prefix);
+        if let Err(reply) = self.0.judge_guarded(session, &conn, prefix, ctx) {
             return reply.send(session).await.map(|()| true);
         }
+        ctx.unsent = body.map(ReadBody::unsent).unwrap_or_default();
         match self.0.answer(session, &conn, ctx).await? {
             Some(reply) => {
                 let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
@@ -111,6 +122,11 @@ impl ProxyHttp for Door {
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if !ctx.unsent.is_empty() {
+            let mut first = std::mem::take(&mut ctx.unsent);
+            first.extend_from_slice(body.as_deref().unwrap_or_default());
+            *body = Some(first.into());
+        }
         ctx.body_bytes = ctx.body_bytes.saturating_add(body.as_ref().map_or(0, |chunk| chunk.len() as u64));
         if ctx.route().is_some_and(|route| route.mode == Mode::Enforce && ctx.body_bytes > route.max_body_bytes) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is larger than the route takes");
@@ -147,9 +163,23 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            ctx.answer = Some(Answer::of(response));
+            ctx.answer = ctx.route().map(|route| Answer::of(response, route));
         }
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        let looks = ctx.route().is_some_and(|route| route.failure.needs_body());
+        if let (true, Some(part), Some(answer)) = (looks, body.as_ref(), ctx.answer.as_mut()) {
+            answer.take_body(part);
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
@@ -173,6 +203,10 @@ impl ProxyHttp for Door {
         let Some(conn) = ConnInfo::of(session) else { return };
         conn.end_request();
         let now = self.0.clock.now();
+        let sent_bytes = session.body_bytes_sent() as u64;
+        if let Some(answer) = &mut ctx.answer {
+            answer.transferred_bytes = ctx.body_bytes.saturating_add(sent_bytes);
+        }
         if let Some(judged) = &ctx.judged {
             self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
         }
@@ -185,7 +219,7 @@ impl ProxyHttp for Door {
             raw_head.as_deref(),
             Outcome {
                 status: session.response_written().map(|response| response.status.as_u16()),
-                sent_bytes: session.body_bytes_sent() as u64,
+                sent_bytes,
                 error: error.map(|error| error.etype().as_str()),
             },
         );
@@ -228,7 +262,13 @@ impl RequestContext {
 
 impl Gateway {
     /// Judges a request; a fault of ours in that ends as the settings say, and the process goes on.
-    fn judge_guarded(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) -> Result<(), Box<Reply>> {
+    fn judge_guarded(
+        &self,
+        session: &Session,
+        conn: &ConnInfo,
+        body: Option<BodyPrefix<'_>>,
+        ctx: &mut RequestContext,
+    ) -> Result<(), Box<Reply>> {
         let header = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         if raw.as_ref().is_some_and(|raw| raw.len() > self.bounds.max_header_bytes) {
@@ -244,16 +284,9 @@ impl Gateway {
                 .closing(),
             ));
         }
-        let head = RequestHead {
-            method: &header.method,
-            target: header.raw_path(),
-            authority: header.uri.authority().map(http::uri::Authority::as_str),
-            version: header.version,
-            headers: &header.headers,
-            raw: raw.as_deref(),
-        };
+        let head = head_of(header, raw.as_deref());
         let http = if session.is_http2() { Http::Two } else { Http::One };
-        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(&ctx.policy, &head, conn, http, ctx.began)));
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(&ctx.policy, &head, conn, http, body, ctx.began)));
         ctx.decided_in = ctx.began.instant.elapsed();
         match judged {
             Ok(judged) => {
@@ -289,7 +322,6 @@ impl Gateway {
             ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
             return Ok(Some(reply));
         }
-        let Some(judged) = &ctx.judged else { return Ok(None) };
         let header = session.req_header();
         if header.method == http::Method::TRACE {
             // An origin that serves it echoes what only the origin is to be told.
@@ -299,6 +331,9 @@ impl Gateway {
                     .with("cache-control", "no-store"),
             ));
         }
+        self.delay(ctx).await;
+        let Some(judged) = &ctx.judged else { return Ok(None) };
+        let header = session.req_header();
         let decision = &judged.decision;
         let unrouted = decision.route == RouteId(0) && route.origin.is_none();
         if decision.action == Action::Allow && !unrouted {
@@ -315,7 +350,7 @@ impl Gateway {
         Ok(Some(if decision.action == Action::Allow {
             enforce::unrouted(form, ctx.id.as_str())
         } else {
-            enforce::refuse(decision, route, &judged.limits, form, ctx.id.as_str())
+            enforce::refuse(decision, route, &judged.limited.readings, form, ctx.id.as_str())
         }))
     }
 
@@ -356,6 +391,9 @@ impl Gateway {
                 let body = read_body(session, MAX_SOLUTION_BYTES + 64, self.bounds.body_timeout).await?;
                 let (reply, redeem) = self.challenge.redeem(&body, &holder, ctx.id.as_str(), self.clock.now());
                 ctx.redeem = Some(redeem);
+                if let (false, Some(keys)) = (matches!(redeem, Redeem::Solved(_)), &judged.conduct_keys) {
+                    self.note_standing(keys, Event::ChallengeFailed, self.clock.now());
+                }
                 Ok(Some(reply))
             }
             (_, REDEEM_PATH | SOLVER_PATH) => {
@@ -366,6 +404,18 @@ impl Gateway {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// A request's head as it is judged.
+pub(super) fn head_of<'a>(header: &'a RequestHeader, raw: Option<&'a [u8]>) -> RequestHead<'a> {
+    RequestHead {
+        method: &header.method,
+        target: header.raw_path(),
+        authority: header.uri.authority().map(http::uri::Authority::as_str),
+        version: header.version,
+        headers: &header.headers,
+        raw,
     }
 }
 

@@ -72,7 +72,7 @@ impl<'a> Record<'a> {
             conn,
             policy: &ctx.policy,
             judged: ctx.judged.as_ref(),
-            origin_status: ctx.answer.map(|answer| answer.status),
+            origin_status: ctx.answer.as_ref().map(|answer| answer.status),
             redeem: ctx.redeem,
             raw_head,
             outcome,

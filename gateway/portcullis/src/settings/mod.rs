@@ -133,6 +133,18 @@ pub struct Memory {
     pub clients_bytes: usize,
     /// The memory of the connections that sessions came by.
     pub sessions_bytes: usize,
+    /// The memory of token buckets.
+    pub buckets_bytes: usize,
+    /// The memory of how many different values were seen.
+    pub distinct_bytes: usize,
+    /// The memory of failures in a row.
+    pub runs_bytes: usize,
+    /// The memory of the standing of callers and prefixes.
+    pub reputation_bytes: usize,
+    /// The memory of requests under way, where a limit counts them.
+    pub in_flight_bytes: usize,
+    /// Requests that wait by a limit's delay, at once.
+    pub max_waiting: u32,
     /// Bans in force at once.
     pub max_bans: usize,
     /// Redeemed puzzles that are remembered until they expire.
@@ -340,6 +352,12 @@ impl Default for Memory {
             counters_bytes: 64 << 20,
             clients_bytes: 16 << 20,
             sessions_bytes: 8 << 20,
+            buckets_bytes: 8 << 20,
+            distinct_bytes: 32 << 20,
+            runs_bytes: 4 << 20,
+            reputation_bytes: 16 << 20,
+            in_flight_bytes: 1 << 20,
+            max_waiting: 1000,
             max_bans: 100_000,
             max_spent_puzzles: 100_000,
         }

@@ -335,11 +335,26 @@ pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
         counters_bytes: table.size("counters_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.counters_bytes, faults),
         clients_bytes: table.size("clients_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.clients_bytes, faults),
         sessions_bytes: table.size("sessions_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.sessions_bytes, faults),
+        buckets_bytes: table.size("buckets_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.buckets_bytes, faults),
+        distinct_bytes: table.size("distinct_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.distinct_bytes, faults),
+        runs_bytes: table.size("runs_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.runs_bytes, faults),
+        reputation_bytes: table.size(
+            "reputation_bytes",
+            1 << 20..=MAX_COUNTERS_BYTES,
+            default.reputation_bytes,
+            faults,
+        ),
+        in_flight_bytes: table.size("in_flight_bytes", 1 << 16..=MAX_COUNTERS_BYTES, default.in_flight_bytes, faults),
+        max_waiting: waiting(&mut table, default.max_waiting, faults),
         max_bans: table.size("max_bans", 1..=100_000_000, default.max_bans, faults),
         max_spent_puzzles: table.size("max_spent_puzzles", 1000..=100_000_000, default.max_spent_puzzles, faults),
     };
     table.finish(faults);
     memory
+}
+
+fn waiting(table: &mut Table<'_>, default: u32, faults: &mut Faults) -> u32 {
+    u32::try_from(table.number("max_waiting", 0..=1_000_000, default.into(), faults)).unwrap_or(default)
 }
 
 pub(super) fn alarms(mut table: Table<'_>, faults: &mut Faults) -> Alarms {

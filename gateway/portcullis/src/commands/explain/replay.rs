@@ -69,9 +69,9 @@ impl Replay {
 
     fn request(&self, request: &CapturedRequest, conn: &ConnInfo) -> Judged {
         conn.begin_request();
-        let judged = self.gateway.judge(&self.policy, &request.head(), conn, request.http(), self.now);
+        let judged = self.gateway.judge(&self.policy, &request.head(), conn, request.http(), None, self.now);
         self.gateway.ban_if_decided(&self.policy, &judged, self.now);
-        self.gateway.settle(&self.policy, &judged, Some(&answer(request)), self.now);
+        self.gateway.settle(&self.policy, &judged, Some(&answer(request, self.route(&judged))), self.now);
         conn.end_request();
         judged
     }
@@ -90,8 +90,8 @@ fn connection(captured: &Captured, first: &CapturedRequest, client: SocketAddr, 
 }
 
 /// What an origin answers that knows every path, and whose session is new on every answer.
-fn answer(request: &CapturedRequest) -> Answer {
-    Answer { status: 200, sets_cookie: true, is_page: request.kind == Kind::Page }
+fn answer(request: &CapturedRequest, route: &Route) -> Answer {
+    Answer { sets_cookie: true, is_page: request.kind == Kind::Page, ..Answer::played(200, route) }
 }
 
 /// The address of a client: one of those that stand between an access provider and its customers (100.64.0.0/10, RFC

@@ -1,0 +1,238 @@
+//! What is remembered of a client, and of those like it, over many requests: read when the next one is judged, noted
+//! when one is over.
+
+use std::time::Duration;
+
+use portcullis_policy::model::Action;
+use portcullis_policy::{Cause, Decision};
+use portcullis_signals::{Conduct, Facts, Strength};
+use portcullis_velocity::{CohortReading, Event, Key, Outcome, RunScale, Seen, Window};
+use smallvec::SmallVec;
+
+use super::Gateway;
+use super::behaviour::RouteState;
+use super::keys::{ClientKeys, Scope};
+use super::policy::RoutePlan;
+use crate::clock::Now;
+
+/// Under what the conduct of one request is noted.
+#[derive(Clone, Debug)]
+pub struct ConductKeys {
+    /// The client's address, on this route.
+    address: Key,
+    /// The client's prefix.
+    prefix: Key,
+    /// Those who look alike.
+    cohort: Key,
+    /// The user that the request names, on this host.
+    user: Option<Key>,
+    /// The path.
+    path: Key,
+    /// All by which the caller names itself.
+    names: SmallVec<[Key; 5]>,
+    /// Whether many people share the address, so that nothing is held against its prefix.
+    is_shared: bool,
+}
+
+/// Over how long users and paths of an address are counted.
+const QUARTER: Window = Window::new(Duration::from_secs(15 * 60));
+
+/// Over how long networks of a caller are counted.
+const HOUR: Window = Window::new(Duration::from_secs(60 * 60));
+
+/// What is counted beside a key, by number.
+const USERS: u64 = 11;
+const FAILED_USERS: u64 = 12;
+const PATHS: u64 = 13;
+const MISSING_PATHS: u64 = 14;
+const NETWORKS: u64 = 15;
+const RUN: u64 = 16;
+const STUFFED: u64 = 17;
+
+impl ConductKeys {
+    fn of(gateway: &Gateway, plan: &RoutePlan, facts: &Facts<'_>, keys: &ClientKeys) -> Self {
+        let hasher = gateway.counters.hasher();
+        let host = facts.request.host().as_bytes();
+        let caller = &facts.caller;
+        let named = |what: &str, name: Option<&str>| {
+            name.map(|name| hasher.key(Scope::CALLER.0, &[what.as_bytes(), host, name.as_bytes()]))
+        };
+        let user = named("user", caller.user);
+        let names = [
+            user,
+            named("api_key", caller.api_key),
+            named("session", caller.session),
+            named("token", caller.token),
+            named("device", caller.device),
+        ];
+        Self {
+            address: keys.address.sibling(plan.address),
+            prefix: keys.prefix,
+            cohort: cohort(gateway, facts),
+            user,
+            path: hasher.key(Scope::VALUE.0, &[facts.request.path().as_str().as_bytes()]),
+            names: names.into_iter().flatten().collect(),
+            is_shared: facts.network.is_shared(),
+        }
+    }
+}
+
+/// The key of those who look alike: the same hello, HTTP/2 print, network and header order.
+fn cohort(gateway: &Gateway, facts: &Facts<'_>) -> Key {
+    let ja4 = facts.tls.as_ref().map(|tls| tls.ja4);
+    let http2 = facts.http2.map(|print| print.hash().0);
+    let asn = facts.network.asn.map_or([0; 4], |asn| asn.0.to_be_bytes());
+    let mut parts: SmallVec<[&[u8]; 32]> = SmallVec::new();
+    parts.push(ja4.as_ref().map_or(b"", |ja4| ja4.as_str().as_bytes()));
+    parts.push(http2.as_ref().map_or(b"", |hash| hash.as_slice()));
+    parts.push(&asn);
+    // A client may send as many as it likes, and those that people's browsers send are fewer.
+    parts.extend(facts.request.headers().keys().take(MOST_NAMES).map(|name| name.as_str().as_bytes()));
+    gateway.counters.hasher().key(Scope::COHORT.0, &parts)
+}
+
+/// The names of header fields by which clients are told to look alike.
+const MOST_NAMES: usize = 48;
+
+impl Gateway {
+    /// Notes that a request came, and reads what is remembered of who sends it. What a ban refuses is only read.
+    pub(super) fn conduct(
+        &self,
+        state: &RouteState,
+        plan: &RoutePlan,
+        facts: &Facts<'_>,
+        keys: &ClientKeys,
+        now: Now,
+    ) -> (Conduct, ConductKeys) {
+        let keys = ConductKeys::of(self, plan, facts, keys);
+        let is_banned = facts.ban.is_some();
+        let distincts = &self.behaviours.distincts;
+        let seen = |key: Key, value: Key| {
+            let distinct = if is_banned {
+                distincts.read(key, QUARTER, now.millis)
+            } else {
+                distincts.note(key, value, QUARTER, now.millis)
+            };
+            distinct.at_least()
+        };
+        let cohort: CohortReading = if is_banned {
+            state.cohorts.read(keys.cohort, now.millis)
+        } else {
+            state.cohorts.note_request(keys.cohort, keys.prefix, keys.user, now.millis)
+        };
+        let mut conduct = Conduct {
+            cohort_surge: Strength::thousandths(cohort.surge),
+            users: keys.user.map_or(0, |user| seen(keys.address.sibling(USERS), user)),
+            paths: seen(keys.address.sibling(PATHS), keys.path),
+            networks: keys
+                .names
+                .iter()
+                .map(|name| distincts.read(name.sibling(NETWORKS), HOUR, now.millis).at_least())
+                .max()
+                .unwrap_or(0),
+            reputation: self.standing(&keys, now),
+            ..Conduct::default()
+        };
+        if !self.quiet.is_quiet(plan.address, now.millis) {
+            let read = |what: u64| distincts.read(keys.address.sibling(what), QUARTER, now.millis).at_least();
+            conduct.failed_users = read(FAILED_USERS);
+            conduct.missing_paths = read(MISSING_PATHS);
+        }
+        if !self.stuffed.is_quiet(plan.address, now.millis) {
+            let read = |key: Key| self.counters.peek(key.sibling(STUFFED), QUARTER, now.millis).count;
+            conduct.stuffing_success = Strength::thousandths(read(keys.address).max(read(keys.cohort)));
+        }
+        (conduct, keys)
+    }
+
+    /// How bad the names of a caller, and its prefix, are; the worst of them.
+    fn standing(&self, keys: &ConductKeys, now: Now) -> Strength {
+        let prefix = (!keys.is_shared).then_some(keys.prefix);
+        let risks = keys.names.iter().copied().chain(prefix);
+        let worst = risks.map(|key| self.behaviours.reputation.read(key, now.millis).risk).max();
+        Strength::thousandths(worst.unwrap_or(0))
+    }
+
+    /// Notes how a request ended. `failed` says whether the route calls the origin's answer failed; none where the origin
+    /// did not answer.
+    pub(super) fn settle_conduct(
+        &self,
+        state: &RouteState,
+        plan: &RoutePlan,
+        keys: &ConductKeys,
+        decision: &Decision,
+        ended: Ended,
+        now: Now,
+    ) {
+        if decision.cause == Cause::Ban {
+            return;
+        }
+        let outcome = ended.failed.map(|failed| if failed { Outcome::Failure } else { Outcome::Success });
+        let score = decision.score.as_thousandths();
+        state.posture.note(Seen { prefix: keys.prefix, score, outcome }, now.millis);
+        let was_blocked = matches!(decision.action, Action::Block | Action::Ban);
+        if was_blocked {
+            self.note_standing(keys, Event::Block, now);
+        }
+        let Some(outcome) = outcome else { return };
+        state.cohorts.note_answer(keys.cohort, outcome, now.millis);
+        if outcome == Outcome::Failure || !self.quiet.is_quiet(plan.address, now.millis) {
+            self.note_runs(plan, keys, outcome, now);
+        }
+        let distincts = &self.behaviours.distincts;
+        match outcome {
+            Outcome::Failure => {
+                if let Some(user) = keys.user {
+                    distincts.note(keys.address.sibling(FAILED_USERS), user, QUARTER, now.millis);
+                }
+            }
+            Outcome::Success => {
+                for name in &keys.names {
+                    distincts.note(name.sibling(NETWORKS), keys.prefix, HOUR, now.millis);
+                    self.behaviours.reputation.note(*name, Event::Clean, now.millis);
+                }
+            }
+        }
+        if ended.is_missing || outcome == Outcome::Failure {
+            self.quiet.note_failure(plan.address, now.millis);
+            distincts.note(keys.address.sibling(MISSING_PATHS), keys.path, QUARTER, now.millis);
+        }
+    }
+
+    /// Notes trouble with a caller: with its names, and with its prefix where that is its own.
+    pub(super) fn note_standing(&self, keys: &ConductKeys, event: Event, now: Now) {
+        for name in &keys.names {
+            self.behaviours.reputation.note(*name, event, now.millis);
+        }
+        if !keys.is_shared {
+            self.behaviours.reputation.note(keys.prefix, event, now.millis);
+        }
+    }
+
+    /// A run of failures of many users that a success ends is an alarm of its own.
+    fn note_runs(&self, plan: &RoutePlan, keys: &ConductKeys, outcome: Outcome, now: Now) {
+        for (key, scale) in [(keys.address, RunScale::CLIENT), (keys.cohort, RunScale::COHORT)] {
+            let run = self.behaviours.runs.note(key.sibling(RUN), keys.user, outcome, now.millis);
+            let breadth = run.breadth(scale);
+            if outcome == Outcome::Success && breadth > 0 {
+                self.stuffed.note_failure(plan.address, now.millis);
+                self.counters.observe(key.sibling(STUFFED), QUARTER, breadth, now.millis);
+                self.metrics.stuffing_success();
+                tracing::warn!(
+                    failures = run.failures,
+                    users = run.users,
+                    "failures of many users ended in a success: a stolen password may have worked"
+                );
+            }
+        }
+    }
+}
+
+/// How a request ended at the origin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    /// Whether the route calls the answer failed; none where there was none.
+    pub failed: Option<bool>,
+    /// Whether the origin knows no such thing: 404 or 410.
+    pub is_missing: bool,
+}
