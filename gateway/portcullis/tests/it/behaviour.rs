@@ -181,6 +181,23 @@ fn failures_that_stand_in_a_header_or_in_the_body_count() {
     assert_eq!(statuses, [200, 200, 200, 200, 429]);
 }
 
+#[test]
+fn who_asks_for_one_number_after_the_other_is_told_from_who_browses() {
+    let rules = format!("{OPEN}usual = {{ per_address = \"1000000/1m\", per_prefix = \"1000000/1m\" }}\n");
+    let rig = Rig::start(&rules);
+    for number in 0..120 {
+        rig.client_from(30).get(&format!("/items/{}", 1000 + number), CHROMIUM).unwrap();
+        rig.client_from(31).get(&format!("/items/{}", number * 37 % 120), CHROMIUM).unwrap();
+    }
+    let records = rig.audit(240);
+    let raised = |client: &str| {
+        let of = records.iter().filter(|record| record["client"] == client);
+        of.filter(|record| record["reasons"].to_string().contains("enumeration")).count()
+    };
+    assert!(raised("127.0.0.30") > 20, "{}", raised("127.0.0.30"));
+    assert_eq!(raised("127.0.0.31"), 0);
+}
+
 /// One request from each of hundreds of networks shows in no counter of an address: those that look alike do.
 #[test]
 fn an_attack_of_one_client_stack_from_everywhere_is_contained_and_a_browser_beside_it_is_not() {
