@@ -1,11 +1,15 @@
-//! The admin listener: metrics and health, on an address of its own.
+//! The admin listener: metrics, health and bans, on an address of its own.
+
+pub(crate) mod bans;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
+use ipnetwork::IpNetwork;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use tokio::sync::Notify;
 
 use crate::accept::AcceptStats;
 use crate::gateway::Gateway;
@@ -15,12 +19,21 @@ use crate::gateway::Gateway;
 pub struct Admin {
     gateway: Arc<Gateway>,
     accept: Arc<AcceptStats>,
+    /// Those whose word is taken for an address, and who are never banned.
+    proxies: Arc<[IpNetwork]>,
+    /// Told when a ban was made or lifted.
+    changed: Arc<Notify>,
 }
 
 impl Admin {
-    /// The admin pages of a gateway.
-    pub const fn new(gateway: Arc<Gateway>, accept: Arc<AcceptStats>) -> Self {
-        Self { gateway, accept }
+    /// The admin pages of a gateway that trusts these proxies. `changed` is told of every ban made or lifted here.
+    pub const fn new(
+        gateway: Arc<Gateway>,
+        accept: Arc<AcceptStats>,
+        proxies: Arc<[IpNetwork]>,
+        changed: Arc<Notify>,
+    ) -> Self {
+        Self { gateway, accept, proxies, changed }
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
@@ -43,6 +56,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        if bans::is_path(session.req_header().uri.path()) {
+            return self.bans(session).await;
+        }
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
@@ -52,7 +68,7 @@ impl ServeHttp for Admin {
             "/live" => answer(StatusCode::OK, TEXT, "live\n".to_owned()),
             "/ready" if self.gateway.metrics.is_ready() => answer(StatusCode::OK, TEXT, "ready\n".to_owned()),
             "/ready" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n".to_owned()),
-            _ => answer(StatusCode::NOT_FOUND, TEXT, "try /metrics, /live or /ready\n".to_owned()),
+            _ => answer(StatusCode::NOT_FOUND, TEXT, "try /metrics, /live, /ready or /bans\n".to_owned()),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::admin::bans;
 use crate::commands;
+use crate::gateway::Subject;
 
 /// A risk-based access gateway for APIs.
 #[derive(Debug, Parser)]
@@ -35,6 +39,9 @@ enum Command {
     /// Fetch databases and feeds of addresses, and say what is there of them.
     #[command(subcommand)]
     Intel(IntelCommand),
+    /// Ban by hand, list bans and lift them, while the gateway runs.
+    #[command(subcommand)]
+    Ban(BanCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
 }
@@ -49,6 +56,29 @@ enum IntelCommand {
     /// Say of every source how old it is, how many entries it has, its licence, and why it failed the last time.
     Status(IntelStatusArgs),
 }
+
+#[derive(Debug, Subcommand)]
+enum BanCommand {
+    /// Ban an address, a prefix, a user or something else that requests show, for a time.
+    ///
+    /// A ban that stands takes the new time and reason. The exit status is 1 where the gateway refuses the ban or cannot
+    /// be asked.
+    #[command(after_help = BAN_HELP)]
+    Add(BanAddArgs),
+    /// List the bans that stand, the newest first.
+    List(BanListArgs),
+    /// Lift a ban. The exit status is 1 where there is none.
+    Remove(BanRemoveArgs),
+}
+
+const BAN_HELP: &str = "Examples:
+  portcullis ban add address 192.0.2.1 --for 1h --reason 'tries passwords'
+  portcullis ban add prefix 192.0.2.0/24 --for 30m
+  portcullis ban add user ann@shop.example --until 2030-01-31T12:00:00Z
+  portcullis ban add asn AS64500 --for 7d
+
+Kinds: address (of IPv6 its /64), prefix (IPv4 /24, IPv6 /56), user, account, api_key, session, device and token as the
+route's `identify` finds them, ja3, ja4 and http2 as audit records show them, asn, country.";
 
 const RUN_HELP: &str = "SIGHUP reloads rules, certificates and databases; a change in the rules folder reloads the rules. \
 SIGTERM lets requests end; SIGINT does not. PORTCULLIS_LOG sets what is logged, as in `debug` or `portcullis=debug`.";
@@ -234,6 +264,74 @@ pub enum OutputFormat {
     Json,
 }
 
+/// Arguments that say where the admin listener is. Without any, the settings in `portcullis.toml`, or 127.0.0.1:9090.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AdminArgs {
+    /// The settings file of the gateway, for the address of its admin listener.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "admin")]
+    pub config: Option<PathBuf>,
+    /// The address of the admin listener.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub admin: Option<SocketAddr>,
+}
+
+/// Arguments of `ban add`.
+#[derive(Debug, Args)]
+pub struct BanAddArgs {
+    /// What is banned: `address`, `user` and so on.
+    #[arg(value_name = "KIND", value_parser = PossibleValuesParser::new(Subject::kinds()))]
+    pub kind: String,
+    /// Its name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// For how long: `30s`, `15m`, `1h`, `7d`.
+    #[arg(long = "for", value_name = "TIME", value_parser = commands::ban::lasting, required_unless_present = "until")]
+    pub lasting: Option<Duration>,
+    /// Until when instead, as in `2030-01-31T12:00:00Z`.
+    #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
+    pub until: Option<String>,
+    /// Why, for those who read the list.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `ban list`.
+#[derive(Debug, Args)]
+pub struct BanListArgs {
+    /// How many at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `ban remove`.
+#[derive(Debug, Args)]
+pub struct BanRemoveArgs {
+    /// What is banned, as the list shows it; `key` to name the ban by its key.
+    #[arg(value_name = "KIND", value_parser = PossibleValuesParser::new(Subject::kinds().chain([bans::KEY])))]
+    pub kind: String,
+    /// Its name, or its key.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments that name databases and feeds. Without any of them, the default set.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SourceArgs {
@@ -313,6 +411,9 @@ impl Cli {
             Command::Lookup(args) => commands::lookup::run(&args),
             Command::Intel(IntelCommand::Update(args)) => commands::intel::update(&args),
             Command::Intel(IntelCommand::Status(args)) => commands::intel::status(&args),
+            Command::Ban(BanCommand::Add(args)) => commands::ban::add(&args),
+            Command::Ban(BanCommand::List(args)) => commands::ban::list(&args),
+            Command::Ban(BanCommand::Remove(args)) => commands::ban::remove(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

@@ -25,4 +25,5 @@ pub mod request_id;
 pub mod rules;
 pub mod serve;
 pub mod settings;
+pub mod state;
 mod style;

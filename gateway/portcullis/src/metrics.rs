@@ -38,6 +38,10 @@ pub struct Metrics {
     reloaded: IntGaugeVec,
     policy: IntGaugeVec,
     ready: IntGauge,
+    snapshot_reads: IntCounterVec,
+    snapshot_writes: IntCounterVec,
+    snapshot_bytes: IntGauge,
+    snapshot_written: IntGauge,
 }
 
 /// The counters of one route, found without a look-up. Each is made when it is first needed, so that ten
@@ -109,6 +113,24 @@ impl Metrics {
         registry.register(Box::new(stuffing.clone()))?;
         let ready = IntGauge::new("portcullis_ready", "Whether requests are served.")?;
         registry.register(Box::new(ready.clone()))?;
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let snapshot_reads = counters(
+            "portcullis_snapshot_reads_total",
+            "Snapshots of bans and standings looked for at the start, by what became of them.",
+            &["result"],
+        )?;
+        let snapshot_writes =
+            counters("portcullis_snapshot_writes_total", "Snapshots of bans and standings written.", &["result"])?;
+        for result in SnapshotRead::ALL {
+            snapshot_reads.with_label_values(&[result.name()]);
+        }
+        for result in [WRITTEN, FAILED] {
+            snapshot_writes.with_label_values(&[result]);
+        }
         Ok(Self {
             requests: counters(
                 "portcullis_requests_total",
@@ -159,6 +181,13 @@ impl Metrics {
             )?,
             policy: gauges("portcullis_policy_info", "The policy in force.", &["version"])?,
             ready,
+            snapshot_reads,
+            snapshot_writes,
+            snapshot_bytes: gauge("portcullis_snapshot_bytes", "The size of the last snapshot written.")?,
+            snapshot_written: gauge(
+                "portcullis_snapshot_last_write_timestamp_seconds",
+                "When the last snapshot was written, in seconds since 1970; 0 for never.",
+            )?,
             registry,
         })
     }
@@ -272,6 +301,23 @@ impl Metrics {
         self.ready.get() == 1
     }
 
+    /// Counts a snapshot that was looked for.
+    pub fn snapshot_read(&self, result: SnapshotRead) {
+        self.snapshot_reads.with_label_values(&[result.name()]).inc();
+    }
+
+    /// Counts a snapshot that was to be written.
+    pub fn snapshot_written(&self, result: SnapshotWrite) {
+        match result {
+            SnapshotWrite::Written { bytes, unix_secs } => {
+                self.snapshot_writes.with_label_values(&[WRITTEN]).inc();
+                self.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+                self.snapshot_written.set(i64::try_from(unix_secs).unwrap_or(i64::MAX));
+            }
+            SnapshotWrite::Failed => self.snapshot_writes.with_label_values(&[FAILED]).inc(),
+        }
+    }
+
     /// All metrics in the text format of Prometheus.
     ///
     /// # Errors
@@ -304,6 +350,43 @@ pub enum Reload {
     Refused,
 }
 
+/// What became of the snapshot of an earlier process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SnapshotRead {
+    /// It is remembered.
+    Restored,
+    /// There is none.
+    Absent,
+    /// It is not right, and was set aside.
+    Refused,
+}
+
+impl SnapshotRead {
+    const ALL: [Self; 3] = [Self::Restored, Self::Absent, Self::Refused];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Restored => "restored",
+            Self::Absent => "absent",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of a snapshot of this process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SnapshotWrite {
+    /// It is on the disk.
+    Written {
+        /// Its size.
+        bytes: usize,
+        /// When, in seconds since 1970.
+        unix_secs: u64,
+    },
+    /// It is not; the one before stays.
+    Failed,
+}
+
 /// Whether requests are served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Readiness {
@@ -312,6 +395,10 @@ pub enum Readiness {
     /// Not yet, or no longer.
     Unready,
 }
+
+/// The results of writing a snapshot.
+const WRITTEN: &str = "written";
+const FAILED: &str = "failed";
 
 /// What there can be to judge a client by, in the order in which it is counted.
 const EVIDENCE: [&str; 3] = ["client_hello", "http2_print", "header_order"];

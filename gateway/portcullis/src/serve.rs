@@ -40,6 +40,7 @@ use crate::reload::Reloader;
 use crate::request_id::RequestIds;
 use crate::rules::LoadedRules;
 use crate::settings::{SecretError, Settings, Transport, VerdictToken, read_secret};
+use crate::state::{StateFolder, StateService};
 use crate::{logging, random};
 
 /// A gateway that can be run: everything is loaded and every address is bound.
@@ -48,6 +49,10 @@ pub struct Serving {
     gateway: Arc<Gateway>,
     audit: AuditWriter,
     addresses: Vec<Address>,
+    /// What outlives the process, if anything does.
+    state: Option<Arc<StateFolder>>,
+    /// Told when a person made or lifted a ban.
+    bans_changed: Arc<Notify>,
 }
 
 /// An address that is listened on.
@@ -156,7 +161,11 @@ impl Serving {
         let (networks, refused) = networks(settings, clock)?;
         let (crawlers, crawler_service) = crawlers(settings, clock);
         let known = Known { networks: &networks, crawlers, clock };
-        let gateway = Arc::new(gateway(settings, rules, origins, audit, known)?);
+        let (state, secret) = state(settings)?;
+        let gateway = Arc::new(gateway(settings, rules, origins, audit, known, secret)?);
+        if let Some(state) = &state {
+            state.restore(&gateway);
+        }
         if refused {
             gateway.metrics.reloaded("intel", Reload::Refused);
         }
@@ -164,7 +173,14 @@ impl Serving {
         let conf = conf(settings);
         let mut server = Server::new_with_opt_and_conf(None, conf);
         server.bootstrap();
-        let mut serving = Self { server, gateway, audit: writer, addresses: Vec::new() };
+        let mut serving = Self {
+            server,
+            gateway,
+            audit: writer,
+            addresses: Vec::new(),
+            state: state.map(Arc::new),
+            bans_changed: Arc::new(Notify::new()),
+        };
         serving.listen(settings, tls.as_ref(), sockets, health);
         serving.keep_up(settings, tls, networks, crawler_service);
         Ok(serving)
@@ -182,12 +198,15 @@ impl Serving {
 
     /// Serves until the process is told to end, and then until the last audit record is written.
     pub fn run(self, stop: Stop) {
-        let Self { server, gateway, audit, addresses } = self;
+        let Self { server, gateway, audit, addresses, state, bans_changed: _ } = self;
         for address in &addresses {
             tracing::info!(listener = %address.name, addr = %address.addr, "listening");
         }
         let signal = Signals { stop, gateway: Arc::clone(&gateway) };
         server.run(RunArgs { shutdown_signal: Box::new(signal) });
+        if let Some(state) = state {
+            state.save(&gateway);
+        }
         drop(gateway);
         finish(audit);
         tracing::info!("ended");
@@ -206,7 +225,6 @@ impl Serving {
         let http2 =
             Http2Limits { idle_timeout: limits.idle_timeout, max_header_bytes: settings.limits.max_header_bytes };
         let acceptor = Acceptor::new(door, &self.server.configuration, http2, Arc::clone(&stats));
-        // A ban is never on a trusted proxy, so none of those is turned away here.
         let admission: Arc<dyn Admission> = Arc::<Gateway>::clone(&self.gateway);
         for (listener, socket) in settings.listeners.iter().zip(sockets.listeners) {
             let spec = ListenerSpec {
@@ -219,7 +237,9 @@ impl Serving {
             };
             self.add_listener(acceptor.service(spec), Arc::clone(&listener.name), socket);
         }
-        let admin = HttpServer::new_app(Admin::new(Arc::clone(&self.gateway), stats));
+        let proxies = settings.client_address.trusted_proxies.as_slice().into();
+        let admin = Admin::new(Arc::clone(&self.gateway), stats, proxies, Arc::clone(&self.bans_changed));
+        let admin = HttpServer::new_app(admin);
         let mut service = listening::Service::new("admin".to_owned(), admin);
         service.threads = Some(1);
         service.add_listener(ListenerConfig::tcp(sockets.admin.addr.to_string()));
@@ -241,6 +261,11 @@ impl Serving {
         let reloader = Reloader::new(Arc::clone(&self.gateway), tls, settings, Arc::clone(&sources_changed));
         self.server.add_service(background_service("reload", reloader));
         self.server.add_service(background_service("housekeeping", Housekeeping(Arc::clone(&self.gateway))));
+        if let Some(state) = &self.state {
+            let (state, gateway, changed) =
+                (Arc::clone(state), Arc::clone(&self.gateway), Arc::clone(&self.bans_changed));
+            self.server.add_service(background_service("state", StateService { state, gateway, changed }));
+        }
         let refresh = RefreshService::new(networks.refresher, self.gateway.clock, sources_changed);
         self.server.add_service(background_service("intel", refresh));
         if let Some(service) = crawlers {
@@ -267,7 +292,23 @@ pub(crate) fn unserved(rules: LoadedRules) -> Result<Gateway, StartError> {
     let clock = Clock::start();
     let (networks, _) = networks(&settings, clock)?;
     let known = Known { networks: &networks, crawlers: Arc::new(CrawlerProofs::silent()), clock };
-    gateway(&settings, rules, origins, audit, known)
+    gateway(&settings, rules, origins, audit, known, fresh_secret()?)
+}
+
+/// What outlives the process, and the secret of its keyed hashes. Without a folder for it nothing does.
+fn state(settings: &Settings) -> Result<(Option<StateFolder>, portcullis_velocity::Secret), StartError> {
+    let Some(folder) = &settings.state else { return Ok((None, fresh_secret()?)) };
+    match StateFolder::open(folder) {
+        Ok((state, secret)) => Ok((Some(state), secret)),
+        Err(error) => {
+            tracing::warn!(%error, "a restart will forget bans and standings; set `memory.state` to a folder of the gateway's own");
+            Ok((None, fresh_secret()?))
+        }
+    }
+}
+
+fn fresh_secret() -> Result<portcullis_velocity::Secret, StartError> {
+    random::bytes().map(portcullis_velocity::Secret).map_err(StartError::Random)
 }
 
 /// What a gateway knows of networks from the start.
@@ -302,6 +343,7 @@ fn gateway(
     origins: Origins,
     audit: Audit,
     known: Known<'_>,
+    secret: portcullis_velocity::Secret,
 ) -> Result<Gateway, StartError> {
     let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
     metrics.policy_version(rules.compiled.rules.version());
@@ -310,7 +352,6 @@ fn gateway(
     }
     let trusted = settings.client_address.trusted_proxies.iter().map(|network| (*network, ()));
     let memory = settings.memory;
-    let secret = portcullis_velocity::Secret(random::bytes().map_err(StartError::Random)?);
     // The tables of known clients are made when first asked, which is not to be the first request.
     let _ = Claim::of(b"warm-up");
     Ok(Gateway {

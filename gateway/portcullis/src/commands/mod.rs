@@ -1,5 +1,6 @@
 //! The commands of the program, one a file.
 
+pub(crate) mod ban;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;

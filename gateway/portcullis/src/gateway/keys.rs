@@ -105,7 +105,8 @@ pub fn facts_ban_key(hasher: &KeyHasher, kind: BanKind, facts: &Facts<'_>) -> Op
         BanKind::Ja4 => facts.tls.as_ref().map(|tls| ban_key_of(hasher, kind, tls.ja4.as_str().as_bytes())),
         BanKind::Asn => facts.network.asn.map(|asn| ban_key_of(hasher, kind, &asn.0.to_be_bytes())),
         BanKind::Country => text(facts.network.country.as_ref().map(|country| country.as_str())),
-        BanKind::Address | BanKind::Http2 | BanKind::Cohort | BanKind::Other => None,
+        BanKind::Http2 => facts.http2.map(|print| ban_key_of(hasher, kind, print.to_string().as_bytes())),
+        BanKind::Address | BanKind::Cohort | BanKind::Other => None,
     }
 }
 

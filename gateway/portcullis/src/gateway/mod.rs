@@ -19,6 +19,7 @@ mod proxy;
 mod quiet;
 mod record;
 mod reply;
+mod subject;
 mod upstream;
 mod waiting;
 
@@ -29,7 +30,7 @@ use arc_swap::ArcSwap;
 use portcullis_challenge::VerdictSigner;
 use portcullis_intel::Intel;
 use portcullis_signals::TrustedProxies;
-use portcullis_velocity::{Bans, Counters};
+use portcullis_velocity::{BanKind, Bans, Counters};
 
 use crate::accept::Admission;
 use crate::audit::Audit;
@@ -49,6 +50,7 @@ pub use policy::Policy;
 pub use proxy::Door;
 pub use quiet::QuietRoutes;
 pub use record::{Outcome, Record};
+pub use subject::{Subject, SubjectError};
 
 /// Everything that serving a request reads or counts.
 #[derive(Debug)]
@@ -121,7 +123,14 @@ pub enum OnFault {
 impl Admission for Gateway {
     /// A banned client is refused before it has sent a byte.
     fn admits(&self, address: IpAddr) -> bool {
-        let now = self.clock.now();
-        self.bans.check(keys::ban_key(self.counters.hasher(), address), now.millis).is_none()
+        let now = self.clock.now().millis;
+        let hasher = self.counters.hasher();
+        let is_banned = self.bans.check(keys::ban_key(hasher, address), now).is_some()
+            || self.bans.has_any(BanKind::Prefix) && {
+                let key = keys::ban_key_of(hasher, BanKind::Prefix, &keys::prefix_bytes(address));
+                self.bans.check_as(BanKind::Prefix, key, now).is_some()
+            };
+        // A ban of a time when the address was no trusted proxy would shut out everybody behind it.
+        !is_banned || self.trusted.trusts(address)
     }
 }

@@ -55,6 +55,8 @@ pub struct Settings {
     pub sources: IntelSources,
     /// Bounds on what is remembered.
     pub memory: Memory,
+    /// The folder of what outlives the process; none where nothing does.
+    pub state: Option<PathBuf>,
     /// What there is an alarm about.
     pub alarms: Alarms,
     /// How challenges are signed.
@@ -261,6 +263,7 @@ impl Settings {
             sections::client_address(root.table("client_address", "`[client_address]`", faults), faults);
         let origins = sections::origins(root.tables("origin", "`[[origin]]`", faults), &listeners, faults);
         let (intel, sources) = intel::intel(root.table("intel", "`[intel]`", faults), base, faults);
+        let (memory, state) = sections::memory(root.table("memory", "`[memory]`", faults), base, faults);
         let settings = Self {
             rules,
             limits,
@@ -269,7 +272,8 @@ impl Settings {
             origins,
             intel,
             sources,
-            memory: sections::memory(root.table("memory", "`[memory]`", faults), faults),
+            memory,
+            state: Some(state),
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
@@ -295,6 +299,7 @@ impl Settings {
             origins: Vec::new(),
             intel: IntelFiles::default(),
             memory: Memory { counters_bytes: 16 << 20, ..Memory::default() },
+            state: None,
             alarms: Alarms::default(),
             challenge: Challenge::default(),
             verdict: None,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -329,7 +329,9 @@ fn health(mut table: Table<'_>, host: Option<&str>, faults: &mut Faults) -> Heal
     health
 }
 
-pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
+/// Bounds on what is remembered, and the folder of what outlives the process.
+pub(super) fn memory(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> (Memory, PathBuf) {
+    let state = table.path("state", base, faults).unwrap_or_else(|| base.join("state"));
     let default = Memory::default();
     let memory = Memory {
         counters_bytes: table.size("counters_bytes", 1 << 20..=MAX_COUNTERS_BYTES, default.counters_bytes, faults),
@@ -350,7 +352,7 @@ pub(super) fn memory(mut table: Table<'_>, faults: &mut Faults) -> Memory {
         max_spent_puzzles: table.size("max_spent_puzzles", 1000..=100_000_000, default.max_spent_puzzles, faults),
     };
     table.finish(faults);
-    memory
+    (memory, state)
 }
 
 fn waiting(table: &mut Table<'_>, default: u32, faults: &mut Faults) -> u32 {

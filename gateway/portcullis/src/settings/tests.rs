@@ -37,6 +37,7 @@ fn the_least_settings_have_defaults_for_the_rest() {
     assert_eq!(settings.admin, DEFAULT_ADMIN);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.memory, Memory::default());
+    assert_eq!(settings.state.as_deref(), Some(Path::new("/etc/portcullis/state")));
     assert_eq!(settings.alarms.print_share, PrintShare(900));
     assert_eq!(settings.listeners[0].transport, Transport::Plain);
     assert_eq!(settings.listeners[0].proxy_from, None);
@@ -75,6 +76,7 @@ fn whole_settings_mean_what_they_say() {
         asn = "asn.mmdb"
         [memory]
         max_bans = 7
+        state = "/var/lib/portcullis"
         [alarms]
         print_share = 0.75
         [challenge]
@@ -110,6 +112,7 @@ fn whole_settings_mean_what_they_say() {
     assert_eq!(settings.origins[0].health.as_ref().unwrap().interval, Duration::from_secs(3));
     assert_eq!(settings.intel.asn.as_deref(), Some(Path::new("/etc/portcullis/asn.mmdb")));
     assert_eq!(settings.memory.max_bans, 7);
+    assert_eq!(settings.state.as_deref(), Some(Path::new("/var/lib/portcullis")));
     assert_eq!(settings.alarms.print_share, PrintShare(750));
     assert_eq!(settings.verdict.as_ref().unwrap().secret_file, Path::new("/etc/portcullis/verdict.key"));
     assert_eq!(settings.audit.scope, Scope::All);

@@ -90,12 +90,15 @@ allowed = "all"
         );
         let config = folder.join("portcullis.toml");
         write(&config, &listeners);
-        let gateway = Gateway::start(
-            Path::new(env!("CARGO_BIN_EXE_portcullis")),
-            &["run", "--config", config.to_str().expect("a path in UTF-8")],
-            &ReadyCheck::http(admin, "/ready"),
-        );
+        let gateway = run(&folder, admin);
         Self { gateway, origin, plain, tls, proxied, admin, folder, certificate }
+    }
+
+    /// Ends the gateway as an operator would, lets `meanwhile` do something to its folder, and runs it again.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        assert!(self.gateway.terminate().success(), "{}", self.gateway);
+        meanwhile(&self.folder);
+        self.gateway = run(&self.folder, self.admin);
     }
 
     /// A client that speaks plaintext.
@@ -164,6 +167,15 @@ impl Drop for Rig {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn run(folder: &Path, admin: SocketAddr) -> Gateway {
+    let config = folder.join("portcullis.toml");
+    Gateway::start(
+        Path::new(env!("CARGO_BIN_EXE_portcullis")),
+        &["run", "--config", config.to_str().expect("a path in UTF-8")],
+        &ReadyCheck::http(admin, "/ready"),
+    )
 }
 
 fn local_of(source: SocketAddr) -> SocketAddr {

@@ -1,0 +1,427 @@
+//! What outlives the process: bans and standings, in a folder of their own.
+//!
+//! ```text
+//! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
+//! memory.snapshot            bans and standings, as `portcullis_velocity::Snapshot` writes them
+//! memory.snapshot.refused    the last one that could not be read
+//! ```
+//!
+//! All of it is the owner's alone. A file is written beside its place, to the disk, and renamed into it, so that a machine
+//! that stops in between has the old one or the new one. Nothing here keeps a gateway from running.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use portcullis_velocity::{Clocks, Restored, Secret, Snapshot, SnapshotError, UnixMillis};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::clock::Now;
+use crate::gateway::Gateway;
+use crate::metrics::{SnapshotRead, SnapshotWrite};
+use crate::random;
+
+/// The folder of what outlives the process, open for this one.
+#[derive(Debug)]
+pub struct StateFolder {
+    folder: PathBuf,
+    /// Held while a snapshot is written, so that there is one writer.
+    last_write: Mutex<LastWrite>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LastWrite {
+    Well,
+    Failed,
+}
+
+/// Something in the folder cannot be read or written.
+#[derive(Debug)]
+pub struct StateError {
+    doing: &'static str,
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} `{}`: {}", self.doing, self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for StateError {}
+
+/// What came of the snapshot that was found.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Snapshot(Snapshot),
+    Refused(Unusable),
+}
+
+/// Why a snapshot is not used.
+#[derive(Debug)]
+enum Unusable {
+    /// It cannot be read as a file.
+    Unreadable(io::Error),
+    /// It is not one, or not of this folder's secret.
+    Faulty(SnapshotError),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::Faulty(error) => error.fmt(f),
+        }
+    }
+}
+
+const SECRET: &str = "hash.key";
+const SNAPSHOT: &str = "memory.snapshot";
+
+impl StateFolder {
+    /// Opens the folder, which is made where there is none, and reads its secret, which is made where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no folder and none can be made, and where its secret can neither be read nor made.
+    pub fn open(folder: &Path) -> Result<(Self, Secret), StateError> {
+        let state = Self { folder: folder.to_owned(), last_write: Mutex::new(LastWrite::Well) };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StateError {
+            doing: "make the folder",
+            path: folder.to_owned(),
+            error,
+        })?;
+        let secret = state.secret()?;
+        Ok((state, secret))
+    }
+
+    /// Puts back what is kept, and says how that went. A snapshot that is not right is set aside.
+    pub fn restore(&self, gateway: &Gateway) {
+        let path = self.folder.join(SNAPSHOT);
+        let result = match self.find(gateway) {
+            Found::Nothing => SnapshotRead::Absent,
+            Found::Snapshot(snapshot) => {
+                let reputation = &gateway.behaviours.reputation;
+                let restored = snapshot.restore(reputation, &gateway.bans, clocks(gateway.clock.now()));
+                let Restored { standings, bans, dropped } = restored;
+                tracing::info!(standings, bans, dropped, snapshot = %path.display(), "remembered");
+                SnapshotRead::Restored
+            }
+            Found::Refused(why) => {
+                tracing::error!(
+                    snapshot = %path.display(),
+                    %why,
+                    "the snapshot is refused and set aside as `.refused`; bans and standings begin empty"
+                );
+                self.set_aside(&path);
+                SnapshotRead::Refused
+            }
+        };
+        gateway.metrics.snapshot_read(result);
+    }
+
+    /// Writes down what there is to be kept. What fails is logged once, until it is well again.
+    pub fn save(&self, gateway: &Gateway) {
+        let mut last = self.last_write.lock();
+        let now = gateway.clock.now();
+        let snapshot = Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, clocks(now));
+        let bytes = snapshot.to_bytes(gateway.counters.hasher());
+        let written = self.replace(SNAPSHOT, &bytes);
+        gateway.metrics.snapshot_written(match &written {
+            Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
+            Err(_) => SnapshotWrite::Failed,
+        });
+        *last = match (written, *last) {
+            (Ok(()), LastWrite::Well) => LastWrite::Well,
+            (Ok(()), LastWrite::Failed) => {
+                tracing::info!("the snapshot is written again");
+                LastWrite::Well
+            }
+            (Err(error), LastWrite::Well) => {
+                tracing::warn!(%error, "the snapshot is not written; a restart will forget the bans since the last one");
+                LastWrite::Failed
+            }
+            (Err(_), LastWrite::Failed) => LastWrite::Failed,
+        };
+    }
+
+    fn find(&self, gateway: &Gateway) -> Found {
+        match read_bounded(&self.folder.join(SNAPSHOT), Snapshot::LONGEST) {
+            Ok(bytes) => match Snapshot::from_bytes(&bytes, gateway.counters.hasher()) {
+                Ok(snapshot) => Found::Snapshot(snapshot),
+                Err(error) => Found::Refused(Unusable::Faulty(error)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            Err(error) => Found::Refused(Unusable::Unreadable(error)),
+        }
+    }
+
+    fn secret(&self) -> Result<Secret, StateError> {
+        let path = self.folder.join(SECRET);
+        let fail = |doing| {
+            let path = path.clone();
+            move |error| StateError { doing, path, error }
+        };
+        match read_bounded(&path, MAX_SECRET_FILE) {
+            Ok(text) => {
+                if let Some(secret) = secret_of(&text) {
+                    warn_if_others_read(&path);
+                    return Ok(secret);
+                }
+                tracing::error!(
+                    path = %path.display(),
+                    "expected 32 hexadecimal digits, but found something else; the file is set aside as `.refused`, and \
+                     what was remembered under its secret is lost"
+                );
+                self.set_aside(&path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fail("read the secret in")(error)),
+        }
+        self.make_secret(&path).map_err(fail("make the secret in"))
+    }
+
+    /// Makes the secret, unless another process has just done so.
+    fn make_secret(&self, path: &Path) -> io::Result<Secret> {
+        let made: [u8; 16] = random::bytes().map_err(io::Error::other)?;
+        let text: String = made.iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect();
+        let beside = self.write_beside(SECRET, text.as_bytes())?;
+        let linked = fs::hard_link(&beside, path);
+        let placed = match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let theirs = read_bounded(path, MAX_SECRET_FILE)?;
+                let _ = fs::remove_file(&beside);
+                return secret_of(&theirs)
+                    .ok_or_else(|| io::Error::other("another process wrote something else there"));
+            }
+            Ok(()) => fs::remove_file(&beside),
+            // Not every file system has links.
+            Err(_) => fs::rename(&beside, path),
+        };
+        placed.and_then(|()| self.sync())?;
+        Ok(Secret(made))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.folder.join(name);
+        let written = self.write_beside(name, bytes).and_then(|beside| {
+            let renamed = fs::rename(&beside, &path);
+            if renamed.is_err() {
+                let _ = fs::remove_file(&beside);
+            }
+            renamed.and_then(|()| self.sync())
+        });
+        written.map_err(|error| StateError { doing: "write", path, error })
+    }
+
+    /// Writes a file beside another of this name, to the disk.
+    fn write_beside(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        // One name for each process: what a killed one left is overwritten, not added to.
+        let beside = self.folder.join(format!("{name}.{}.new", std::process::id()));
+        let _ = fs::remove_file(&beside);
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        if written.is_err() {
+            // A full disk is not to be filled further; there is nobody to tell where this fails too.
+            let _ = fs::remove_file(&beside);
+        }
+        written.map(|()| beside)
+    }
+
+    /// Makes renames last.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Keeps what is not right for a person to look at; only the last one, so that they do not add up.
+    fn set_aside(&self, path: &Path) {
+        let mut refused = path.as_os_str().to_owned();
+        refused.push(".refused");
+        if let Err(error) = fs::rename(path, &refused).and_then(|()| self.sync()) {
+            tracing::error!(%error, path = %path.display(), "it cannot be set aside");
+        }
+    }
+}
+
+/// The longest file that is read as the secret, in bytes.
+const MAX_SECRET_FILE: usize = 256;
+
+/// Reads a file that is one, of at most so many bytes and one more.
+fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
+    // To open a pipe is to wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn secret_of(text: &[u8]) -> Option<Secret> {
+    let text = str::from_utf8(text).ok()?.trim_end();
+    let number = u128::from_str_radix(text, 16).ok()?;
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| Secret(number.to_be_bytes()))
+}
+
+fn warn_if_others_read(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "others can read the secret of the snapshot; take that away with `chmod 600`");
+    }
+}
+
+fn clocks(now: Now) -> Clocks {
+    Clocks { now: now.millis, unix: UnixMillis(now.unix_millis().0) }
+}
+
+/// Writes what is to be kept every minute, and soon after a person changed a ban.
+pub(crate) struct StateService {
+    pub(crate) state: Arc<StateFolder>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// How often it is written: what a machine that stops can forget.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long it rests after each, so that a script's thousand bans are some few snapshots.
+const REST: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl BackgroundService for StateService {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = sleep(SAVE_EVERY) => {}
+                () = self.changed.notified() => {}
+            }
+            let (state, gateway) = (Arc::clone(&self.state), Arc::clone(&self.gateway));
+            // The last one of all is written when nothing more is served.
+            let _ = tokio::task::spawn_blocking(move || state.save(&gateway)).await;
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = sleep(REST) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("portcullis-state-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&folder);
+            Self(folder)
+        }
+
+        fn open(&self) -> Secret {
+            StateFolder::open(&self.0.join("state")).unwrap_or_else(|error| panic!("{error}")).1
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.join("state").join(name)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.0.join("state")).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_secret_is_made_once_for_the_owner_alone() {
+        let scratch = Scratch::new("once");
+        let made = scratch.open();
+        assert_eq!(scratch.open().0, made.0);
+        assert_ne!(Scratch::new("other").open().0, made.0);
+        assert_eq!(scratch.names(), [SECRET]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&scratch.file(SECRET)), mode(&scratch.0.join("state"))), (0o600, 0o700));
+        assert_eq!(format!("{made:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn processes_that_begin_together_have_one_secret() {
+        let scratch = Scratch::new("race");
+        let first = scratch.open();
+        // Another process looked before the file was there, and makes one after it is.
+        let (state, _) = StateFolder::open(&scratch.0.join("state")).unwrap();
+        assert_eq!(state.make_secret(&scratch.file(SECRET)).unwrap().0, first.0);
+        assert_eq!(scratch.names(), [SECRET]);
+    }
+
+    #[test]
+    fn what_is_no_secret_is_set_aside() {
+        for text in
+            ["", "00", "+0000000000000000000000000000001", &"0".repeat(33), &"g".repeat(32), &"0".repeat(10_000)]
+        {
+            let scratch = Scratch::new("faulty");
+            fs::create_dir_all(scratch.0.join("state")).unwrap();
+            fs::write(scratch.file(SECRET), text).unwrap();
+            let made = scratch.open();
+            assert_eq!(scratch.open().0, made.0, "{text}");
+            assert_eq!(fs::read_to_string(scratch.file("hash.key.refused")).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let scratch = Scratch::new("denied");
+        fs::create_dir_all(&scratch.0).unwrap();
+        fs::write(scratch.0.join("state"), "a file").unwrap();
+        let error = StateFolder::open(&scratch.0.join("state")).unwrap_err().to_string();
+        assert!(error.contains("cannot make the folder") && error.contains("state"), "{error}");
+    }
+
+    #[test]
+    fn a_file_replaces_another_whole_and_leaves_nothing_beside() {
+        let scratch = Scratch::new("replace");
+        let (state, _) = StateFolder::open(&scratch.0.join("state")).unwrap();
+        for bytes in [&b"one"[..], b"two!"] {
+            // What a killed process of this number left.
+            fs::write(scratch.file(&format!("{SNAPSHOT}.{}.new", std::process::id())), "half").unwrap();
+            state.replace(SNAPSHOT, bytes).unwrap();
+            assert_eq!(fs::read(scratch.file(SNAPSHOT)).unwrap(), bytes);
+        }
+        assert_eq!(scratch.names(), [SECRET, SNAPSHOT]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_bound() {
+        let scratch = Scratch::new("bound");
+        scratch.open();
+        fs::write(scratch.file("long"), vec![0; 1000]).unwrap();
+        assert_eq!(read_bounded(&scratch.file("long"), 99).unwrap().len(), 100);
+        assert!(read_bounded(&scratch.0.join("state"), 99).is_err(), "a folder is no file");
+    }
+}
