@@ -53,7 +53,7 @@ pub use embedded::embedded_feeds;
 pub use facts::AddressFacts;
 pub use feed::{
     Column, CsvColumns, Dropped, Feed, FeedError, FeedFormat, FeedReport, FeedSpec, Guards, JsonPlace, read_feed,
-    read_feed_any,
+    read_feed_any, unpacked,
 };
 pub use intel::{Because, Evidence, Explanation, Intel, Statement};
 pub use list::LineFault;

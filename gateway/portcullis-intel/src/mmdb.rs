@@ -122,6 +122,56 @@ pub(crate) struct Database {
     reader: Reader<Vec<u8>>,
 }
 
+/// Whether a walk over all networks of a file comes to an end in good time.
+///
+/// A few hundred bytes can hold 2^128 paths, where each node leads twice to the next. The reader's own walk takes them
+/// all, and cannot be stopped where none of them leads to a record.
+///
+/// # Errors
+///
+/// Where it does not, and where the bytes are no MMDB.
+pub(crate) fn check_walk(bytes: &[u8]) -> Result<(), DatabaseError> {
+    let unreadable = |reason: String| DatabaseError::Unreadable { reason };
+    let reader = Reader::from_source(bytes).map_err(|error| unreadable(error.to_string()))?;
+    let metadata = reader.metadata();
+    let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
+    let mut visits_left = nodes.saturating_mul(VISITS_PER_NODE);
+    let mut open = vec![0_usize];
+    while let Some(node) = open.pop() {
+        if node >= nodes {
+            continue;
+        }
+        visits_left = visits_left
+            .checked_sub(1)
+            .ok_or_else(|| unreadable("its search tree leads to the same nodes over and over".to_owned()))?;
+        // What lies outside the file leads nowhere; the reader says so of it.
+        open.extend(children(bytes, node, metadata.record_size).into_iter().flatten());
+    }
+    Ok(())
+}
+
+/// How often a walk may meet each node, on average. Makers let some IPv6 networks lead into the tree of IPv4
+/// (`::ffff:0:0/96`, `2002::/16` and the like), and nothing else twice.
+const VISITS_PER_NODE: usize = 8;
+
+/// The two records of a node, left and right (MaxMind DB file format 2.0, "Node Layout").
+fn children(bytes: &[u8], node: usize, record_bits: u16) -> Option<[usize; 2]> {
+    let size = usize::from(record_bits).checked_div(4)?;
+    let at = node.checked_mul(size)?;
+    let node = bytes.get(at..at.checked_add(size)?)?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+    match node {
+        [a, b, c, middle, rest @ ..] if record_bits == 28 => {
+            let high = usize::from(*middle);
+            Some([(high >> 4) << 24 | number(&[*a, *b, *c]), (high & 0x0f) << 24 | number(rest)])
+        }
+        _ => {
+            let (one, other) = node.split_at_checked(size / 2)?;
+            Some([number(one), number(other)])
+        }
+    }
+}
+
 impl Database {
     /// Opens a file's bytes: metadata and layout are checked, records are not.
     pub(crate) fn open(bytes: Vec<u8>) -> Result<Self, DatabaseError> {
@@ -162,7 +212,7 @@ impl Database {
         }
     }
 
-    /// Calls `each` for every network that has a record.
+    /// Calls `each` for every network that has a record. Comes to an end only after [`check_walk`].
     pub(crate) fn each_network<E: From<DatabaseError>>(
         &self,
         mut each: impl FnMut(Prefix, Record<'_>) -> Result<(), E>,

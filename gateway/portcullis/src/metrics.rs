@@ -1,7 +1,9 @@
 //! What Prometheus sees. Every name of a metric stands here; labels come from closed sets.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use portcullis_intel::NetworkClass;
 use portcullis_policy::model::{Action, Mode};
 use portcullis_signals::{Coverage, Family, Posture, SignalId};
 use prometheus::{
@@ -31,6 +33,7 @@ pub struct Metrics {
     solve_seconds: Histogram,
     faults: IntCounter,
     stuffing: IntCounter,
+    classes: [AtomicU64; NetworkClass::ALL.len()],
     reloads: IntCounterVec,
     reloaded: IntGaugeVec,
     policy: IntGaugeVec,
@@ -143,6 +146,7 @@ impl Metrics {
             )?,
             faults,
             stuffing,
+            classes: [const { AtomicU64::new(0) }; NetworkClass::ALL.len()],
             reloads: counters(
                 "portcullis_config_reloads_total",
                 "Reloads, by what was reloaded and how it went.",
@@ -172,6 +176,11 @@ impl Metrics {
         }
         let Some(judged) = record.judged else { return };
         self.covered(record, judged);
+        for (class, counter) in NetworkClass::ALL.iter().zip(&self.classes) {
+            if judged.network.classes.contains(*class) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         let decision = &judged.decision;
         if decision.is_scored() {
             self.score.observe(f64::from(decision.score.as_thousandths()) / 1000.0);
@@ -272,6 +281,7 @@ impl Metrics {
         let mut text = Exposition::behind(TextEncoder::new().encode_to_string(&self.registry.gather())?);
         write_accept(&mut text, accept);
         write_memory(&mut text, gateway);
+        write_classes(&mut text, &self.classes);
         write_postures(&mut text, gateway);
         write_prints(&mut text, gateway);
         gateway.sources.write(&mut text, gateway.clock.now().unix().0);
@@ -415,6 +425,16 @@ fn write_memory(text: &mut Exposition, gateway: &Gateway) {
         "Audit records dropped since the queue was full or the file could not be written.",
     )
     .sample(&[], gateway.audit.dropped());
+}
+
+fn write_classes(text: &mut Exposition, classes: &[AtomicU64; NetworkClass::ALL.len()]) {
+    text.counters(
+        "portcullis_network_class_requests_total",
+        "Requests from networks of a class; one may be of several.",
+    );
+    for (class, count) in NetworkClass::ALL.iter().zip(classes) {
+        text.sample(&[("class", class.name())], count.load(Ordering::Relaxed));
+    }
 }
 
 fn write_postures(text: &mut Exposition, gateway: &Gateway) {

@@ -6,6 +6,7 @@ use super::{FeedReport, FeedSpec, Said};
 use crate::asn::Asn;
 use crate::list::LineFault;
 use crate::mapping::Mapping;
+use crate::mmdb::check_walk;
 use crate::prefix::Prefix;
 use crate::source::MmdbSource;
 use crate::special::{canonical, special_use};
@@ -246,6 +247,7 @@ pub(super) fn read_database(
     mapping: Option<&Mapping>,
     collector: &mut Collector<'_>,
 ) -> Result<(), FeedError> {
+    check_walk(&bytes)?;
     let source = MmdbSource::with_mapping("feed", bytes, mapping.cloned().unwrap_or_default())?;
     source.each_network(|prefix, record| {
         let Some(record) = record else {

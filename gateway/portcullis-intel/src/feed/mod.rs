@@ -21,6 +21,7 @@ use crate::prefix::Prefix;
 pub use csv::{Column, CsvColumns};
 pub use error::FeedError;
 pub use json::JsonPlace;
+pub use unpack::unpacked;
 
 use collect::Collector;
 
@@ -229,7 +230,7 @@ pub fn read_feed(
     previous: Option<usize>,
     now_unix_secs: u64,
 ) -> Result<Feed, FeedError> {
-    let bytes = unpack::unpack(bytes, spec.guards.most_bytes)?;
+    let bytes = unpacked(bytes, spec.guards.most_bytes)?;
     let mut collector = Collector::new(spec);
     let database = matches!(spec.format, FeedFormat::Mmdb(_));
     let content = bytes.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(&bytes);

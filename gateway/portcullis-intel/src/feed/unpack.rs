@@ -7,7 +7,11 @@ use super::error::FeedError;
 use crate::mmdb::GZIP_MAGIC;
 
 /// The bytes themselves, or what is in them if they are gzip (RFC 1952); never more than `most`.
-pub(super) fn unpack(bytes: &[u8], most: usize) -> Result<Cow<'_, [u8]>, FeedError> {
+///
+/// # Errors
+///
+/// [`FeedError::TooLarge`] past that, and [`FeedError::Gzip`] where they only begin as gzip does.
+pub fn unpacked(bytes: &[u8], most: usize) -> Result<Cow<'_, [u8]>, FeedError> {
     let too_large = FeedError::TooLarge { most_bytes: most };
     if !bytes.starts_with(&GZIP_MAGIC) {
         return if bytes.len() > most { Err(too_large) } else { Ok(Cow::Borrowed(bytes)) };

@@ -197,6 +197,56 @@ fn hostile_documents_are_refused_by_name() {
     }
 }
 
+/// A database of nodes that each lead twice to the next, and the last to `end`: 2^nodes paths in some hundred bytes.
+fn doubling_database(ip_version: u16, nodes: u32, record_bits: u16, end: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for node in 1..=nodes {
+        let to = (if node < nodes { node } else { end }).to_be_bytes();
+        match record_bits {
+            24 => bytes.extend([&to[1..], &to[1..]].concat()),
+            28 => bytes.extend([&to[1..], &[to[0] << 4 | to[0]], &to[1..]].concat()),
+            _ => bytes.extend([to, to].concat()),
+        }
+    }
+    // The separator, one empty record, and the metadata.
+    bytes.extend([0; 16]);
+    bytes.extend(b"\xe0\xab\xcd\xefMaxMind.com\xe9");
+    let mut entry = |key: &str, value: &[u8]| {
+        bytes.push(0x40 | u8::try_from(key.len()).unwrap());
+        bytes.extend(key.as_bytes());
+        bytes.extend(value);
+    };
+    let short = |value: u16| [&[0xa2][..], &value.to_be_bytes()].concat();
+    entry("node_count", &[&[0xc4][..], &nodes.to_be_bytes()].concat());
+    entry("record_size", &short(record_bits));
+    entry("ip_version", &short(ip_version));
+    entry("database_type", b"\x41x");
+    entry("languages", b"\x00\x04");
+    entry("binary_format_major_version", &short(2));
+    entry("binary_format_minor_version", &short(0));
+    entry("build_epoch", b"\x01\x02\x01");
+    entry("description", b"\xe0");
+    bytes
+}
+
+#[test]
+fn a_database_with_more_paths_than_can_be_walked_is_refused() {
+    for record_bits in [24, 28, 32] {
+        for (ip_version, nodes) in [(4, 32), (6, 128)] {
+            // To no record, and to one that is outside of the file.
+            for end in [nodes, nodes + 16 + 9_999] {
+                let bytes = doubling_database(ip_version, nodes, record_bits, end);
+                let error = read(FeedFormat::Mmdb(None), &bytes).unwrap_err().to_string();
+                let said = ["leads to the same nodes over and over", "invalid"];
+                assert!(said.iter().any(|said| error.contains(said)), "{record_bits} bits, IPv{ip_version}: {error}");
+            }
+        }
+        // So few that they can be.
+        let error = read(FeedFormat::Mmdb(None), &doubling_database(4, 2, record_bits, 2)).unwrap_err().to_string();
+        assert!(!error.contains("over and over"), "{error}");
+    }
+}
+
 #[test]
 fn a_web_page_is_no_list() {
     for page in ["<!DOCTYPE html><html>", "\u{feff}\n  <html><body>8.8.8.8", "<?xml version=\"1.0\"?>"] {

@@ -41,7 +41,7 @@ fn tell_error(what: impl Display) {
 /// What is known of addresses by the settings, if there are any, or by the default set where it was fetched, and by the
 /// arguments; faults are told.
 ///
-/// None where something that was asked for cannot be read.
+/// None where a database of `asn` or `country` cannot be read; other sources are told of and left out.
 fn intel(config: Option<&Path>, databases: &DatabaseArgs) -> Option<Arc<Intel>> {
     match config {
         Some(path) => {
@@ -65,7 +65,8 @@ fn known(mut files: IntelFiles, sources: &IntelSources, databases: &DatabaseArgs
     let faulty = networks.refresher.faults();
     unusable.iter().for_each(tell_error);
     faulty.iter().for_each(tell_error);
-    (unusable.is_empty() && faulty.is_empty()).then(|| networks.snapshot.load_full())
+    // The gateway runs without a source that is at fault, so that is what it believes.
+    unusable.is_empty().then(|| networks.snapshot.load_full())
 }
 
 /// The settings in a file; faults and warnings are told.

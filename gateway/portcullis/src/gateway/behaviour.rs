@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_signals::Posture;
-use portcullis_velocity::{Buckets, Cohorts, Distincts, FailureRuns, InFlight, Millis, Reputation, RoutePosture};
+use portcullis_velocity::{
+    Buckets, Cohorts, Distincts, FailureRuns, InFlight, Millis, Reputation, RoutePosture, Sequences,
+};
 
 use crate::settings::Memory;
 
@@ -22,7 +24,12 @@ pub struct Behaviours {
     pub runs: FailureRuns,
     /// Standing of callers and prefixes.
     pub reputation: Reputation,
+    /// Numbers asked for one after the other.
+    pub sequences: Sequences,
 }
+
+/// The memory of numbers asked for one after the other: of 65,536 clients.
+const SEQUENCES_BYTES: usize = 512 << 10;
 
 impl Behaviours {
     /// Tables within these bounds.
@@ -33,6 +40,7 @@ impl Behaviours {
             distincts: Distincts::new(memory.distinct_bytes),
             runs: FailureRuns::new(memory.runs_bytes),
             reputation: Reputation::new(memory.reputation_bytes),
+            sequences: Sequences::new(SEQUENCES_BYTES),
         }
     }
 }

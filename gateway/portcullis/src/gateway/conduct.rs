@@ -130,6 +130,7 @@ impl Gateway {
                 .map(|name| distincts.read(name.sibling(NETWORKS), HOUR, now.millis).at_least())
                 .max()
                 .unwrap_or(0),
+            sequence: if is_banned { 0 } else { self.sequence(&keys, facts.request.path().as_str()) },
             reputation: self.standing(&keys, now),
             ..Conduct::default()
         };
@@ -143,6 +144,14 @@ impl Gateway {
             conduct.stuffing_success = Strength::thousandths(read(keys.address).max(read(keys.cohort)));
         }
         (conduct, keys)
+    }
+
+    /// How many of its requests in a row asked for the number that follows the one before, of paths that are the same but
+    /// for that.
+    fn sequence(&self, keys: &ConductKeys, path: &str) -> u32 {
+        let Some((before, number, behind)) = last_number(path) else { return 0 };
+        let parts = [&keys.address.to_bytes()[..], before.as_bytes(), behind.as_bytes()];
+        self.behaviours.sequences.note(self.counters.hasher().key(Scope::VALUE.0, &parts), number)
     }
 
     /// How bad the names of a caller, and its prefix, are; the worst of them.
@@ -228,6 +237,16 @@ impl Gateway {
     }
 }
 
+/// The last number in a path, and what stands before and behind it.
+fn last_number(path: &str) -> Option<(&str, u64, &str)> {
+    let is_digit = |letter: char| letter.is_ascii_digit();
+    let end = path.rfind(is_digit)?.checked_add(1)?;
+    let (head, behind) = path.split_at_checked(end)?;
+    let before = head.trim_end_matches(is_digit);
+    let number = head.get(before.len()..)?.parse().ok()?;
+    Some((before, number, behind))
+}
+
 /// How a request ended at the origin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ended {
@@ -235,4 +254,24 @@ pub struct Ended {
     pub failed: Option<bool>,
     /// Whether the origin knows no such thing: 404 or 410.
     pub is_missing: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_number_of_a_path_is_told_from_the_rest() {
+        for (path, found) in [
+            ("/items/42", Some(("/items/", 42, ""))),
+            ("/v1/items/42/price", Some(("/v1/items/", 42, "/price"))),
+            ("/v1/items", Some(("/v", 1, "/items"))),
+            ("/items/a7f", Some(("/items/a", 7, "f"))),
+            ("/", None),
+            ("/items/99999999999999999999999", None),
+            ("/ü/7é", Some(("/ü/", 7, "é"))),
+        ] {
+            assert_eq!(last_number(path), found, "{path}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! From a session to facts, and from facts to a verdict.
 
 use std::cell::OnceCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use portcullis_challenge::Scheme;
 use portcullis_fingerprint::Http2Print;
@@ -164,7 +164,8 @@ pub(super) fn scheme(conn: &ConnInfo) -> Scheme {
 /// What was known of a connection's address, and by which snapshot.
 struct KnownNetwork {
     facts: AddressFacts,
-    by: Arc<Intel>,
+    // A connection may last for days: it is not to keep a snapshot in memory that was replaced long ago.
+    by: Weak<Intel>,
 }
 
 /// The numbers of the counters that stand beside that of a client's requests.
@@ -306,10 +307,10 @@ impl Gateway {
         }
         let known = Remembered::of(conn)
             .map(|remembered| {
-                let fresh = || KnownNetwork { facts: intel.lookup(client.0), by: Arc::clone(&intel) };
+                let fresh = || KnownNetwork { facts: intel.lookup(client.0), by: Arc::downgrade(&intel) };
                 remembered.network.get_or_init(fresh)
             })
-            .filter(|known| Arc::ptr_eq(&known.by, &intel));
+            .filter(|known| std::ptr::eq(known.by.as_ptr(), Arc::as_ptr(&intel)));
         known.map_or_else(|| intel.lookup(client.0), |known| known.facts.clone())
     }
 

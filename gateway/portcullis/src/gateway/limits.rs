@@ -185,7 +185,13 @@ impl Gateway {
                     limited.running.push(running);
                     reading(count, true, 0)
                 }
-                Err(busy) => reading(busy.running, false, 0),
+                Err(busy) => {
+                    if asked.only_delays() {
+                        let table = Arc::clone(&self.behaviours.in_flight);
+                        limited.running.extend(InFlight::run(table, asked.key, u32::MAX).ok());
+                    }
+                    reading(busy.running, false, 0)
+                }
             },
         }
     }

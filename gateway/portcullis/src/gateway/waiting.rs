@@ -60,6 +60,8 @@ impl Gateway {
             session.as_downstream_mut().write_continue_response().await?;
         }
         session.as_downstream_mut().enable_retry_buffering();
+        // What comes in one piece may go past what Pingora keeps, unless that much room is left.
+        let most = if stated.is_none() { most.min(MAX_UNSTATED) } else { most };
         let read = read(session, most, self.bounds.body_timeout).await?;
         if !read.kept && session.as_downstream_mut().is_body_done() {
             // It came whole, in pieces of no stated length, and more of it than can be sent on.
@@ -84,6 +86,10 @@ impl Gateway {
         }
     }
 }
+
+/// How much is read of a body of no stated length, in bytes: less than the 64 KiB that Pingora keeps by one frame of
+/// HTTP/2 (RFC 9113 §4.2).
+const MAX_UNSTATED: usize = 48 << 10;
 
 async fn read(session: &mut Session, most: usize, within: Duration) -> Result<ReadBody> {
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use portcullis_intel::{Feed, Intel, Merged, MmdbSource, embedded_feeds, read_feed};
+use portcullis_intel::{Feed, Intel, Merged, MmdbSource, embedded_feeds, read_feed, unpacked};
 
 use super::refresh::{Loaded, Loader};
 use crate::settings::{Content, IntelSource};
@@ -45,7 +45,9 @@ impl Loader for SnapshotLoader {
     fn load(&self, source: &IntelSource, bytes: &[u8], as_of: u64) -> Result<Loaded<Part>, String> {
         match &source.content {
             Content::Database(content) => {
-                let database = MmdbSource::mapped(&source.name, bytes.to_vec(), |kind| content.mapping(kind))
+                let most = usize::try_from(source.max_bytes).unwrap_or(usize::MAX);
+                let bytes = unpacked(bytes, most).map_err(|error| error.to_string())?.into_owned();
+                let database = MmdbSource::mapped(&source.name, bytes, |kind| content.mapping(kind))
                     .map_err(|error| error.to_string())?
                     .with_licence(source.licence.as_deref());
                 Ok(Loaded {

@@ -92,6 +92,16 @@ struct State {
     /// Of a file: when it was changed, in nanoseconds since 1970, and its size.
     seen: Option<(u128, u64)>,
     due: u64,
+    tried: Tried,
+}
+
+/// When something was last asked of a server, in seconds since 1970, and how often it failed since it last went well.
+///
+/// It stands on disk, too. Where the disk takes nothing, a server is not to be asked without end for that.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    at: u64,
+    failures: u32,
 }
 
 impl<L: Loader> Refresher<L> {
@@ -151,6 +161,8 @@ impl<L: Loader> Refresher<L> {
                 Place::File(path) => {
                     let outcome = self.refresh_file(at, source, path, Shrinking::Guarded);
                     self.tell(at, source, &outcome);
+                    let has_expired = self.expire(at, source, now);
+                    self.tell_age(at, has_expired);
                     self.schedule(at, source, now, 0);
                 }
                 Place::Url(url) => {
@@ -172,15 +184,16 @@ impl<L: Loader> Refresher<L> {
             Place::File(path) => self.refresh_file(at, source, path, shrinking),
             Place::Url(url) => self.refresh_url(at, source, url, now, shrinking),
         };
-        self.expire(at, source, now);
+        let has_expired = self.expire(at, source, now);
         match &source.place {
             Place::File(_) => self.schedule(at, source, now, 0),
             Place::Url(url) => self.schedule_fetch(at, source, url, now),
         }
-        if outcome == Outcome::Applied {
+        if outcome == Outcome::Applied || has_expired {
             self.loader.publish();
         }
         self.tell(at, source, &outcome);
+        self.tell_age(at, has_expired);
         outcome
     }
 
@@ -236,10 +249,24 @@ impl<L: Loader> Refresher<L> {
         if self.is_replaced(at, source) && self.load_document(at, source, now).is_ok() {
             return Outcome::Applied;
         }
-        let mut meta = self.store.meta(&source.name);
-        if meta.url_sha256 == sha256(url.as_bytes()) && now < allowed_from(&meta, source, now) {
+        let meta = self.meta(at, source, url);
+        // Who was refused and accepts the loss is not told to come back in some hours.
+        let is_accepted_now = shrinking == Shrinking::Accepted && meta.failures > 0;
+        let is_same = meta.url_sha256 == sha256(url.as_bytes());
+        if is_same && !is_accepted_now && now < allowed_from(&meta, source, now) {
             return Outcome::NotDue;
         }
+        let failures = meta.failures;
+        let outcome = self.fetch(at, source, url, meta, Moment { now, shrinking });
+        if let Some(state) = self.states.lock().get_mut(at) {
+            let failures = if outcome.is_good() { 0 } else { failures.saturating_add(1) };
+            state.tried = Tried { at: now, failures };
+        }
+        outcome
+    }
+
+    fn fetch(&self, at: usize, source: &IntelSource, url: &str, mut meta: Meta, moment: Moment) -> Outcome {
+        let now = moment.now;
         let state = self.state(at);
         // Only who still has the document may be told that it has not changed.
         let has_it = !state.sha256.is_empty() && state.sha256 == meta.sha256;
@@ -253,7 +280,7 @@ impl<L: Loader> Refresher<L> {
                 Outcome::Unchanged
             }
             Ok(Fetched::Fresh(document)) => {
-                return self.take(at, source, url, &document, meta, Moment { now, shrinking });
+                return self.take(at, source, url, &document, meta, moment);
             }
         };
         self.note(source, url, meta, now, &outcome);
@@ -327,6 +354,10 @@ impl<L: Loader> Refresher<L> {
         let Some(kept) = kept else { return Ok(()) };
         let is_too_old = source.ttl().is_some_and(|ttl| kept.meta.fetched_at.saturating_add(ttl.as_secs()) < now);
         if is_too_old {
+            if let Some(state) = self.states.lock().get_mut(at) {
+                // What comes next is still compared with it.
+                state.entries = kept.meta.entries;
+            }
             return Err("the last good document is too old to be believed".to_owned());
         }
         let loaded = self.load(source, &kept.bytes, kept.meta.fetched_at)?;
@@ -358,22 +389,45 @@ impl<L: Loader> Refresher<L> {
         });
     }
 
-    /// Takes away what is too old to be believed.
-    fn expire(&self, at: usize, source: &IntelSource, now: u64) {
-        let Some(ttl) = source.ttl() else { return };
+    /// Takes away what is too old to be believed, and says whether it was; [`Loader::publish`] is up to the caller.
+    fn expire(&self, at: usize, source: &IntelSource, now: u64) -> bool {
+        let Some(ttl) = source.ttl() else { return false };
         let status = self.board.status(at).unwrap_or_default();
-        let Some(fetched) = status.fetched_at.filter(|_| status.entries.is_some()) else { return };
+        let Some(fetched) = status.fetched_at.filter(|_| status.entries.is_some()) else { return false };
         if fetched.saturating_add(ttl.as_secs()) >= now {
-            return;
+            return false;
         }
         tracing::warn!(source = %source.name, age_secs = now.saturating_sub(fetched), "too old to be believed; no longer in use");
         self.loader.put(at, None);
-        self.loader.publish();
         if let Some(state) = self.states.lock().get_mut(at) {
             // The number of entries stays, so that what comes next is still compared with it.
             (state.sha256, state.seen) = (String::new(), None);
         }
         self.board.update(at, |status| status.entries = None);
+        true
+    }
+
+    /// Says of a source why nothing of it is in force, if it is for its age. Why it failed, if it did, says more.
+    fn tell_age(&self, at: usize, has_expired: bool) {
+        if has_expired {
+            self.board.update(at, |status| {
+                status.error.get_or_insert_with(|| "it is too old to be believed".to_owned());
+            });
+        }
+    }
+
+    /// What is known of a source that is fetched: what is on disk, and what this process tried since.
+    fn meta(&self, at: usize, source: &IntelSource, url: &str) -> Meta {
+        let mut meta = self.store.meta(&source.name);
+        let tried = self.state(at).tried;
+        if tried.at > meta.attempted_at {
+            let digest = sha256(url.as_bytes());
+            if meta.url_sha256 != digest {
+                (meta.etag, meta.last_modified, meta.url_sha256) = (None, None, digest);
+            }
+            (meta.attempted_at, meta.failures) = (tried.at, tried.failures);
+        }
+        meta
     }
 
     fn note(&self, source: &IntelSource, url: &str, mut meta: Meta, now: u64, outcome: &Outcome) {
@@ -427,7 +481,7 @@ impl<L: Loader> Refresher<L> {
     }
 
     fn schedule_fetch(&self, at: usize, source: &IntelSource, url: &str, now: u64) {
-        let meta = self.store.meta(&source.name);
+        let meta = self.meta(at, source, url);
         let is_same = meta.url_sha256 == sha256(url.as_bytes());
         let from = if is_same { allowed_from(&meta, source, now) } else { now };
         self.schedule(at, source, now, from.saturating_sub(now));

@@ -1,6 +1,7 @@
 //! The running gateway, end to end: the real binary, real sockets, a real origin.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod behaviour;
 mod challenge;
 mod corpus;
 mod coverage;

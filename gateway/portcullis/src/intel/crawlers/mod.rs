@@ -9,6 +9,7 @@
 mod cache;
 mod dns;
 mod rules;
+mod turns;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use crate::settings::CrawlerDnsSettings;
 use cache::{Cache, State};
 pub use dns::{CrawlerDns, DnsError};
 pub use rules::{CrawlerId, CrawlerRule, CrawlerRules, RulesError};
+use turns::{Turn, Turns};
 
 /// How long an answer is believed. Operators move addresses within days, so a proof holds for hours; a forger keeps an
 /// address for minutes; and what was not answered is asked again soon.
@@ -56,15 +58,18 @@ pub struct CrawlerProofs {
     rules: CrawlerRules,
     cache: Cache,
     questions: Option<mpsc::Sender<Question>>,
+    turns: Turns,
     dropped: AtomicU64,
     answers: [AtomicU64; Proof::ALL.len()],
 }
 
 /// A claim that is to be looked into.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Question {
     address: IpAddr,
     crawler: CrawlerId,
+    /// Given back with the question, whatever became of it.
+    _turn: Turn,
 }
 
 impl CrawlerProofs {
@@ -114,6 +119,7 @@ impl CrawlerProofs {
             rules,
             cache: Cache::with_room_for(max_entries),
             questions,
+            turns: Turns::default(),
             dropped: AtomicU64::new(0),
             answers: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -140,7 +146,10 @@ impl CrawlerProofs {
             None => {
                 // Before it is asked: the answer may be there before the next line.
                 self.cache.keep(address, crawler, State::Asked, now, ASKED_TTL);
-                if questions.try_send(Question { address, crawler }).is_err() {
+                let turn = self.turns.take(address);
+                let asked =
+                    turn.is_some_and(|turn| questions.try_send(Question { address, crawler, _turn: turn }).is_ok());
+                if !asked {
                     self.cache.keep(address, crawler, State::Asked, now, Duration::ZERO);
                     self.dropped.fetch_add(1, Ordering::Relaxed);
                 }
@@ -149,7 +158,7 @@ impl CrawlerProofs {
         }
     }
 
-    fn answer(&self, question: Question, proof: Proof, now: Millis) {
+    fn answer(&self, question: &Question, proof: Proof, now: Millis) {
         self.cache.keep(question.address, question.crawler, State::Known(proof), now, ttl(proof));
         if let Some(counter) = self.answers.get(proof as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -207,7 +216,7 @@ impl CrawlerService {
             under_way.spawn(async move {
                 let domains = proofs.rules.domains(question.crawler);
                 let proof = timeout(dns.deadline(), dns.prove(question.address, domains)).await;
-                proofs.answer(question, proof.unwrap_or(Proof::Unverified), clock.now().millis);
+                proofs.answer(&question, proof.unwrap_or(Proof::Unverified), clock.now().millis);
                 drop(permit);
             });
         }

@@ -22,7 +22,8 @@ pub struct CrawlerId(pub(super) u16);
 pub struct CrawlerRule {
     /// What they call themselves, in lower case.
     pub names: Vec<String>,
-    /// The domains below which the names of their addresses stand.
+    /// The domains below which the names of their addresses stand; in `a-*.b.c` all that is below `b.c` is one label
+    /// which begins with `a-`.
     pub domains: Vec<String>,
     /// Where the operator says so.
     pub source: String,
@@ -115,12 +116,19 @@ fn is_domain(domain: &str) -> bool {
         !label.is_empty()
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    domain.contains('.') && domain.split('.').all(fits)
+    let (start, domain) = domain.split_once("*.").unwrap_or(("x", domain));
+    fits(start) && domain.contains('.') && domain.split('.').all(fits)
 }
 
-/// Whether a host name is below a domain; the domain itself is not. Either may end in a dot.
+/// Whether a host name, which may end in a dot, is below a domain of a rule; the domain itself is not.
 pub(super) fn is_below(host: &str, domain: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if let Some((start, domain)) = domain.split_once("*.") {
+        let label = host.split_once('.').filter(|(_, rest)| rest.eq_ignore_ascii_case(domain)).map(|(label, _)| label);
+        let head = label.and_then(|label| label.get(..start.len()));
+        return head.is_some_and(|head| head.eq_ignore_ascii_case(start));
+    }
+    let host = host.as_bytes();
     let domain = domain.as_bytes();
     let Some(at) = host.len().checked_sub(domain.len() + 1).filter(|at| *at > 0) else { return false };
     host.get(at) == Some(&b'.') && host.get(at + 1..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
@@ -162,6 +170,19 @@ mod tests {
         ] {
             assert_eq!(is_below(host, "googlebot.com"), below, "{host}");
         }
+        for (host, below) in [
+            ("rate-limited-proxy-66-249-90-77.google.com.", true),
+            ("Rate-Limited-Proxy-66-249-90-77.GOOGLE.com", true),
+            // Whoever tells Google to fetch something comes from there.
+            ("google-proxy-66-249-81-1.google.com.", false),
+            ("rate-limited-proxy-1.evil.google.com.", false),
+            ("rate-limited-proxy-1.google.com.evil.example.", false),
+            ("rate-limited.google.com.", false),
+            ("google.com.", false),
+            ("", false),
+        ] {
+            assert_eq!(is_below(host, "rate-limited-proxy-*.google.com"), below, "{host}");
+        }
     }
 
     #[test]
@@ -172,6 +193,9 @@ mod tests {
             (rule("[\"a\"]", "[\"com\"]"), "`com` is not a domain"),
             (rule("[\"a\"]", "[\"\"]"), "`` is not a domain"),
             (rule("[\"a\"]", "[\".googlebot.com\"]"), "is not a domain"),
+            (rule("[\"a\"]", "[\"*.googlebot.com\"]"), "is not a domain"),
+            (rule("[\"a\"]", "[\"a-*.com\"]"), "is not a domain"),
+            (rule("[\"a\"]", "[\"a-*b.googlebot.com\"]"), "is not a domain"),
             (rule("[\"a\", \"a\"]", "[\"shop.example\"]"), "the crawler `a` stands twice"),
             ("[[crawler]]\nname = 1".to_owned(), "unknown field"),
         ] {

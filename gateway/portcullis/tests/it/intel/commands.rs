@@ -79,3 +79,26 @@ fn without_a_file_the_default_set_is_meant() {
     assert!(lines.iter().all(|line| line["licence"].as_str().is_some_and(|licence| !licence.is_empty())));
     assert!(lines.iter().any(|line| line["source"] == "tor-exits"));
 }
+
+#[test]
+fn a_lookup_goes_by_what_is_good_also_in_gzip_and_tells_of_what_is_not() {
+    let Ok(database) = std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/data/mmdb/maxmind-test/GeoIP2-Anonymous-IP-Test.mmdb"
+    )) else {
+        eprintln!("skipped: the shared databases are not here");
+        return;
+    };
+    let folder = Folder::new();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &database).unwrap();
+    std::fs::write(folder.path().join("vendor.mmdb.gz"), packed.finish().unwrap()).unwrap();
+    let text = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:1\"\n\
+                [[intel.source]]\nname = \"vendor\"\npath = \"vendor.mmdb.gz\"\n\
+                [[intel.source]]\nname = \"lost\"\npath = \"lost.mmdb\"\n";
+    let config = folder.write("portcullis.toml", text).display().to_string();
+    let (code, lines, stderr) = run(&["lookup", "1.2.0.1", "--config", &config, "--format", "json"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("cannot use the source `lost`"), "{stderr}");
+    assert_eq!(lines[0]["classes"][0]["source"], Value::from("vendor"), "{}", lines[0]);
+}

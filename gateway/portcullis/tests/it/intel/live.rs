@@ -132,6 +132,7 @@ fn what_the_settings_name_is_fetched_and_decides_and_is_told_to_the_audit() {
     assert_eq!(status_from(&rig, STRANGER), 200);
     assert_eq!(status_from(&rig, "10.1.2.3"), 200, "special use is no class");
     let records = rig.audit(3);
+    assert_eq!(rig.metrics().value("portcullis_network_class_requests_total", &[("class", "vpn")]), Some(1.0));
     assert_eq!(records[0]["classes"], Value::from(vec!["vpn"]));
     assert_eq!(records[0]["code"], Value::from("API.VPN_BLOCKED"));
     assert_eq!(server.requests().iter().filter(|head| head.contains("169.254.169.254")).count(), 0);

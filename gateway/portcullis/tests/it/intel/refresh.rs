@@ -181,7 +181,9 @@ fn whatever_goes_wrong_the_last_good_one_stays_also_over_a_restart() {
         assert_eq!(in_force(&restarted).as_deref(), Some("a\nb\nc\nd\n"), "{text:?}");
         assert!(restarted.board().status(0).unwrap().error.unwrap().contains(said), "{text:?}");
     }
-    assert_eq!(refresher.refresh(0, now + HOUR, Shrinking::Accepted), Outcome::Applied);
+    assert_eq!(refresh(&refresher, now + 1), Outcome::NotDue);
+    assert_eq!(refresher.refresh(0, now + 1, Shrinking::Accepted), Outcome::Applied, "at once, as the message says");
+    assert_eq!(refresher.refresh(0, now + 2, Shrinking::Accepted), Outcome::NotDue);
     assert_eq!(in_force(&refresher).as_deref(), Some("a\n"));
     assert_eq!(refresher.board().status(0).unwrap().error, None);
 }
@@ -243,4 +245,54 @@ fn the_service_puts_in_force_what_another_fetched_and_ends_when_it_is_told() {
     wait_until("what another fetched", bound, || in_force(&refresher).as_deref() == Some("c\nd\ne\n"));
     stop.send(true).unwrap();
     runtime.block_on(running).unwrap();
+}
+
+#[test]
+fn a_server_is_not_asked_again_and_again_where_nothing_can_be_kept() {
+    let rig = Rig::new("a\nb\nc\n");
+    // A file stands where the data folder would be made, as a full or read-only disk refuses it.
+    fs::write(rig.folder.path().join("intel"), "no folder").unwrap();
+    let refresher = rig.refresher(START);
+    assert_eq!(refresh(&refresher, START), Outcome::Applied);
+    assert_eq!(refresh(&refresher, START + HOUR - 1), Outcome::NotDue);
+    assert_eq!(rig.server.requests().len(), 1);
+    rig.answers("");
+    assert!(matches!(refresh(&refresher, START + HOUR), Outcome::Failed(_)));
+    assert_eq!(refresh(&refresher, START + HOUR + 100), Outcome::NotDue);
+    assert!(matches!(refresh(&refresher, START + HOUR + 450), Outcome::Failed(_)));
+    assert_eq!(refresh(&refresher, START + HOUR + 450 + 899), Outcome::NotDue, "the second wait is twice as long");
+    assert_eq!(rig.server.requests().len(), 3);
+    assert_eq!(in_force(&refresher).as_deref(), Some("a\nb\nc\n"));
+}
+
+#[test]
+fn what_comes_after_a_document_that_was_too_old_at_the_start_is_compared_with_it() {
+    let rig = Rig::new("a\nb\nc\nd\n");
+    assert_eq!(refresh(&rig.refresher(START), START), Outcome::Applied);
+    let restarted = rig.refresher(START + 25 * HOUR);
+    assert_eq!(in_force(&restarted), None);
+    rig.answers("a\n");
+    assert!(matches!(refresh(&restarted, START + 25 * HOUR), Outcome::Refused(_)));
+    rig.answers("a\nb\n");
+    assert_eq!(refresh(&restarted, START + 27 * HOUR), Outcome::Applied);
+}
+
+#[test]
+fn a_file_that_is_too_old_is_not_believed_from_the_start_on_and_says_so() {
+    let folder = Folder::new();
+    let path = folder.write("own.txt", "a\nb\n");
+    let changed =
+        fs::metadata(&path).unwrap().modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let text = "[intel]\n[[intel.feed]]\nname = \"own\"\npath = \"own.txt\"\nformat = \"text\"\nclass = \"vpn\"\nttl_secs = 60\n";
+    let refresher = Refresher::new(&read(text, folder.path()), Lines::default()).unwrap();
+    refresher.load_kept(changed + 60);
+    assert_eq!(in_force(&refresher).as_deref(), Some("a\nb\n"));
+    let refresher = Refresher::new(&read(text, folder.path()), Lines::default()).unwrap();
+    refresher.load_kept(changed + 61);
+    assert_eq!(in_force(&refresher), None);
+    let said = |refresher: &Refresher<Lines>| refresher.faults().iter().map(ToString::to_string).collect::<String>();
+    assert_eq!(said(&refresher), "cannot use the source `own`: it is too old to be believed");
+    let _ = refresh(&refresher, changed + 90);
+    assert_eq!(in_force(&refresher), None);
+    assert_eq!(said(&refresher), "cannot use the source `own`: it is too old to be believed");
 }

@@ -1,0 +1,230 @@
+//! What the running gateway remembers of behaviour: limits of every kind, fields of bodies, attacks by many.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use portcullis_testkit::{Answer, Gate, RecordedRequest};
+use serde_json::json;
+
+use crate::rig::{Rig, usual_origin};
+use crate::{CHROMIUM, CURL, OPEN};
+
+/// Nothing is unusual on the route, so that only its limits act.
+const PATIENT: &str = "usual = { per_address = \"1000000/1m\", per_prefix = \"1000000/1m\", paths = 1000000 }\n";
+
+const JSON: &[(&str, &str)] = &[("user-agent", "ShopApp/3.1"), ("accept", "*/*"), ("content-type", "application/json")];
+
+fn limited(limit: &str) -> String {
+    format!("{OPEN}{PATIENT}clients = \"api\"\n[[route.limit]]\nname = \"l\"\n{limit}\n")
+}
+
+fn post(rig: &Rig, last: u8, body: &[u8]) -> u16 {
+    rig.client_from(last).connect().unwrap().request("POST", "/search", JSON, body).unwrap().status
+}
+
+#[test]
+fn a_user_named_in_the_body_is_limited_wherever_it_asks_from_and_the_body_goes_on_unchanged() {
+    let rules = format!(
+        "{OPEN}{PATIENT}clients = \"api\"\nidentify = {{ user = \"json:/email\" }}\n[[route.limit]]\nname = \"l\"\n\
+         key = [\"user\"]\nrate = \"2/1h\"\nover = \"throttle\"\n"
+    );
+    let rig = Rig::start(&rules);
+    let ann = br#"{"email":"ann@shop.example","pad":"0123456789"}"#;
+    assert_eq!([1, 2, 3].map(|last| post(&rig, 10 + last, ann)), [200, 200, 429]);
+    assert_eq!(post(&rig, 14, br#"{"email":"bob@shop.example"}"#), 200);
+    // X36: what two parsers read differently is nobody, and nobody shares the prefix with nobody else.
+    let nobody = [
+        &br#"{"email":["ann@shop.example"]}"#[..],
+        br#"{"email":"x","email":"ann@shop.example"}"#,
+        br#"{"email":{"a":1}}"#,
+        b"{\"email\":",
+    ];
+    let statuses = nobody.map(|body| post(&rig, 15, body));
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    let deep = [&br#"{"a":"#.repeat(10_000)[..], b"1", &b"}".repeat(10_000)[..]].concat();
+    assert_eq!(post(&rig, 15, &deep), 429, "ten thousand levels are nobody, too");
+    let bodies: Vec<_> = rig.origin.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies[0], ann, "the origin has the body as it was sent");
+    let mut http2 = rig.tls_client(&["h2"]).connect_h2().unwrap();
+    let carol = br#"{"email":"carol@shop.example"}"#;
+    let sent = (0..3).map(|_| http2.request("POST", "/search", JSON, carol).unwrap().status);
+    assert_eq!(sent.collect::<Vec<_>>(), [200, 200, 429]);
+    assert_eq!(rig.origin.requests().last().unwrap().body, carol);
+}
+
+#[test]
+fn a_body_of_any_size_and_form_reaches_the_origin_whole_where_its_beginning_is_read() {
+    let rules = format!("{OPEN}{PATIENT}clients = \"api\"\nidentify = {{ user = \"json:/email\" }}\n");
+    let rig = Rig::start(&rules);
+    for size in [0, 1, 1000, 60_000, 65_536, 70_000, 300_000] {
+        let body: Vec<u8> = (0..size).map(|at| b'a' + (at % 26) as u8).collect();
+        drop(rig.origin.take_requests());
+        assert_eq!(post(&rig, 20, &body), 200, "{size} bytes");
+        assert_eq!(rig.origin.take_requests()[0].body, body, "{size} bytes");
+        let mut http2 = rig.tls_client(&["h2"]).connect_h2().unwrap();
+        assert_eq!(http2.request("POST", "/search", JSON, &body).unwrap().status, 200, "{size} bytes");
+        assert_eq!(rig.origin.take_requests()[0].body, body, "{size} bytes by HTTP/2");
+        // In chunks nobody knows beforehand how long it is.
+        let mut chunked = b"POST /search HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: ShopApp/3.1\r\n\
+            Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            .to_vec();
+        for part in body.chunks(7_000) {
+            chunked.extend(format!("{:x}\r\n", part.len()).bytes());
+            chunked.extend_from_slice(part);
+            chunked.extend_from_slice(b"\r\n");
+        }
+        chunked.extend_from_slice(b"0\r\n\r\n");
+        let status = rig.client_from(21).connect().unwrap().send_raw(&chunked).unwrap().status;
+        match status {
+            200 => assert_eq!(rig.origin.take_requests()[0].body, body, "{size} bytes in chunks"),
+            413 => assert!(size > 65_536, "{size} bytes in chunks"),
+            other => panic!("{size} bytes in chunks: {other}"),
+        }
+    }
+}
+
+#[test]
+fn only_so_many_are_under_way_and_the_next_comes_in_when_one_is_done() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let rules = limited("key = [\"ip\"]\nconcurrency = 2\nover = \"throttle\"");
+    let rig = Rig::start_with(&rules, "", move |request: &RecordedRequest| {
+        if request.target == "/slow" { Answer::ok("late").held_by(&held) } else { usual_origin(request) }
+    });
+    thread::scope(|scope| {
+        let slow: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| rig.client().get("/slow", CHROMIUM).unwrap().status)).collect();
+        rig.origin.wait_for_requests(2);
+        assert_eq!(rig.client().get("/", CHROMIUM).unwrap().status, 429);
+        assert_eq!(rig.client_from(9).get("/", CHROMIUM).unwrap().status, 200, "another address has room");
+        gate.open();
+        assert_eq!(slow.into_iter().map(|slow| slow.join().unwrap()).collect::<Vec<_>>(), [200, 200]);
+    });
+    portcullis_testkit::wait_until("room", std::time::Duration::from_secs(20), || {
+        rig.client().get("/", CHROMIUM).unwrap().status == 200
+    });
+}
+
+#[test]
+fn a_bucket_holds_a_burst_and_tells_of_itself() {
+    let rig = Rig::start(&limited("key = [\"ip\"]\nrate = \"1/1h\"\nburst = 4\nover = \"throttle\""));
+    let answers: Vec<_> = (0..6).map(|_| rig.client().get("/", CURL).unwrap()).collect();
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 200, 200, 429, 429]);
+    assert_eq!(answers[4].header("ratelimit-policy"), Some("\"l\";q=4;w=14400"));
+    let wait: u32 = answers[4].header("retry-after").unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
+}
+
+#[test]
+fn different_values_bytes_and_costs_are_counted() {
+    let distinct = limited("key = [\"ip\"]\ncount = \"distinct:query:user\"\nrate = \"3/1h\"\nover = \"throttle\"");
+    let rig = Rig::start(&distinct);
+    let get = |user: u32| rig.client().get(&format!("/?user={user}"), CURL).unwrap().status;
+    assert_eq!([1, 2, 3, 1, 2, 4, 5, 3].map(get), [200, 200, 200, 200, 200, 429, 429, 200]);
+
+    let bytes = limited("key = [\"ip\"]\ncount = \"bytes\"\nrate = \"100KiB/1h\"\nover = \"throttle\"");
+    let rig = Rig::start_with(&bytes, "", |_: &RecordedRequest| Answer::ok(vec![b'x'; 60 << 10]));
+    let statuses: Vec<u16> = (0..3)
+        .map(|count| {
+            let status = rig.client().get("/", CURL).unwrap().status;
+            rig.audit(count + 1);
+            status
+        })
+        .collect();
+    assert_eq!(statuses, [200, 200, 429]);
+
+    let costs = limited("key = [\"ip\"]\ncost = \"header:x-cost\"\nrate = \"10/1h\"\nover = \"throttle\"");
+    let rig = Rig::start_with(&costs, "", |_: &RecordedRequest| Answer::ok("done").header("x-cost", "7"));
+    let statuses: Vec<u16> = (0..3)
+        .map(|count| {
+            let status = rig.client().get("/", CURL).unwrap().status;
+            rig.audit(count + 1);
+            status
+        })
+        .collect();
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[test]
+fn who_has_no_room_to_wait_is_throttled_and_who_has_goes_on() {
+    let delaying = |waiting: u32| {
+        limited(&format!("key = [\"ip\"]\nrate = \"1/1s\"\nover = \"delay\"\ndelay = \"1s\"\nmax_waiting = {waiting}"))
+    };
+    let rig = Rig::start(&delaying(10));
+    assert_eq!((0..4).map(|_| rig.client().get("/", CURL).unwrap().status).collect::<Vec<_>>(), [200; 4]);
+    rig.reload_rules(&delaying(1), "applied");
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| rig.client().get("/", CURL).unwrap().status)).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(statuses.contains(&429) && statuses.contains(&200), "{statuses:?}");
+}
+
+#[test]
+fn failures_that_stand_in_a_header_or_in_the_body_count() {
+    let rules = format!(
+        "{OPEN}{PATIENT}clients = \"api\"\nfailure = {{ json = {{ \"/ok\" = false }}, header = {{ x-login = \"denied*\" }} }}\n\
+         [[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\ncount = \"failures\"\nrate = \"2/1h\"\nover = \"throttle\"\n"
+    );
+    let rig = Rig::start_with(&rules, "", |request: &RecordedRequest| match request.target.as_str() {
+        "/body" => Answer::ok(r#"{"ok":false}"#),
+        "/header" => Answer::ok("{}").header("x-login", "denied: password"),
+        _ => Answer::ok(r#"{"ok":true}"#),
+    });
+    let get = |path: &str, records: usize| {
+        let status = rig.client().get(path, CURL).unwrap().status;
+        rig.audit(records);
+        status
+    };
+    let asked = ["/good", "/body", "/good", "/header", "/good"];
+    let statuses: Vec<u16> = asked.iter().enumerate().map(|(at, path)| get(path, at + 1)).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 429]);
+}
+
+#[test]
+fn who_asks_for_one_number_after_the_other_is_told_from_who_browses() {
+    let rules = format!("{OPEN}usual = {{ per_address = \"1000000/1m\", per_prefix = \"1000000/1m\" }}\n");
+    let rig = Rig::start(&rules);
+    for number in 0..120 {
+        rig.client_from(30).get(&format!("/items/{}", 1000 + number), CHROMIUM).unwrap();
+        rig.client_from(31).get(&format!("/items/{}", number * 37 % 120), CHROMIUM).unwrap();
+    }
+    let records = rig.audit(240);
+    let raised = |client: &str| {
+        let of = records.iter().filter(|record| record["client"] == client);
+        of.filter(|record| record["reasons"].to_string().contains("enumeration")).count()
+    };
+    assert!(raised("127.0.0.30") > 20, "{}", raised("127.0.0.30"));
+    assert_eq!(raised("127.0.0.31"), 0);
+}
+
+/// One request from each of hundreds of networks shows in no counter of an address: those that look alike do.
+#[test]
+fn an_attack_of_one_client_stack_from_everywhere_is_contained_and_a_browser_beside_it_is_not() {
+    let rules = "[[route]]\nname = \"login\"\npaths = [\"/login\"]\norigin = \"app\"\nsensitivity = \"critical\"\n\
+         preset = \"balanced\"\nclients = \"mixed\"\nfailure = { status = [401] }\nidentify = { user = \"json:/user\" }\n";
+    let rig = Rig::start(rules);
+    let tried = AtomicU32::new(0);
+    let attempt = |number: u32| {
+        let source = format!("{}.{}.{}.7", 20 + number / 60_000, number / 250 % 240, number % 250);
+        let body = json!({ "user": format!("user{number}"), "password": "123456" }).to_string();
+        let mut connection = rig.client_of(&source).connect().unwrap();
+        tried.fetch_add(1, Ordering::Relaxed);
+        connection.request("POST", "/login", JSON, body.as_bytes()).unwrap().status
+    };
+    let statuses: Vec<u16> = (0..900).map(attempt).collect();
+    let behind = &statuses[200..];
+    let contained = behind.iter().filter(|status| **status != 401).count();
+    assert!(contained * 100 >= behind.len() * 90, "{contained} of {} were contained: {statuses:?}", behind.len());
+    let beside = rig.client_of("198.18.7.7").get("/login", CHROMIUM).unwrap().status;
+    assert_eq!(beside, 401, "the origin has answered it: {:?}", rig.audit(901).last());
+    let metrics = rig.metrics();
+    let raised = metrics.sum_where("portcullis_route_posture", &[("route", "login"), ("posture", "normal")]);
+    assert!(raised <= 1.0);
+    for table in ["counters", "buckets", "distinct", "failure_runs", "standings", "in_flight", "bans"] {
+        assert!(metrics.value("portcullis_table_capacity", &[("table", table)]).unwrap() > 0.0, "{table}");
+        if table != "in_flight" {
+            assert!(metrics.value("portcullis_table_evictions_total", &[("table", table)]).is_some(), "{table}");
+        }
+    }
+}
