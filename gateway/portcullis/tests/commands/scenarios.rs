@@ -1,4 +1,5 @@
 //! Attacks and honest traffic, played against the shipped rules by `portcullis simulate`.
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 

@@ -26,7 +26,7 @@ impl Dice {
 
     /// A number below `bound`, and 0 where that is 0.
     pub(super) fn below(&mut self, bound: u32) -> u32 {
-        let scaled = (self.next() >> 32) * u64::from(bound) >> 32;
+        let scaled = ((self.next() >> 32) * u64::from(bound)) >> 32;
         u32::try_from(scaled).unwrap_or(0)
     }
 

@@ -77,7 +77,7 @@ impl Networks {
             let first = firsts.get(usize::try_from(number % of).ok()?)?;
             let place = number / of;
             // The first address of a prefix is a gateway's, as a rule.
-            Some(Ipv4Addr::from_bits(first + (place / per_prefix << 8) + 1 + place % per_prefix).into())
+            Some(Ipv4Addr::from_bits(first + ((place / per_prefix) << 8) + 1 + place % per_prefix).into())
         };
         (0..addresses).map(address).collect()
     }
@@ -205,7 +205,7 @@ impl Tree {
     fn insert(&mut self, address: u32, bits: u8, entry: Entry) {
         let mut node = 0;
         for bit in 0..bits {
-            let side = usize::from(address << bit >> 31 == 1);
+            let side = usize::from((address << bit) >> 31 == 1);
             let next = self.0.len();
             let Some(place) = self.0.get_mut(node).and_then(|sides| sides.get_mut(side)) else { return };
             if bit + 1 == bits {

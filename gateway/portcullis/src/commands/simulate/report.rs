@@ -81,7 +81,7 @@ impl Tally {
 
     /// The share that was challenged or worse of the requests that count.
     fn share(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "nobody plays 2^53 requests")]
+        // Nobody plays 2^53 requests.
         let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         ratio(self.stopped, self.judged)
     }

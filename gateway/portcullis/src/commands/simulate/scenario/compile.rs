@@ -248,11 +248,11 @@ impl Reader {
             self.wrong(&table.name, "clients of another name", "rename them");
         }
         let intent = if table.honest { Intent::Honest } else { Intent::Attack };
-        let count = self.from_one(Some(&table.count), 1);
-        let addresses = self.from_one(table.addresses.as_ref(), count);
-        let per_prefix = self.from_one(table.per_prefix.as_ref(), 1);
-        if per_prefix > 250 {
-            self.fault("too many addresses in a prefix".to_owned(), 0..0, "in this file", "a /24 has 250 of use");
+        let count = self.at_least_one(Some(&table.count), 1);
+        let addresses = self.at_least_one(table.addresses.as_ref(), count);
+        let per_prefix = self.at_least_one(table.per_prefix.as_ref(), 1);
+        if let Some(written) = table.per_prefix.as_ref().filter(|_| per_prefix > 250) {
+            self.wrong(written, "at most 250 addresses", "a /24 has no more of use");
         }
         let mut dealt = Vec::new();
         for name in &table.networks {
@@ -321,7 +321,7 @@ impl Reader {
         })
     }
 
-    fn from_one(&mut self, written: Option<&Spanned<u32>>, without: u32) -> u32 {
+    fn at_least_one(&mut self, written: Option<&Spanned<u32>>, without: u32) -> u32 {
         let Some(written) = written else { return without };
         if *written.get_ref() == 0 || *written.get_ref() > MOST_CLIENTS {
             self.wrong(written, &format!("a number from 1 to {MOST_CLIENTS}"), "write how many");
