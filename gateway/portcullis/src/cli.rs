@@ -32,6 +32,10 @@ enum Command {
     /// Say how one request would be decided, step by step, or many that were captured.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(Box<ExplainArgs>),
+    /// Play attacks and honest traffic against rules, by a clock of their own, and say who was stopped.
+    ///
+    /// The exit status is 1 where attackers got through, or honest clients were stopped, more than the scenario allows.
+    Simulate(SimulateArgs),
     /// Read ClientHellos, in hex or from a capture, and write their prints as JSON, one a line.
     Fingerprint(FingerprintArgs),
     /// Say what is known of addresses.
@@ -374,6 +378,21 @@ pub struct IntelStatusArgs {
     pub format: OutputFormat,
 }
 
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Files that say who asks for what: `examples/scenarios` has some.
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub scenarios: Vec<PathBuf>,
+    /// A folder of rules, or one file; without it the folder `rules`, or where that is missing, the rules that are
+    /// shipped.
+    #[arg(long, value_name = "RULES_DIR")]
+    pub rules: Option<PathBuf>,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `fingerprint`.
 #[derive(Debug, Args)]
 pub struct FingerprintArgs {
@@ -407,6 +426,7 @@ impl Cli {
             Command::Check(args) => commands::check::run(&args),
             Command::Test(args) => commands::check::test(&args),
             Command::Explain(args) => commands::explain::run(&args),
+            Command::Simulate(args) => commands::simulate::run(&args),
             Command::Fingerprint(args) => commands::fingerprint::run(&args),
             Command::Lookup(args) => commands::lookup::run(&args),
             Command::Intel(IntelCommand::Update(args)) => commands::intel::update(&args),

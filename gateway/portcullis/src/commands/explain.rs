@@ -1,6 +1,6 @@
 //! `portcullis explain`: how one request would be decided, step by step; or many that were captured.
 
-mod captured;
+pub(super) mod captured;
 mod captures;
 mod replay;
 mod summary;

@@ -12,38 +12,39 @@ use crate::settings::{from_hex, quote};
 
 /// One line, every part of it read.
 #[derive(Debug)]
-pub(super) struct Captured {
+pub(in crate::commands) struct Captured {
     /// Where it stands in its file, from 1.
-    pub(super) line: usize,
+    pub(in crate::commands) line: usize,
     /// The name of the client.
-    pub(super) client: String,
+    pub(in crate::commands) client: String,
     /// What it is.
-    pub(super) category: Category,
+    pub(in crate::commands) category: Category,
     /// What it was pointed at, and the number of its connection there: together they name the connection.
-    pub(super) connection: (String, u64),
+    pub(in crate::commands) connection: (String, u64),
     /// The hello that began the connection.
-    pub(super) hello: ClientHello,
+    pub(in crate::commands) hello: ClientHello,
     /// The request; none where the client only shook hands.
-    pub(super) request: Option<CapturedRequest>,
+    pub(in crate::commands) request: Option<CapturedRequest>,
 }
 
 /// A request, and how the handshake before it ended.
 #[derive(Debug)]
-pub(super) struct CapturedRequest {
+pub(in crate::commands) struct CapturedRequest {
     /// What it is for.
-    pub(super) kind: Kind,
+    pub(in crate::commands) kind: Kind,
     /// The method.
-    pub(super) method: Method,
+    pub(in crate::commands) method: Method,
     /// The target as sent.
-    pub(super) target: String,
+    pub(in crate::commands) target: String,
     /// How the handshake ended.
-    pub(super) agreed: Agreed,
+    pub(in crate::commands) agreed: Agreed,
     /// What the connection showed of HTTP/2.
-    pub(super) http2: Option<Http2Print>,
+    pub(in crate::commands) http2: Option<Http2Print>,
     authority: Option<String>,
     version: Version,
     headers: HeaderMap,
     raw: Option<Vec<u8>>,
+    pairs: Vec<(String, String)>,
 }
 
 /// Defines an enumeration whose variants have a name in captures.
@@ -51,16 +52,16 @@ macro_rules! named {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-        pub(super) enum $type {
+        pub(in crate::commands) enum $type {
             $($(#[$variant_doc])* $variant,)*
         }
 
         impl $type {
             /// All of them.
-            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+            pub(in crate::commands) const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name that captures use.
-            pub(super) const fn name(self) -> &'static str {
+            pub(in crate::commands) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
@@ -113,13 +114,13 @@ named! {
 
 /// Why a line cannot be replayed.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct LineFault {
+pub(in crate::commands) struct LineFault {
     what: String,
     help: &'static str,
 }
 
 impl LineFault {
-    pub(super) const fn new(what: String, help: &'static str) -> Self {
+    pub(in crate::commands) const fn new(what: String, help: &'static str) -> Self {
         Self { what, help }
     }
 }
@@ -132,7 +133,7 @@ impl fmt::Display for LineFault {
 
 impl CapturedRequest {
     /// The head, as the gateway has it from the wire.
-    pub(super) fn head(&self) -> RequestHead<'_> {
+    pub(in crate::commands) fn head(&self) -> RequestHead<'_> {
         RequestHead {
             method: &self.method,
             target: self.target.as_bytes(),
@@ -143,8 +144,34 @@ impl CapturedRequest {
         }
     }
 
+    /// Its header fields in wire order.
+    pub(in crate::commands) fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+
+    /// The same with another method, target and header fields, over a connection of the same kind.
+    pub(in crate::commands) fn varied(
+        &self,
+        method: &Method,
+        target: &str,
+        pairs: &[(&str, &str)],
+    ) -> Result<Self, LineFault> {
+        Ok(Self {
+            kind: self.kind,
+            method: method.clone(),
+            target: target.to_owned(),
+            agreed: self.agreed,
+            http2: None,
+            authority: self.authority.clone(),
+            version: self.version,
+            headers: headers(pairs)?,
+            raw: (self.version != Version::HTTP_2).then(|| raw(method.as_str(), target, self.version, pairs)),
+            pairs: Vec::new(),
+        })
+    }
+
     /// The protocol.
-    pub(super) fn http(&self) -> Http {
+    pub(in crate::commands) fn http(&self) -> Http {
         if self.version == Version::HTTP_2 { Http::Two } else { Http::One }
     }
 }
@@ -155,7 +182,7 @@ impl Captured {
     /// # Errors
     ///
     /// The first thing in it that is not as it should be.
-    pub(super) fn read(line: usize, text: &[u8]) -> Result<Self, LineFault> {
+    pub(in crate::commands) fn read(line: usize, text: &[u8]) -> Result<Self, LineFault> {
         let object: Map<String, Value> = serde_json::from_slice(text).map_err(|_| {
             let found = quote(&String::from_utf8_lossy(text));
             LineFault::new(format!("expected one JSON object, but found {found}"), FORMAT)
@@ -252,6 +279,11 @@ impl<'a> Fields<'a> {
             version,
             headers: headers(&pairs)?,
             raw,
+            pairs: pairs
+                .iter()
+                .filter(|(name, _)| !name.starts_with(':'))
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         })
     }
 
