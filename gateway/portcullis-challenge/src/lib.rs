@@ -33,7 +33,8 @@
 //!
 //! The keys of puzzles and of clearances have different lives. A clearance outlives a restart when
 //! its key does; a puzzle must not, as the spent set begins empty. Two rings serve that: one that is
-//! kept for clearances, one that each process makes anew for puzzles.
+//! kept for clearances, one that each process makes anew for puzzles, and for waits and responses, which
+//! count once as well.
 //!
 //! What a client has to do is written down in [`protocol`], what is collected of it in
 //! [`evidence::privacy`].

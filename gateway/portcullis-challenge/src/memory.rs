@@ -24,9 +24,9 @@ pub struct MemoryCost {
 }
 
 impl MemoryCost {
-    /// Two parts of 8 MiB, filled 64 times in the mean: half a second of one core in native code and
-    /// half a gigabyte a second of memory traffic; the gateway pays some 16 ms.
-    pub const USUAL: Self = Self { mebibytes: 8, passes: 1, count: 2, difficulty_bits: 5 };
+    /// Two parts of 8 MiB, filled 128 times in the mean: a third of a second of one core in native code;
+    /// the gateway pays some 5 ms.
+    pub const USUAL: Self = Self { mebibytes: 8, passes: 1, count: 2, difficulty_bits: 6 };
 
     /// A cost of `count` parts, each of `difficulty_bits` leading zero bits of Argon2id over
     /// `mebibytes` MiB in `passes` passes and one lane.
@@ -217,9 +217,9 @@ pub const MAX_PASSES: u8 = 4;
 pub const MAX_MEMORY_COUNT: u8 = 16;
 /// The greatest difficulty of a memory-hard part.
 pub const MAX_MEMORY_BITS: u8 = 10;
-/// The most that checking one solution may fill, in MiB: some 64 ms of one core.
+/// The most that checking one solution may fill, in MiB: some 20 ms of one core.
 pub const MAX_CHECKED_MEBIBYTES: u32 = 64;
-/// The most that solving may fill in the mean, in MiB: some 16 s of one core in native code.
+/// The most that solving may fill in the mean, in MiB: some 5 s of one core in native code.
 pub const MAX_FILLED_MEBIBYTES: u32 = 1 << 14;
 
 #[cfg(test)]
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_cost_out_of_range_is_refused() {
-        assert_eq!(MemoryCost::new(8, 1, 2, 5), Ok(MemoryCost::USUAL));
+        assert_eq!(MemoryCost::new(8, 1, 2, 6), Ok(MemoryCost::USUAL));
         for ((mebibytes, passes, count, bits), error) in [
             ((0, 1, 1, 1), "expected 1 to 64 MiB, but found 0"),
             ((65, 1, 1, 1), "expected 1 to 64 MiB, but found 65"),

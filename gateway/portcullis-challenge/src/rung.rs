@@ -214,7 +214,7 @@ impl Ask {
         let more = self.posture as u8 + u8::from(stands_in);
         let hashes = harder(base, more);
         let memory = (rung == Level::MemoryHard).then_some(MemoryCost::USUAL);
-        // The entry fee of a memory-hard puzzle is no more than the route's own work.
+        // On top of the route's own hashing: a higher rung is never the cheaper one.
         Work::new(hashes, memory).unwrap_or_else(|_| Work::from(hashes))
     }
 

@@ -78,3 +78,24 @@ impl Step {
 /// The bounds of a histogram of the time to solve, in seconds: from a fast desktop on a relaxed puzzle
 /// to an old phone on a strict one.
 pub const SOLVE_SECONDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 180.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_step_has_a_name_of_its_own_and_the_bounds_ascend() {
+        let steps = [
+            Step::Shown,
+            Step::Solved(Duration::ZERO),
+            Step::Refused(Refusal::Spent),
+            Step::Renewed,
+            Step::Verified,
+            Step::NotVerified(Refusal::Spent),
+        ];
+        assert_eq!(steps.map(Step::name).into_iter().collect::<BTreeSet<_>>().len(), steps.len());
+        assert_eq!(steps.into_iter().filter_map(Step::refusal).count(), 2);
+        assert!(SOLVE_SECONDS.is_sorted());
+    }
+}

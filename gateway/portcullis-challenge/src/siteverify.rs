@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::form;
 use crate::json;
 use crate::refusal::Refusal;
+use crate::response::RESPONSE_TTL;
 use crate::site::{ScoreSense, SiteMode};
 use crate::time::UnixMillis;
 
@@ -352,6 +353,16 @@ fn push_details(out: &mut String, details: &Details<'_>) {
         json::push_string(out, reason);
     }
     out.push(']');
+}
+
+/// Appends what a widget is answered whose solution was good: the response, and for how long it can be
+/// verified. A span and not a time, as the clocks of devices are wrong.
+pub fn render_response(response: &str, out: &mut String) {
+    out.push_str("{\"response\":");
+    json::push_string(out, response);
+    out.push_str(",\"expires_in_secs\":");
+    json::push_number(out, RESPONSE_TTL.as_secs());
+    out.push('}');
 }
 
 const VERIFIED: &str = "API.USER_VERIFIED";

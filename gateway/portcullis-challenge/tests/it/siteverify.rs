@@ -11,7 +11,7 @@ use portcullis_challenge::site::{
 use portcullis_challenge::siteverify::{Answer, Details, ErrorCode, Judgement, SiteverifyRequest};
 use portcullis_challenge::{
     Billable, Counts, Level, MAX_RESPONSE_BYTES, RESPONSE_TTL, Refusal, Response, SpentSet, UnixMillis, Usage,
-    VerifiedResponse,
+    VerifiedResponse, siteverify,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -119,6 +119,13 @@ fn no_bit_of_a_response_can_be_flipped() {
             assert!(matches!(refusal, Refusal::Malformed | Refusal::UnknownKey | Refusal::Forged), "{at}.{bit}");
         }
     }
+}
+
+#[test]
+fn a_widget_is_told_the_response_and_how_long_it_is_good() {
+    let mut out = String::new();
+    siteverify::render_response("a.b", &mut out);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!({"response": "a.b", "expires_in_secs": 300}));
 }
 
 // Site keys.
