@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Puzzle, SigningKey, Solution, SpentSet, Strength,
-    UnixMillis, Verdict, VerdictSigner, encode_nonces, page, problem, return_target, solve, solve_part,
+    Binding, Brand, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Puzzle, SigningKey, Solution, SpentSet,
+    Strength, UnixMillis, Verdict, VerdictSigner, encode_nonces, page, problem, return_target, solve, solve_part,
 };
 
 const NOW: UnixMillis = UnixMillis(1_760_000_000_000);
@@ -123,7 +123,7 @@ fn every_request(c: &mut Criterion) {
 fn shown(c: &mut Criterion) {
     let ring = ring();
     let puzzle = Puzzle::issue(&ring, id(1), Strength::BALANCED, &HERE, NOW, TTL);
-    let nonce = CspNonce::new([1; 16]);
+    let (nonce, brand) = (CspNonce::new([1; 16]), Brand::default());
     let mut group = c.benchmark_group("shown");
     let mut out = String::new();
     group.bench_function("page", |b| {
@@ -134,9 +134,12 @@ fn shown(c: &mut Criterion) {
                 puzzle: &puzzle,
                 redeem_path: "/.well-known/portcullis/redeem",
                 solver_path: "/.well-known/portcullis/solver.js",
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target("/v1/login"),
                 reference_id: "01J9ZQ4Y8M6T3K2C5D7E9F1G3H",
                 contact: None,
+                brand: &brand,
                 texts: &ENGLISH,
             };
             page::render(&inputs, &mut out);

@@ -27,6 +27,7 @@
 //! What a client has to do is written down in [`protocol`].
 
 mod binding;
+mod brand;
 mod clearance;
 mod cookie;
 mod headers;
@@ -38,6 +39,7 @@ pub mod problem;
 mod puzzle;
 mod refusal;
 mod return_target;
+mod script;
 mod solution;
 mod spent;
 mod strength;
@@ -48,9 +50,10 @@ mod verdict;
 mod work;
 
 pub use binding::Binding;
+pub use brand::{Brand, BrandError, Colour, Logo, MAX_LOGO_BYTES};
 pub use clearance::{Clearance, Level, MAX_CLEARANCE_TTL};
 pub use cookie::{Scheme, cookie_name, set_cookie};
-pub use headers::{PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
+pub use headers::{LIBRARY_HEADERS, PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
 pub use keys::{KeyId, KeyRing, KeyRingError, SigningKey};
 pub use nonce::CspNonce;
 pub use puzzle::{Lifetimes, MAX_PUZZLE_TTL, Puzzle};
@@ -62,7 +65,7 @@ pub use strength::{
     Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MIN_COUNT, MIN_DIFFICULTY_BITS, Strength,
     StrengthError,
 };
-pub use texts::{ENGLISH, Texts};
+pub use texts::{ENGLISH, MAX_RANGES, Texts};
 pub use time::UnixMillis;
 pub use verdict::{Verdict, VerdictKeyError, VerdictSigner, VerifiedVerdict, verify_verdict};
 pub use work::{Seed, encode_nonces, solve, solve_part};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle, Refusal,
-    SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target, set_cookie,
+    Binding, Brand, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle,
+    Refusal, SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target,
+    set_cookie,
 };
 use portcullis_policy::model;
 use portcullis_signals::{self as signals, Claim, Facts};
@@ -34,6 +35,7 @@ pub struct ChallengeDesk {
     rings: Rings,
     spent: SpentSet,
     contact: Option<String>,
+    brand: Brand,
 }
 
 /// The keys of a desk, in two rings as puzzles and clearances have different lives.
@@ -79,7 +81,7 @@ fn strength(puzzle: &model::Puzzle) -> Strength {
 impl ChallengeDesk {
     /// A desk that signs with `rings` and remembers `capacity` spent puzzles.
     pub fn new(rings: Rings, capacity: usize, contact: Option<String>) -> Self {
-        Self { rings, spent: SpentSet::new(capacity), contact }
+        Self { rings, spent: SpentSet::new(capacity), contact, brand: Brand::default() }
     }
 
     /// The puzzles that were redeemed and not yet forgotten.
@@ -142,9 +144,12 @@ impl ChallengeDesk {
                 puzzle: &puzzle,
                 redeem_path: REDEEM_PATH,
                 solver_path: SOLVER_PATH,
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target(target),
                 reference_id,
                 contact: self.contact.as_deref(),
+                brand: &self.brand,
                 texts: &ENGLISH,
             },
             &mut body,
