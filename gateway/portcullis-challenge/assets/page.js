@@ -89,7 +89,7 @@ function arrive() {
     // A form met the check. The browser still holds what was typed, and asks before it sends it.
     document.getElementById('resend').onclick = function () { location.reload(); };
     document.getElementById('back').onclick = function () { history.back(); };
-    document.getElementById('work').hidden = true;
+    document.getElementById('work').hidden = document.getElementById('form').hidden = true;
     again.hidden = false;
     live.textContent = again.firstElementChild.textContent;
   } else {
