@@ -9,10 +9,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use portcullis_challenge::evidence::{Evidence, Observed};
 use portcullis_challenge::siteverify::SiteverifyRequest;
 use portcullis_challenge::{
-    Binding, Budget, Budgets, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Lifetimes, MemoryCost, Network,
-    Puzzle, Response, Revocations, Scratch, Seed, SigningKey, Solution, SpentSet, Strength, Tolerance, UnixMillis,
-    Verdict, VerdictSigner, VerifiedResponse, Wait, Work, encode_nonces, page, problem, return_target, solve,
-    solve_part,
+    Binding, Brand, Budget, Budgets, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Lifetimes, MemoryCost,
+    Network, Puzzle, Response, Revocations, Scratch, Seed, SigningKey, Solution, SpentSet, Strength, Tolerance,
+    UnixMillis, Verdict, VerdictSigner, VerifiedResponse, Wait, Work, encode_nonces, page, problem, return_target,
+    solve, solve_part,
 };
 
 const NOW: UnixMillis = UnixMillis(1_760_000_000_000);
@@ -260,7 +260,7 @@ fn every_request(c: &mut Criterion) {
 fn shown(c: &mut Criterion) {
     let ring = ring();
     let puzzle = Puzzle::issue(&ring, id(1), Strength::BALANCED, &HERE, NOW, TTL);
-    let nonce = CspNonce::new([1; 16]);
+    let (nonce, brand) = (CspNonce::new([1; 16]), Brand::default());
     let mut group = c.benchmark_group("shown");
     let mut out = String::new();
     group.bench_function("page", |b| {
@@ -271,9 +271,12 @@ fn shown(c: &mut Criterion) {
                 puzzle: &puzzle,
                 redeem_path: "/.well-known/portcullis/redeem",
                 solver_path: "/.well-known/portcullis/solver.js",
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target("/v1/login"),
                 reference_id: "01J9ZQ4Y8M6T3K2C5D7E9F1G3H",
                 contact: None,
+                brand: &brand,
                 texts: &ENGLISH,
             };
             page::render(&inputs, &mut out);

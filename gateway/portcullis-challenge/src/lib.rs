@@ -40,6 +40,7 @@
 //! [`evidence::privacy`].
 
 mod binding;
+mod brand;
 mod budget;
 mod clearance;
 mod cookie;
@@ -60,6 +61,7 @@ mod response;
 mod return_target;
 mod revocation;
 pub mod rung;
+mod script;
 mod sighting;
 pub mod site;
 pub mod siteverify;
@@ -75,10 +77,11 @@ mod wait;
 mod work;
 
 pub use binding::Binding;
+pub use brand::{Brand, BrandError, Colour, Logo, MAX_LOGO_BYTES};
 pub use budget::{Budget, Budgets, MAX_ADDRESSES, MAX_SYSTEMS};
 pub use clearance::{Clearance, Level, MAX_CLEARANCE_TTL, RENEWAL_DISCOUNT};
 pub use cookie::{Scheme, cookie_name, set_cookie};
-pub use headers::{PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
+pub use headers::{LIBRARY_HEADERS, PAGE_HEADERS, PROBLEM_HEADERS, SCRIPT_HEADERS};
 pub use keys::{KeyId, KeyRing, KeyRingError, SigningKey};
 pub use memory::{
     MAX_CHECKED_MEBIBYTES, MAX_FILLED_MEBIBYTES, MAX_MEBIBYTES, MAX_MEMORY_BITS, MAX_MEMORY_COUNT, MAX_PASSES,
@@ -99,7 +102,7 @@ pub use strength::{
     Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MIN_COUNT, MIN_DIFFICULTY_BITS, Strength,
     StrengthError, Work,
 };
-pub use texts::{ENGLISH, Texts};
+pub use texts::{ENGLISH, MAX_RANGES, Texts};
 pub use time::UnixMillis;
 pub use usage::{Billable, Counts, Usage};
 pub use verdict::{Verdict, VerdictKeyError, VerdictSigner, VerifiedVerdict, verify_verdict};

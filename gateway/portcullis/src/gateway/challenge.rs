@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, Network, PAGE_HEADERS, PROBLEM_HEADERS, Proof,
-    Puzzle, RedeemForm, Refusal, SCRIPT_HEADERS, Scheme, SpentSet, Strength, cookie_name, page, problem, return_target,
-    set_cookie,
+    Binding, Brand, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, Network, PAGE_HEADERS, PROBLEM_HEADERS,
+    Proof, Puzzle, RedeemForm, Refusal, SCRIPT_HEADERS, Scheme, SpentSet, Strength, cookie_name, page, problem,
+    return_target, set_cookie,
 };
 use portcullis_intel::AddressFacts;
 use portcullis_policy::model;
@@ -34,6 +34,7 @@ pub struct ChallengeDesk {
     rings: Rings,
     spent: SpentSet,
     contact: Option<String>,
+    brand: Brand,
 }
 
 /// The keys of a desk, in two rings as puzzles and clearances have different lives.
@@ -87,7 +88,7 @@ fn strength(puzzle: &model::Puzzle) -> Strength {
 impl ChallengeDesk {
     /// A desk that signs with `rings` and remembers `capacity` spent puzzles.
     pub fn new(rings: Rings, capacity: usize, contact: Option<String>) -> Self {
-        Self { rings, spent: SpentSet::new(capacity), contact }
+        Self { rings, spent: SpentSet::new(capacity), contact, brand: Brand::default() }
     }
 
     /// The puzzles that were redeemed and not yet forgotten.
@@ -144,9 +145,12 @@ impl ChallengeDesk {
                 puzzle: &puzzle,
                 redeem_path: REDEEM_PATH,
                 solver_path: SOLVER_PATH,
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target(target),
                 reference_id,
                 contact: self.contact.as_deref(),
+                brand: &self.brand,
                 texts: &ENGLISH,
             },
             &mut body,
