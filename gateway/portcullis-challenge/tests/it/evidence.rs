@@ -164,6 +164,42 @@ fn signals_read_back_from_a_tokens_number() {
     assert_eq!(Signals::from_bits(u32::MAX).bits(), 0xffff);
 }
 
+/// What the page's script writes is what is read here.
+#[test]
+fn every_contradiction_that_the_page_names_is_known() {
+    let script = include_str!("../../assets/evidence.js");
+    let names: Vec<&str> = script
+        .split("note('")
+        .chain(script.split("odd.push('"))
+        .filter_map(|rest| rest.split_once('\'').map(|(name, _)| name))
+        .filter(|name| name.contains('-') || ["engine", "notifications"].contains(name))
+        .filter(|name| !name.contains(' '))
+        .collect();
+    assert!(names.len() >= 11, "{names:?}");
+    for name in names {
+        let evidence = Evidence::parse(&json!({ "odd": [name] }).to_string()).unwrap();
+        assert_eq!(evidence.odd.len(), 1, "{name}");
+        assert!(!evidence.judge(&SEEN).signals().is_empty(), "{name}");
+    }
+    for member in [
+        "webdriver",
+        "automation",
+        "odd",
+        "ua",
+        "platform",
+        "languages",
+        "hints",
+        "viewport",
+        "touch",
+        "cores",
+        "work",
+        "differs",
+        "interaction",
+    ] {
+        assert!(script.contains(&format!("{member}:")), "{member}");
+    }
+}
+
 /// Any JSON that is like evidence: the names and values that matter, in any mixture.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -141,4 +141,5 @@ fn the_vector_of_the_memory_hard_protocol_holds() {
     let seed = Seed(std::array::from_fn(|i| u8::try_from(i).unwrap()));
     let cost = MemoryCost::new(1, 1, 2, 4).unwrap();
     assert_eq!(Scratch::new(cost).solve(&seed, cost), [10, 8]);
+    assert!(include_str!("../../assets/PROTOCOL.md").contains("the least nonces are 10 and 8"));
 }
