@@ -2,18 +2,29 @@
 //! request, signing a verdict with every request, and refusing what a flood would send.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use portcullis_challenge::evidence::{Evidence, Observed};
+use portcullis_challenge::siteverify::SiteverifyRequest;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Puzzle, SigningKey, Solution, SpentSet, Strength,
-    UnixMillis, Verdict, VerdictSigner, encode_nonces, page, problem, return_target, solve, solve_part,
+    Binding, Brand, Budget, Budgets, Clearance, CspNonce, ENGLISH, KeyId, KeyRing, Level, Lifetimes, MemoryCost,
+    Network, Puzzle, Response, Revocations, Scratch, Seed, SigningKey, Solution, SpentSet, Strength, Tolerance,
+    UnixMillis, Verdict, VerdictSigner, VerifiedResponse, Wait, Work, encode_nonces, page, problem, return_target,
+    solve, solve_part,
 };
 
 const NOW: UnixMillis = UnixMillis(1_760_000_000_000);
 const TTL: Duration = Duration::from_secs(300);
-const HERE: Binding<'static> =
-    Binding { site: "shop.example", route: "login", network: &[192, 0, 2, 24], family: b"firefox" };
+const HERE: Binding<'static> = Binding {
+    site: "shop.example",
+    route: "login",
+    network: Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 24)), Some(64496)),
+    tolerance: Tolerance::System,
+    family: b"firefox",
+    fingerprint: b"t13d1717h2_5b57614c22b0_3cbfd9057e0d",
+};
 
 fn ring() -> KeyRing {
     let key = SigningKey::new(KeyId(7), [0x5a; 32]);
@@ -92,6 +103,116 @@ fn spent(c: &mut Criterion) {
     group.finish();
 }
 
+/// Does a flood of false solutions, each of them another, stay above 100,000 a second on one core, with
+/// no table growing?
+fn flood(c: &mut Criterion) {
+    let ring = ring();
+    let strength = Strength::new(16, 80).unwrap_or_default();
+    let spent = SpentSet::new(1 << 20);
+    // What an attacker has: good tokens, and nonces that cost nothing.
+    let solutions: Vec<String> = (0..4096_u64)
+        .map(|n| {
+            let puzzle = Puzzle::issue(&ring, id(n), strength, &HERE, NOW, TTL);
+            format!("{}.{}", puzzle.token(), encode_nonces(&[u32::try_from(n).unwrap_or(0); 80]))
+        })
+        .collect();
+    let mut group = c.benchmark_group("flood");
+    group.throughput(Throughput::Elements(solutions.len() as u64)).sample_size(20);
+    group.bench_function("false solutions, each another", |b| {
+        b.iter(|| {
+            let good = solutions
+                .iter()
+                .filter(|text| {
+                    Solution::parse(text).and_then(|solution| solution.verify(&ring, &HERE, NOW, &spent)).is_ok()
+                })
+                .count();
+            assert_eq!(good, 0);
+        });
+    });
+    group.finish();
+    assert!(spent.is_empty(), "a flood leaves nothing behind");
+}
+
+/// What does the gateway pay to check a memory-hard solution, and a flood that paid the entry fee?
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn memory_hard(c: &mut Criterion) {
+    let mut group = c.benchmark_group("memory-hard");
+    group.sample_size(10);
+    let cost = MemoryCost::USUAL;
+    let mut scratch = Scratch::new(cost);
+    let seed = Seed([7; 32]);
+    // The client's price is 2^bits of these a part, the gateway's is one a part.
+    let one = MemoryCost::new(8, 1, 1, 1).unwrap_or(cost);
+    let begun = Instant::now();
+    let hashes: u64 =
+        (0..20_u8).flat_map(|n| scratch.solve(&Seed([n; 32]), one)).map(|nonce| u64::from(nonce) + 1).sum();
+    let each = begun.elapsed() / u32::try_from(hashes).unwrap_or(u32::MAX).max(1);
+    eprintln!(
+        "one hash of 8 MiB takes {each:.1?}; a usual solution takes {} in the mean, and checking it {}",
+        u32::from(cost.count()) << cost.difficulty_bits(),
+        cost.count()
+    );
+    group.bench_function("two hashes of 8 MiB in the mean", |b| b.iter(|| scratch.solve(black_box(&seed), one)));
+
+    let ring = ring();
+    let work = Work::new(Strength::new(8, 60).unwrap_or_default(), Some(cost)).unwrap_or(Work::MEMORY_HARD);
+    let puzzle = Puzzle::issue(&ring, id(1), work, &HERE, NOW, TTL);
+    let mut nonces = solve(&puzzle.seed(), work.hashes());
+    nonces.extend([0, 0]);
+    let text = format!("{}.{}", puzzle.token(), encode_nonces(&nonces));
+    let spent = SpentSet::new(1 << 10);
+    group.bench_function("refused: fee paid, and used up", |b| {
+        b.iter(|| {
+            Solution::parse(black_box(&text))
+                .and_then(|solution| solution.verify_memory_hard(&ring, &HERE, NOW, &spent, &mut scratch))
+                .is_ok()
+        });
+    });
+    group.finish();
+}
+
+/// What do the other doors cost: a wait, a widget's response, a call of siteverify, evidence?
+fn other_doors(c: &mut Criterion) {
+    let ring = ring();
+    let mut group = c.benchmark_group("other doors");
+    let full = SpentSet::new(0);
+    let wait = Wait::begin(&ring, id(1), Duration::from_secs(5), &HERE, NOW, Lifetimes::from(TTL));
+    let later = UnixMillis(NOW.0 + 6_000);
+    group.bench_function("wait checked", |b| {
+        b.iter(|| Wait::redeem(&ring, black_box(wait.token()), &HERE, later, &full).is_ok());
+    });
+    let signals =
+        Evidence::default().judge(&Observed { user_agent: "", expected_hashes: 0, took: Duration::ZERO }).signals();
+    let response = Response {
+        id: id(2),
+        hostname: "www.shop.example",
+        level: Level::ProofOfWork,
+        score_thousandths: 120,
+        signals,
+        network: HERE.network,
+        solved_at: NOW,
+    }
+    .issue(&ring, "shop");
+    group.bench_function("response checked", |b| {
+        b.iter(|| VerifiedResponse::redeem(&ring, black_box(&response), "shop", NOW, &full).is_ok());
+    });
+    let call = format!("secret=sk_0123456789abcdefghijklmnop&response={response}&remoteip=192.0.2.1");
+    group.bench_function("siteverify read", |b| {
+        b.iter(|| {
+            SiteverifyRequest::parse("application/x-www-form-urlencoded", black_box(call.as_bytes()), "").is_ok()
+        });
+    });
+    let seen = Observed { user_agent: USER_AGENT, expected_hashes: 5_242_880, took: Duration::from_secs(2) };
+    group.bench_function("evidence read and judged", |b| {
+        b.iter(|| Evidence::parse(black_box(EVIDENCE)).map(|evidence| evidence.judge(&seen).risk_thousandths()));
+    });
+    group.finish();
+}
+
+const USER_AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+const EVIDENCE: &str = r#"{"v":1,"by":"page","webdriver":false,"automation":[],"odd":[],"ua":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36","platform":"Linux x86_64","languages":["en-US","en"],"hints":{"brands":["Not:A-Brand/8","Chromium/156"],"mobile":false,"platform":"Linux"},"viewport":[1050,605,1050,748,1366,768],"touch":0,"cores":2,"work":{"ms":1800,"hashes":5242880,"workers":2,"from":"blob"},"differs":[],"interaction":{"variant":"page","trigger":"load","ms":1900,"focus":0,"blur":0,"keys":0,"pointer":3,"clicks":0,"hidden":0,"visible":true}}"#;
+
 /// What does each request pay that carries a clearance, and each that goes to an origin?
 fn every_request(c: &mut Criterion) {
     let ring = ring();
@@ -100,6 +221,22 @@ fn every_request(c: &mut Criterion) {
     group.bench_function("clearance verified", |b| {
         b.iter(|| Clearance::verify(&ring, black_box(&clearance), &HERE, NOW))
     });
+    if let Ok(verified) = Clearance::verify(&ring, &clearance, &HERE, NOW) {
+        let budgets = Budgets::new(1 << 16, Budget { requests: u32::MAX - 1, ..Budget::default() }, 7);
+        let mut revocations = Revocations::default();
+        for n in 0..1_000 {
+            _ = revocations.revoke(id(n + 2), NOW);
+        }
+        group.bench_function("budget charged", |b| b.iter(|| budgets.charge(black_box(&verified), &HERE.network, NOW)));
+        group.bench_function("revocation asked, of a thousand", |b| b.iter(|| revocations.check(black_box(&verified))));
+        group.bench_function("clearance verified, asked and charged", |b| {
+            b.iter(|| {
+                let clearance = Clearance::verify(&ring, black_box(&clearance), &HERE, NOW)?;
+                revocations.check(&clearance)?;
+                budgets.charge(&clearance, &HERE.network, NOW)
+            });
+        });
+    }
 
     if let Ok(signer) = VerdictSigner::new("v1", &[7; 32], "portcullis", Duration::from_secs(60)) {
         let allowed = Verdict {
@@ -123,7 +260,7 @@ fn every_request(c: &mut Criterion) {
 fn shown(c: &mut Criterion) {
     let ring = ring();
     let puzzle = Puzzle::issue(&ring, id(1), Strength::BALANCED, &HERE, NOW, TTL);
-    let nonce = CspNonce::new([1; 16]);
+    let (nonce, brand) = (CspNonce::new([1; 16]), Brand::default());
     let mut group = c.benchmark_group("shown");
     let mut out = String::new();
     group.bench_function("page", |b| {
@@ -134,9 +271,12 @@ fn shown(c: &mut Criterion) {
                 puzzle: &puzzle,
                 redeem_path: "/.well-known/portcullis/redeem",
                 solver_path: "/.well-known/portcullis/solver.js",
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target("/v1/login"),
                 reference_id: "01J9ZQ4Y8M6T3K2C5D7E9F1G3H",
                 contact: None,
+                brand: &brand,
                 texts: &ENGLISH,
             };
             page::render(&inputs, &mut out);
@@ -154,17 +294,29 @@ fn shown(c: &mut Criterion) {
 }
 
 /// How fast is a native solver, beside which the page's script has to be seen?
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock and what the page was measured to do")]
 fn native_solver(c: &mut Criterion) {
     let ring = ring();
     let puzzle = Puzzle::issue(&ring, id(1), Strength::BALANCED, &HERE, NOW, TTL);
     let seed = puzzle.seed();
     // The hashes of one part: the nonces up to the one that solves it.
     let hashes = u64::from(solve_part(&seed, 0, 16).unwrap_or(0)) + 1;
+    let begun = Instant::now();
+    let mut tried = 0_u32;
+    while begun.elapsed() < Duration::from_millis(500) {
+        black_box(solve_part(black_box(&seed), 0, 16));
+        tried = tried.saturating_add(u32::try_from(hashes).unwrap_or(u32::MAX));
+    }
+    let rate = f64::from(tried) / begun.elapsed().as_secs_f64() / 1e6;
+    eprintln!(
+        "native solver: {rate:.1} million hashes a second on one core; the page's script must do at least 1, so a farm"
+    );
+    eprintln!("gains at most {rate:.0} times on a core; put the page's measured speed beside it for the true ratio");
     let mut group = c.benchmark_group("native solver");
     group.throughput(Throughput::Elements(hashes)).sample_size(20);
     group.bench_function("hashes", |b| b.iter(|| solve_part(black_box(&seed), 0, 16)));
     group.finish();
 }
 
-criterion_group!(benches, solutions, spent, every_request, shown, native_solver);
+criterion_group!(benches, solutions, flood, memory_hard, spent, every_request, other_doors, shown, native_solver);
 criterion_main!(benches);

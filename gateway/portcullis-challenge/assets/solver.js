@@ -1,9 +1,12 @@
-// The challenge: finds the nonces of a puzzle and hands them in. Protocol: PROTOCOL.md.
+// Finds the nonces of a puzzle. Protocol: PROTOCOL.md.
 //
-// One file, two roles: inside the page it shows and directs, in a Web Worker it only searches.
-// It has a SHA-256 of its own because crypto.subtle is missing on plain HTTP and is asynchronous,
-// which costs more than such a short hash. Nothing here needs to compile text or WASM.
-(function () {
+// The page, the widget and the renewal all begin with this file and run.js. It has a SHA-256 of its own because
+// crypto.subtle is missing on plain HTTP and is asynchronous, which costs more than such a short
+// hash. Nothing here needs to compile text or WASM. Lines are for people: they are sent without
+// indentation, comments and blank lines.
+
+// Makes the search. It is also sent to workers, as text, so it refers to nothing outside of itself.
+function portcullisSolver() {
   'use strict';
 
   var K = new Int32Array([
@@ -17,7 +20,6 @@
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
   ]);
   var H = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
-  var NONCES = 0x100000000;
   var W = new Int32Array(64), S = new Int32Array(8);
 
   // Puts into S the state after the first eight rounds, which the seed alone decides.
@@ -91,215 +93,19 @@
     return -1;
   }
 
-  if (typeof document === 'undefined') {
-    self.onmessage = function (event) {
-      var task = event.data;
-      self.postMessage({ part: task.part, nonce: search(task.seed, task.part, task.bits, 0, NONCES) });
-    };
-    self.postMessage({ ready: true });
-    return;
-  }
+  return search;
+}
 
-  // From here on: the page.
-
-  var box = document.getElementById('challenge');
-  var bar = document.getElementById('bar');
-  var line = document.getElementById('line');
-  var live = document.getElementById('live');
-  var show = window.portcullisShow;
-  var total = Number(text('count')), bits = Number(text('bits')), seed = words(text('seed'));
-  var nonces = [], done = 0, hashes = 0, started = 0, spokenAt = 0, shownAt = 0;
-  var waiting = [], ready = false, here = false;
-
-  function text(name) { return box.getAttribute('data-' + name); }
-
-  function words(hex) {
-    var out = new Int32Array(8);
-    for (var i = 0; i < 8; i++) out[i] = parseInt(hex.substr(i * 8, 8), 16);
-    return out;
-  }
-
-  // Whether this browser will keep the cookie. Without it the work would be for nothing, and the
-  // page would come again and again.
-  function keepsCookies() {
-    document.cookie = 'portcullis-probe=1; path=/; max-age=60; SameSite=Lax';
-    var kept = document.cookie.indexOf('portcullis-probe=1') >= 0;
-    document.cookie = 'portcullis-probe=; path=/; max-age=0; SameSite=Lax';
-    return kept;
-  }
-
-  // How often in a row this tab was let through and yet came back here within a minute.
-  function passes(change) {
-    try {
-      var now = Date.now(), kept = (sessionStorage.getItem('portcullis-passes') || '0 0').split(' ');
-      var count = now - Number(kept[1]) < 60000 ? Number(kept[0]) : 0;
-      if (change) sessionStorage.setItem('portcullis-passes', change(count) + ' ' + now);
-      return count;
-    } catch (blocked) {
-      return 0;
+// What a worker does: it searches in slices of a tenth of a second or so and says how far it is.
+function portcullisWorker(search) {
+  'use strict';
+  self.onmessage = function (event) {
+    var task = event.data, nonce = -1, from = 0, slice = 131072;
+    for (; nonce < 0; from += slice) {
+      nonce = search(task.seed, task.part, task.bits, from, from + slice);
+      self.postMessage({ part: task.part, nonce: nonce, tried: nonce < 0 ? slice : nonce - from + 1 });
     }
-  }
-
-  function duration(ms) {
-    var amount = Math.max(1, Math.ceil(ms / 1000)), unit = 'second';
-    if (amount > 90) { amount = Math.ceil(amount / 60); unit = 'minute'; }
-    try {
-      return new Intl.NumberFormat(document.documentElement.lang, { style: 'unit', unit: unit, unitDisplay: 'long' }).format(amount);
-    } catch (old) {
-      return amount + (unit === 'second' ? ' s' : ' min');
-    }
-  }
-
-  // What is seen changes four times a second; what is spoken, every five seconds.
-  function progress() {
-    var now = Date.now();
-    bar.value = done;
-    if (now - shownAt < 250 || done === 0) return;
-    shownAt = now;
-    var left = (total - done) * Math.pow(2, bits) * (now - started) / hashes;
-    line.textContent = text('progress').replace('{done}', done).replace('{total}', total).replace('{left}', duration(left));
-    if (now - spokenAt >= 5000) {
-      spokenAt = now;
-      live.textContent = line.textContent;
-    }
-  }
-
-  function say(name) {
-    line.textContent = live.textContent = text(name);
-  }
-
-  function found(part, nonce) {
-    if (nonces[part] !== undefined) return;
-    nonces[part] = nonce;
-    hashes += nonce + 1;
-    done++;
-    progress();
-    if (done === total) {
-      bar.value = total;
-      say('sending');
-      send(0);
-    }
-  }
-
-  function encoded() {
-    var bytes = '';
-    for (var i = 0; i < total; i++) {
-      bytes += String.fromCharCode(nonces[i] >>> 24, nonces[i] >>> 16 & 255, nonces[i] >>> 8 & 255, nonces[i] & 255);
-    }
-    return btoa(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
-  }
-
-  function send(tries) {
-    var request = new XMLHttpRequest();
-    request.open('POST', text('redeem'));
-    request.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
-    request.onload = function () {
-      if (request.status >= 200 && request.status < 300) {
-        say('done');
-        passes(function (count) { return count + 1; });
-        leave();
-      } else if (request.status === 503 && tries < 5) {
-        setTimeout(function () { send(tries + 1); }, 2000);
-      } else {
-        show('refused');
-      }
-    };
-    request.onerror = function () {
-      show('offline', function () { show(''); say('sending'); send(0); });
-    };
-    request.send('solution=' + text('token') + '.' + encoded());
-  }
-
-  function leave() {
-    var target = text('return');
-    // Reloading keeps the fragment; going to the same address with it would not load anything.
-    if (target === location.pathname + location.search) location.reload();
-    else location.replace(target);
-  }
-
-  function employ() {
-    var worker = new Worker(text('solver')), mine = [];
-    function next() {
-      if (!waiting.length) return;
-      var part = waiting.shift();
-      mine.push(part);
-      worker.postMessage({ seed: seed, part: part, bits: bits });
-    }
-    worker.onmessage = function (event) {
-      if (event.data.ready) {
-        ready = true;
-        next();
-      } else {
-        mine.splice(mine.indexOf(event.data.part), 1);
-        found(event.data.part, event.data.nonce);
-      }
-      // Two at a time, so that a worker never waits for this thread.
-      next();
-    };
-    worker.onerror = function (event) {
-      if (event.preventDefault) event.preventDefault();
-      worker.terminate();
-      waiting = mine.concat(waiting);
-      mine = [];
-      // The other workers may be idle by now, and nothing would wake them.
-      workHere();
-    };
-  }
-
-  // Without workers: in slices of some ten milliseconds, so that the page stays usable.
-  function workHere() {
-    if (here) return;
-    here = true;
-    var part = -1, from = 0, size = 1000, channel = typeof MessageChannel === 'function' ? new MessageChannel() : null;
-    function later() { if (channel) channel.port2.postMessage(0); else setTimeout(slice, 0); }
-    function slice() {
-      if (part < 0) {
-        if (!waiting.length) { here = false; return; }
-        part = waiting.shift();
-        from = 0;
-      }
-      var before = Date.now();
-      var nonce = search(seed, part, bits, from, Math.min(from + size, NONCES));
-      var took = Date.now() - before;
-      if (nonce < 0) {
-        from += size;
-        size = took < 8 ? size * 2 : took > 16 ? Math.max(1000, size >> 1) : size;
-      } else {
-        var solved = part;
-        part = -1;
-        found(solved, nonce);
-      }
-      later();
-    }
-    if (channel) channel.port1.onmessage = slice;
-    later();
-  }
-
-  function start() {
-    for (var part = 0; part < total; part++) waiting.push(part);
-    started = Date.now();
-    say('starting');
-    try {
-      var cores = Math.min(navigator.hardwareConcurrency || 2, 8, total);
-      for (var i = 0; i < cores; i++) employ();
-      setTimeout(function () { if (!ready) workHere(); }, 1500);
-    } catch (blocked) {
-      workHere();
-    }
-  }
-
-  window.onerror = null;
-  try {
-    if (!keepsCookies() || passes() >= 2) {
-      show('no-cookies', function () {
-        passes(function () { return 0; });
-        location.reload();
-      });
-    } else {
-      show('');
-      start();
-    }
-  } catch (fault) {
-    show('failed');
-  }
-})();
+  };
+  var n = self.navigator;
+  self.postMessage({ told: { ua: n.userAgent, platform: n.platform, languages: n.languages, cores: n.hardwareConcurrency } });
+}

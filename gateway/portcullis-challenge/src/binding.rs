@@ -3,45 +3,87 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::network::{Move, Network, Tolerance};
+use crate::refusal::Refusal;
+use crate::token::Fields;
+
 /// Whom and what a puzzle or a clearance is good for, as the caller sees it now.
 ///
-/// A token keeps a digest of these and is accepted only with the same values again. How tolerant
-/// that is lies with the caller: a field that is left empty binds nothing. A clearance that shall
-/// survive a move from one network to another leaves `network` empty; a puzzle, which lives for
-/// minutes, names it.
+/// A token keeps a digest of `site`, `route`, `family` and `fingerprint`, and is accepted only with
+/// the same values again; a field that is left empty binds nothing. The network it keeps as it is,
+/// and `tolerance` says how far from there it may be used: people change masts, and a dual-stack
+/// client comes over IPv4 once and over IPv6 the next time.
 ///
-/// All fields are already in canonical form: the host in lower case and without port, the network
-/// as the masked prefix bytes with its length.
+/// All fields are already in canonical form: the host in lower case and without port.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Binding<'a> {
-    /// The site: the host name, or the site key of a widget.
+    /// The site: the host name, or the internal name of a widget's site key.
     pub site: &'a str,
     /// The route's name; empty for a token that is good on the whole site.
     pub route: &'a str,
-    /// The client's network: prefix bytes or an AS number; empty when the token may travel.
-    pub network: &'a [u8],
-    /// The family of the user agent, such as `firefox`, and whatever else of the client stays the
-    /// same from one connection to the next.
+    /// Where the client is.
+    pub network: Network,
+    /// How far from where the token was issued it is accepted. Not part of the token.
+    pub tolerance: Tolerance,
+    /// The family of the user agent, such as `firefox`.
     pub family: &'a [u8],
+    /// What of the handshake stays the same from one connection of a client to the next: a
+    /// fingerprint without the parts that a resumed session adds.
+    pub fingerprint: &'a [u8],
 }
 
 impl Binding<'_> {
-    /// The digest that a token carries.
-    pub(crate) fn digest(&self) -> BindingDigest {
-        let mut hash = Sha256::new();
-        absorb(
-            &[b"portcullis binding 1", self.site.as_bytes(), self.route.as_bytes(), self.network, self.family],
-            |bytes| {
-                hash.update(bytes);
-            },
-        );
-        let full: [u8; 32] = hash.finalize().into();
-        let mut short = [0; BindingDigest::BYTES];
-        for (to, from) in short.iter_mut().zip(full) {
-            *to = from;
-        }
-        BindingDigest(short)
+    /// The digest of what must be the same again.
+    fn digest(&self) -> BindingDigest {
+        digest(&[b"portcullis binding 2", self.site.as_bytes(), self.route.as_bytes(), self.family, self.fingerprint])
     }
+
+    /// What a token keeps of it.
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { who: self.digest(), network: self.network }
+    }
+}
+
+/// What a token keeps of a binding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    who: BindingDigest,
+    pub(crate) network: Network,
+}
+
+impl Bound {
+    pub(crate) const BYTES: usize = BindingDigest::BYTES + Network::BYTES;
+
+    /// Whether the token is good for `binding`, and how far its holder moved.
+    pub(crate) fn admit(&self, binding: &Binding<'_>) -> Result<Move, Refusal> {
+        let moved = self.network.moved_to(&binding.network);
+        if self.who.matches(&binding.digest()) && binding.tolerance.accepts(moved) {
+            Ok(moved)
+        } else {
+            Err(Refusal::OtherBinding)
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.who.0);
+        out.extend_from_slice(&self.network.to_bytes());
+    }
+
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self { who: BindingDigest(fields.take()?), network: Network::from_bytes(fields.take()?)? })
+    }
+}
+
+/// The digest of a list of fields of any length.
+pub(crate) fn digest(fields: &[&[u8]]) -> BindingDigest {
+    let mut hash = Sha256::new();
+    absorb(fields, |bytes| hash.update(bytes));
+    let full: [u8; 32] = hash.finalize().into();
+    let mut short = [0; BindingDigest::BYTES];
+    for (to, from) in short.iter_mut().zip(full) {
+        *to = from;
+    }
+    BindingDigest(short)
 }
 
 /// The first 128 bits of the SHA-256 of a binding: more than enough against a second preimage, and
@@ -102,14 +144,14 @@ mod tests {
 
     #[test]
     fn every_field_changes_the_digest() {
-        let base = Binding { site: "shop.example", route: "login", network: &[192, 0, 2], family: b"firefox" };
+        let base = Binding { site: "shop.example", route: "login", family: b"firefox", ..Binding::default() };
         for (name, other) in [
             ("site", Binding { site: "blog.example", ..base }),
             ("route", Binding { route: "cart", ..base }),
-            ("network", Binding { network: &[198, 51, 100], ..base }),
             ("family", Binding { family: b"chrome", ..base }),
             ("a boundary", Binding { site: "shop.examplel", route: "ogin", ..base }),
-            ("a field moved", Binding { route: "", network: b"login", ..base }),
+            ("fingerprint", Binding { fingerprint: b"t13d1516h2", ..base }),
+            ("a field moved", Binding { family: b"", fingerprint: b"firefox", ..base }),
         ] {
             assert!(!base.digest().matches(&other.digest()), "{name}");
         }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use crate::binding::{Binding, BindingDigest};
+use crate::binding::{Binding, Bound};
 use crate::keys::{KeyRing, Purpose};
+use crate::network::Move;
 use crate::puzzle::in_time;
 use crate::refusal::Refusal;
+use crate::revocation::Cohort;
 use crate::solution::Solved;
 use crate::strength::Strength;
 use crate::time::UnixMillis;
 use crate::token::{self, Fields, Payload};
+use crate::wait::Waited;
 
 /// The rung of the ladder that a client reached. A higher one is worth more.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -44,7 +47,7 @@ impl Level {
     }
 
     /// What a token carries. Ten apart, so that a rung can be put in between.
-    const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Transparent => 10,
             Self::NoScript => 20,
@@ -54,24 +57,31 @@ impl Level {
         }
     }
 
-    fn from_code(code: u8) -> Option<Self> {
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.code() == code)
     }
 }
 
-/// What a verified clearance says.
+/// What a verified clearance says. Only [`Clearance::verify`] makes one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Clearance {
     /// The random bytes that name it, for revocation and budgets.
     pub id: [u8; 16],
     /// The rung that was reached.
     pub level: Level,
-    /// The work that was done for it; none where it was granted for something else.
+    /// The hashing that was done for it; none where it was granted for something else.
     pub work: Option<Strength>,
-    /// When it was granted.
+    /// The kind of client that it was granted to, to be taken back together.
+    pub cohort: Cohort,
+    /// When the first of its line was granted; renewing keeps it.
+    pub granted_at: UnixMillis,
+    /// When this one was signed.
     pub issued_at: UnixMillis,
     /// The first moment at which it is no longer good.
     pub expires_at: UnixMillis,
+    /// How far its holder has moved since it was signed.
+    pub moved: Move,
 }
 
 impl Clearance {
@@ -83,14 +93,15 @@ impl Clearance {
     #[must_use]
     pub fn for_work(ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> String {
         let now = solved.redeemed_at;
-        Self {
-            id,
-            level: solved.level,
-            work: Some(solved.strength),
-            issued_at: now,
-            expires_at: now.after(solved.clearance_ttl.min(MAX_CLEARANCE_TTL)),
-        }
-        .seal(ring, binding)
+        let expires_at = now.after(solved.clearance_ttl.min(MAX_CLEARANCE_TTL));
+        Terms { id, level: solved.level, work: Some(solved.work.hashes()), granted_at: now, issued_at: now, expires_at }
+            .seal(ring, binding, Cohort::of(binding))
+    }
+
+    /// Signs the clearance for a wait that was waited, otherwise as [`for_work`](Self::for_work).
+    #[must_use]
+    pub fn for_wait(ring: &KeyRing, id: [u8; 16], waited: &Waited, binding: &Binding<'_>) -> String {
+        Self::issue(ring, id, Level::NoScript, binding, waited.redeemed_at, waited.clearance_ttl)
     }
 
     /// Signs a clearance for which no work was done, otherwise as [`for_work`](Self::for_work).
@@ -105,12 +116,53 @@ impl Clearance {
         now: UnixMillis,
         ttl: Duration,
     ) -> String {
-        Self { id, level, work: None, issued_at: now, expires_at: now.after(ttl.min(MAX_CLEARANCE_TTL)) }
-            .seal(ring, binding)
+        let expires_at = now.after(ttl.min(MAX_CLEARANCE_TTL));
+        Terms { id, level, work: None, granted_at: now, issued_at: now, expires_at }.seal(
+            ring,
+            binding,
+            Cohort::of(binding),
+        )
     }
 
-    fn seal(self, ring: &KeyRing, binding: &Binding<'_>) -> String {
-        token::seal(ring, &ClearancePayload { clearance: self, binding: binding.digest() }).0
+    /// Signs the successor of this clearance, before it expires, for a puzzle that was solved in the
+    /// background.
+    ///
+    /// The work may be less than was done at first, down to one [`RENEWAL_DISCOUNT`]th of it; the
+    /// successor is then worth what this one is. What it gains in time ends [`MAX_CLEARANCE_TTL`]
+    /// after the first of the line was granted. The cohort stays, so that a line cannot leave a cohort
+    /// that may yet be taken back. `id` is 16 fresh random bytes: the budget begins anew, as the work did.
+    ///
+    /// `None` when the successor would be worth less than this one, in work, level or time; the client
+    /// then keeps what it has until it expires.
+    #[must_use]
+    pub fn renew(&self, ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> Option<String> {
+        let done = solved.work.hashes();
+        let known = self.work.filter(|work| work.expected_hashes() > done.expected_hashes()).unwrap_or(done);
+        let enough = done.expected_hashes().saturating_mul(RENEWAL_DISCOUNT) >= known.expected_hashes();
+        let end = self.granted_at.after(MAX_CLEARANCE_TTL);
+        let now = solved.redeemed_at;
+        let expires_at = now.after(solved.clearance_ttl).min(end);
+        // What took no work, or an identity, is not renewed by work.
+        let same_kind = matches!(self.level, Level::ProofOfWork | Level::MemoryHard) || solved.level > self.level;
+        if !enough || !same_kind || expires_at <= self.expires_at {
+            return None;
+        }
+        let terms = Terms {
+            id,
+            level: self.level.max(solved.level),
+            work: Some(known),
+            granted_at: self.granted_at,
+            issued_at: now,
+            expires_at,
+        };
+        Some(terms.seal(ring, binding, self.cohort))
+    }
+
+    /// Whether it is time to renew: the last quarter of its life, and something to be gained.
+    #[must_use]
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        let life = self.expires_at.since(self.issued_at);
+        self.expires_at.since(now) <= life / 4 && self.granted_at.after(MAX_CLEARANCE_TTL) > self.expires_at
     }
 
     /// Whether at least as much work was done for it as `asked`, by hashes in the mean.
@@ -121,49 +173,87 @@ impl Clearance {
         self.work.is_some_and(|work| work.expected_hashes() >= asked.expected_hashes())
     }
 
+    /// Whether it opens a route that asks for the rung `least`, and on the rung of work for `asked`.
+    ///
+    /// A higher rung opens what a lower one opens; on the rung of work the work itself is compared.
+    #[must_use]
+    pub fn opens(&self, least: Level, asked: Strength) -> bool {
+        if self.level == Level::ProofOfWork && least == Level::ProofOfWork {
+            self.covers(asked)
+        } else {
+            self.level >= least
+        }
+    }
+
     /// Checks the value of a clearance cookie. No table is touched and nothing is allocated.
+    ///
+    /// A clearance that holds may still be taken back or used up; ask
+    /// [`Revocations`](crate::Revocations) and [`Budgets`](crate::Budgets) after this.
     ///
     /// # Errors
     ///
     /// The [`Refusal`] of the first step that did not hold: form, code, time, binding.
     pub fn verify(ring: &KeyRing, value: &str, binding: &Binding<'_>, now: UnixMillis) -> Result<Self, Refusal> {
         let (payload, _) = token::open::<ClearancePayload>(ring, value)?;
-        in_time(payload.clearance.issued_at, payload.clearance.expires_at, now)?;
-        if !payload.binding.matches(&binding.digest()) {
-            return Err(Refusal::OtherBinding);
-        }
-        Ok(payload.clearance)
+        let Terms { id, level, work, granted_at, issued_at, expires_at } = payload.terms;
+        in_time(issued_at, expires_at, now)?;
+        let moved = payload.bound.admit(binding)?;
+        Ok(Self { id, level, work, cohort: payload.cohort, granted_at, issued_at, expires_at, moved })
     }
 }
 
-/// The longest time that a clearance may be good for; a longer one is cut to it. A clearance is a
-/// bearer token, and a day is long enough to copy one.
+/// The longest time that a clearance may be good for, counted from the first of its line; a longer
+/// one is cut to it. A clearance is a bearer token, and a day is long enough to copy one.
 pub const MAX_CLEARANCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much less work renewing takes than a clearance that is new. It shall not be felt in the
+/// background of a page, and still cost a farm that keeps thousands alive.
+pub const RENEWAL_DISCOUNT: u64 = 4;
 
 /// Difficulty and number of parts, as a puzzle's token carries them.
 const WORK_BYTES: usize = 1 + 2;
 /// No strength has a difficulty or a number of parts of zero, so this one is free.
 const NO_WORK: (u8, u16) = (0, 0);
 
+/// What a clearance grants.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    id: [u8; 16],
+    level: Level,
+    work: Option<Strength>,
+    granted_at: UnixMillis,
+    issued_at: UnixMillis,
+    expires_at: UnixMillis,
+}
+
+impl Terms {
+    fn seal(self, ring: &KeyRing, binding: &Binding<'_>, cohort: Cohort) -> String {
+        token::seal(ring, &ClearancePayload { terms: self, cohort, bound: binding.bound() }).0
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClearancePayload {
-    clearance: Clearance,
-    binding: BindingDigest,
+    terms: Terms,
+    cohort: Cohort,
+    bound: Bound,
 }
 
 impl Payload for ClearancePayload {
     const PURPOSE: Purpose = Purpose::Clearance;
-    const BYTES: usize = 16 + 1 + WORK_BYTES + 8 + 8 + BindingDigest::BYTES;
+    const BYTES: usize = 16 + 1 + WORK_BYTES + 4 + 8 + 8 + 8 + Bound::BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.clearance.id);
-        out.push(self.clearance.level.code());
-        let (bits, count) = self.clearance.work.map_or(NO_WORK, |work| (work.difficulty_bits(), work.count()));
+        out.extend_from_slice(&self.terms.id);
+        out.push(self.terms.level.code());
+        let (bits, count) = self.terms.work.map_or(NO_WORK, |work| (work.difficulty_bits(), work.count()));
         out.push(bits);
         out.extend_from_slice(&count.to_be_bytes());
-        out.extend_from_slice(&self.clearance.issued_at.0.to_be_bytes());
-        out.extend_from_slice(&self.clearance.expires_at.0.to_be_bytes());
-        out.extend_from_slice(&self.binding.0);
+        out.extend_from_slice(&self.cohort.0.to_be_bytes());
+        out.extend_from_slice(&self.terms.granted_at.0.to_be_bytes());
+        out.extend_from_slice(&self.terms.issued_at.0.to_be_bytes());
+        out.extend_from_slice(&self.terms.expires_at.0.to_be_bytes());
+        self.bound.write(out);
     }
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
@@ -173,10 +263,12 @@ impl Payload for ClearancePayload {
             NO_WORK => None,
             (bits, count) => Some(Strength::new(bits, count).ok()?),
         };
-        let issued_at = UnixMillis(u64::from_be_bytes(fields.take()?));
-        let expires_at = UnixMillis(u64::from_be_bytes(fields.take()?));
-        let clearance = Clearance { id, level, work, issued_at, expires_at };
-        Some(Self { clearance, binding: BindingDigest(fields.take()?) })
+        let cohort = Cohort(u32::from_be_bytes(fields.take()?));
+        let granted_at = fields.time()?;
+        let issued_at = fields.time()?;
+        let expires_at = fields.time()?;
+        let terms = Terms { id, level, work, granted_at, issued_at, expires_at };
+        Some(Self { terms, cohort, bound: Bound::read(fields)? })
     }
 }
 

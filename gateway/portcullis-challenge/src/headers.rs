@@ -34,3 +34,16 @@ pub const SCRIPT_HEADERS: [(&str, &str); 5] = [
     ("content-security-policy", "default-src 'none'"),
     ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// For the scripts that sites include: [`page::renewal`](crate::page::renewal) and
+/// [`page::widget`](crate::page::widget).
+///
+/// They hold nothing of any client, so a cache may keep them, for an hour as they change with the
+/// gateway. The widget's language hangs on `Accept-Language`, and pages of other origins load it.
+pub const LIBRARY_HEADERS: [(&str, &str); 5] = [
+    ("content-type", "text/javascript; charset=utf-8"),
+    ("cache-control", "public, max-age=3600"),
+    ("vary", "accept-language"),
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-resource-policy", "cross-origin"),
+];

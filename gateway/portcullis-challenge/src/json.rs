@@ -43,6 +43,16 @@ pub(crate) fn push_number(out: &mut String, number: u64) {
     out.push_str(itoa::Buffer::new().format(number));
 }
 
+/// Appends thousandths as a decimal from 0 to 1, always with three places: one length, no rounding.
+pub(crate) fn push_thousandths(out: &mut String, thousandths: u16) {
+    let thousandths = thousandths.min(1000);
+    out.push(if thousandths == 1000 { '1' } else { '0' });
+    out.push('.');
+    for unit in [100, 10, 1] {
+        out.push(char::from_digit(u32::from(thousandths / unit % 10), 10).unwrap_or('0'));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! The keys that sign puzzles and clearances, and how they are replaced.
+//! The keys that sign puzzles, waits, clearances and responses, and how they are replaced.
 
 use std::error::Error;
 use std::fmt;
@@ -135,6 +135,8 @@ impl Error for KeyRingError {}
 pub(crate) enum Purpose {
     Puzzle,
     Clearance,
+    Wait,
+    Response,
 }
 
 impl Purpose {
@@ -142,6 +144,8 @@ impl Purpose {
         match self {
             Self::Puzzle => b"portcullis puzzle 1",
             Self::Clearance => b"portcullis clearance 1",
+            Self::Wait => b"portcullis wait 1",
+            Self::Response => b"portcullis response 1",
         }
     }
 }
@@ -151,6 +155,8 @@ struct Subkeys {
     id: KeyId,
     puzzle: Hmac<Sha256>,
     clearance: Hmac<Sha256>,
+    wait: Hmac<Sha256>,
+    response: Hmac<Sha256>,
 }
 
 impl Subkeys {
@@ -160,13 +166,21 @@ impl Subkeys {
             root.update(purpose.label());
             keyed(&root.finalize().into_bytes())
         };
-        Ok(Self { id: key.id, puzzle: subkey(Purpose::Puzzle)?, clearance: subkey(Purpose::Clearance)? })
+        Ok(Self {
+            id: key.id,
+            puzzle: subkey(Purpose::Puzzle)?,
+            clearance: subkey(Purpose::Clearance)?,
+            wait: subkey(Purpose::Wait)?,
+            response: subkey(Purpose::Response)?,
+        })
     }
 
     const fn state(&self, purpose: Purpose) -> &Hmac<Sha256> {
         match purpose {
             Purpose::Puzzle => &self.puzzle,
             Purpose::Clearance => &self.clearance,
+            Purpose::Wait => &self.wait,
+            Purpose::Response => &self.response,
         }
     }
 }
@@ -201,10 +215,11 @@ mod tests {
     fn each_purpose_signs_with_a_subkey_of_its_own() {
         let ring = KeyRing::new(&key(1, 1), &[]).unwrap();
         let tag = |purpose| ring.signer(purpose).chain_update(b"the same message").finalize().into_bytes();
-        assert_ne!(tag(Purpose::Puzzle), tag(Purpose::Clearance));
-        assert_ne!(
-            tag(Purpose::Puzzle),
-            keyed(&[1; 32]).unwrap().chain_update(b"the same message").finalize().into_bytes()
-        );
+        let root = keyed(&[1; 32]).unwrap().chain_update(b"the same message").finalize().into_bytes();
+        let mut tags = vec![root];
+        for purpose in [Purpose::Puzzle, Purpose::Clearance, Purpose::Wait, Purpose::Response] {
+            assert!(!tags.contains(&tag(purpose)), "{purpose:?}");
+            tags.push(tag(purpose));
+        }
     }
 }

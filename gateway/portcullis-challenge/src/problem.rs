@@ -87,25 +87,42 @@ pub fn render(problem: &Problem<'_>, out: &mut String) {
     json::push_string(out, problem.reference_id);
     if let Some(offer) = &problem.challenge {
         out.push_str(",\"challenge\":");
-        push_offer(out, offer);
+        push_offer(out, offer.puzzle, Some(offer.redeem_path));
     }
     out.push('}');
 }
 
-fn push_offer(out: &mut String, offer: &Offer<'_>) {
-    let puzzle = offer.puzzle;
+/// Appends a puzzle alone, for a widget, which knows where to redeem it.
+pub fn render_puzzle(puzzle: &Puzzle, out: &mut String) {
+    push_offer(out, puzzle, None);
+}
+
+fn push_offer(out: &mut String, puzzle: &Puzzle, redeem_path: Option<&str>) {
     out.push_str("{\"algorithm\":");
     json::push_string(out, puzzle.algorithm().name());
     out.push_str(",\"difficulty_bits\":");
     json::push_number(out, puzzle.strength().difficulty_bits().into());
     out.push_str(",\"count\":");
     json::push_number(out, puzzle.strength().count().into());
+    if let Some(memory) = puzzle.memory() {
+        for (name, number) in [
+            (",\"memory_mebibytes\":", memory.mebibytes()),
+            (",\"memory_passes\":", memory.passes()),
+            (",\"memory_count\":", memory.count()),
+            (",\"memory_difficulty_bits\":", memory.difficulty_bits()),
+        ] {
+            out.push_str(name);
+            json::push_number(out, number.into());
+        }
+    }
     out.push_str(",\"seed\":");
     json::push_string(out, &puzzle.seed().to_hex());
     out.push_str(",\"token\":");
     json::push_string(out, puzzle.token());
-    out.push_str(",\"redeem\":");
-    json::push_string(out, offer.redeem_path);
+    if let Some(path) = redeem_path {
+        out.push_str(",\"redeem\":");
+        json::push_string(out, path);
+    }
     out.push_str(",\"expires_unix_secs\":");
     json::push_number(out, puzzle.expires_at().as_secs());
     out.push('}');

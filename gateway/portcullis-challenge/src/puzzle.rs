@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::binding::{Binding, BindingDigest};
+use crate::binding::{Binding, Bound};
 use crate::clearance::{Level, MAX_CLEARANCE_TTL};
 use crate::keys::{KeyRing, Purpose};
+use crate::memory::MemoryCost;
 use crate::refusal::Refusal;
-use crate::strength::{Algorithm, Strength};
+use crate::strength::{Algorithm, Strength, Work};
 use crate::time::{CLOCK_SKEW, UnixMillis};
 use crate::token::{self, Fields, Payload};
 use crate::work::Seed;
@@ -34,7 +35,7 @@ impl Puzzle {
     pub fn issue(
         ring: &KeyRing,
         id: [u8; 16],
-        strength: Strength,
+        work: impl Into<Work>,
         binding: &Binding<'_>,
         now: UnixMillis,
         lifetimes: impl Into<Lifetimes>,
@@ -42,12 +43,11 @@ impl Puzzle {
         let lifetimes = lifetimes.into();
         let payload = PuzzlePayload {
             id,
-            algorithm: Algorithm::Sha256,
-            strength,
+            work: work.into(),
             issued_at: now,
             expires_at: now.after(lifetimes.puzzle.min(MAX_PUZZLE_TTL)),
             clearance_ttl: Millis32::of(lifetimes.clearance.min(MAX_CLEARANCE_TTL)),
-            binding: binding.digest(),
+            bound: binding.bound(),
         };
         let (token, tag) = token::seal(ring, &payload);
         Self { token, seed: Seed(tag), payload }
@@ -74,13 +74,19 @@ impl Puzzle {
     /// The function to work with.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
-        self.payload.algorithm
+        self.payload.work.algorithm()
     }
 
-    /// How much work it is.
+    /// How much hashing it is; of a memory-hard puzzle the part that comes first.
     #[must_use]
     pub const fn strength(&self) -> Strength {
-        self.payload.strength
+        self.payload.work.hashes()
+    }
+
+    /// How much memory-hard work it is beside that.
+    #[must_use]
+    pub const fn memory(&self) -> Option<MemoryCost> {
+        self.payload.work.memory()
     }
 
     /// The first moment at which a solution comes too late.
@@ -120,12 +126,20 @@ pub const MAX_PUZZLE_TTL: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Millis32(u32);
 
 impl Millis32 {
-    fn of(span: Duration) -> Self {
+    pub(crate) fn of(span: Duration) -> Self {
         Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn duration(self) -> Duration {
         Duration::from_millis(self.0.into())
+    }
+
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.take().map(|bytes| Self(u32::from_be_bytes(bytes)))
     }
 }
 
@@ -133,48 +147,56 @@ impl Millis32 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PuzzlePayload {
     pub(crate) id: [u8; 16],
-    pub(crate) algorithm: Algorithm,
-    pub(crate) strength: Strength,
+    pub(crate) work: Work,
     pub(crate) issued_at: UnixMillis,
     pub(crate) expires_at: UnixMillis,
     pub(crate) clearance_ttl: Millis32,
-    pub(crate) binding: BindingDigest,
+    pub(crate) bound: Bound,
 }
 
 impl PuzzlePayload {
     /// The rung that a solution of this puzzle reaches.
     pub(crate) const fn level(&self) -> Level {
-        match self.algorithm {
+        match self.work.algorithm() {
             Algorithm::Sha256 => Level::ProofOfWork,
+            Algorithm::Argon2id => Level::MemoryHard,
         }
     }
 }
 
 impl Payload for PuzzlePayload {
     const PURPOSE: Purpose = Purpose::Puzzle;
-    const BYTES: usize = 16 + 1 + 1 + 2 + 8 + 8 + 4 + BindingDigest::BYTES;
+    const BYTES: usize = 16 + 1 + 1 + 2 + MemoryCost::BYTES + 8 + 8 + 4 + Bound::BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
+        let hashes = self.work.hashes();
         out.extend_from_slice(&self.id);
-        out.push(self.algorithm.code());
-        out.push(self.strength.difficulty_bits());
-        out.extend_from_slice(&self.strength.count().to_be_bytes());
+        out.push(self.work.algorithm().code());
+        out.push(hashes.difficulty_bits());
+        out.extend_from_slice(&hashes.count().to_be_bytes());
+        out.extend_from_slice(&self.work.memory().map_or([0; MemoryCost::BYTES], MemoryCost::to_bytes));
         out.extend_from_slice(&self.issued_at.0.to_be_bytes());
         out.extend_from_slice(&self.expires_at.0.to_be_bytes());
-        out.extend_from_slice(&self.clearance_ttl.0.to_be_bytes());
-        out.extend_from_slice(&self.binding.0);
+        self.clearance_ttl.write(out);
+        self.bound.write(out);
     }
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let id = fields.take()?;
+        let algorithm = Algorithm::from_code(fields.byte()?)?;
+        // Checked again although signed: a puzzle without work must not exist in any build.
+        let hashes = Strength::new(fields.byte()?, u16::from_be_bytes(fields.take()?)).ok()?;
+        let work = Work::new(hashes, MemoryCost::from_bytes(fields.take()?)?).ok()?;
+        if work.algorithm() != algorithm {
+            return None;
+        }
         Some(Self {
-            id: fields.take()?,
-            algorithm: Algorithm::from_code(fields.byte()?)?,
-            // Checked again although signed: a puzzle without work must not exist in any build.
-            strength: Strength::new(fields.byte()?, u16::from_be_bytes(fields.take()?)).ok()?,
-            issued_at: UnixMillis(u64::from_be_bytes(fields.take()?)),
-            expires_at: UnixMillis(u64::from_be_bytes(fields.take()?)),
-            clearance_ttl: Millis32(u32::from_be_bytes(fields.take()?)),
-            binding: BindingDigest(fields.take()?),
+            id,
+            work,
+            issued_at: fields.time()?,
+            expires_at: fields.time()?,
+            clearance_ttl: Millis32::read(fields)?,
+            bound: Bound::read(fields)?,
         })
     }
 }

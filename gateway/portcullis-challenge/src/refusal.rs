@@ -29,11 +29,17 @@ pub enum Refusal {
     Spent,
     /// Every place in the spent set is taken by a puzzle that could still be replayed.
     Busy,
+    /// A wait that was not waited to its end. It counts as used; a new one has to be begun.
+    TooEarly,
+    /// An operator took it back, alone or with its cohort.
+    Revoked,
+    /// Used more often, or from more places, than one client does: its budget is spent.
+    BurntOut,
 }
 
 impl Refusal {
     /// Every refusal, for tables of metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLarge,
         Self::UnknownKey,
@@ -44,6 +50,9 @@ impl Refusal {
         Self::Unsolved,
         Self::Spent,
         Self::Busy,
+        Self::TooEarly,
+        Self::Revoked,
+        Self::BurntOut,
     ];
 
     /// The stable name: lower case, words joined by hyphens.
@@ -60,6 +69,9 @@ impl Refusal {
             Self::Unsolved => "unsolved",
             Self::Spent => "spent",
             Self::Busy => "busy",
+            Self::TooEarly => "too-early",
+            Self::Revoked => "revoked",
+            Self::BurntOut => "burnt-out",
         }
     }
 }
@@ -77,6 +89,11 @@ impl fmt::Display for Refusal {
             Self::Unsolved => "the work is not done: expected every part to reach the asked difficulty",
             Self::Spent => "the puzzle was already redeemed; each one counts once",
             Self::Busy => "too many puzzles are being redeemed; try again in a few seconds",
+            Self::TooEarly => "the wait was not over; it begins anew",
+            Self::Revoked => "the clearance was taken back; ask for a new puzzle",
+            Self::BurntOut => {
+                "the clearance was used more often, or from more places, than one client needs; ask for a new puzzle"
+            }
         })
     }
 }

@@ -8,10 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::binding::Binding;
 use crate::clearance::Level;
 use crate::keys::KeyRing;
+use crate::memory::Scratch;
+use crate::network::Move;
 use crate::puzzle::{PuzzlePayload, in_time};
 use crate::refusal::Refusal;
 use crate::spent::SpentSet;
-use crate::strength::{MAX_COUNT, Strength};
+use crate::strength::{Algorithm, MAX_COUNT, Work};
 use crate::time::UnixMillis;
 use crate::token;
 use crate::work::{Seed, Statement};
@@ -66,6 +68,16 @@ impl<'a> Solution<'a> {
         Ok(Self { token, nonces })
     }
 
+    /// The function that the puzzle was made with, for a caller that checks memory-hard ones elsewhere
+    /// than on its hot path. One code is computed and no table touched.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] of the token's form or code.
+    pub fn algorithm(&self, ring: &KeyRing) -> Result<Algorithm, Refusal> {
+        token::open::<PuzzlePayload>(ring, self.token).map(|(payload, _)| payload.work.algorithm())
+    }
+
     /// Checks everything and redeems the puzzle: of any number of calls with one puzzle, at once or
     /// one after the other, exactly one succeeds.
     ///
@@ -74,7 +86,8 @@ impl<'a> Solution<'a> {
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] of the first step that did not hold.
+    /// The [`Refusal`] of the first step that did not hold. A memory-hard puzzle is
+    /// [`Refusal::Unsolved`] here: see [`verify_memory_hard`](Self::verify_memory_hard).
     pub fn verify(
         &self,
         ring: &KeyRing,
@@ -87,6 +100,36 @@ impl<'a> Solution<'a> {
         Ok(solved)
     }
 
+    /// The same for memory-hard puzzles, and for the others too.
+    ///
+    /// The puzzle is spent after its hashing was checked and before any memory is filled: the costly
+    /// check is made once for each puzzle, and only for those whose entry fee was paid. A wrong solution
+    /// uses its puzzle up. How many of these run at once is how many [`Scratch`]es the caller has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Solution::verify`].
+    pub fn verify_memory_hard(
+        &self,
+        ring: &KeyRing,
+        binding: &Binding<'_>,
+        now: UnixMillis,
+        spent: &SpentSet,
+        scratch: &mut Scratch,
+    ) -> Result<Solved, Refusal> {
+        let (solved, seed) = self.check_hashes(ring, binding, now)?;
+        spent.spend(solved.id, solved.expires_at, now).map_err(Refusal::from)?;
+        let Some(memory) = solved.work.memory() else { return Ok(solved) };
+        let mut buffer = NonceBuffer::default();
+        let nonces = buffer.decode(self.nonces)?.get(usize::from(solved.work.hashes().count())..).unwrap_or_default();
+        let mut parts = (0..).zip(nonces);
+        if parts.all(|(part, nonce)| scratch.holds(&seed, memory, part, u32::from_be_bytes(*nonce))) {
+            Ok(solved)
+        } else {
+            Err(Refusal::Unsolved)
+        }
+    }
+
     /// Checks everything but that the puzzle was not redeemed before.
     ///
     /// For callers whose spent set is somewhere else, such as a store that machines share. They
@@ -96,35 +139,44 @@ impl<'a> Solution<'a> {
     ///
     /// As [`Solution::verify`], without [`Refusal::Spent`] and [`Refusal::Busy`].
     pub fn check_work(&self, ring: &KeyRing, binding: &Binding<'_>, now: UnixMillis) -> Result<Solved, Refusal> {
+        let (solved, _) = self.check_hashes(ring, binding, now)?;
+        // INVARIANT: nothing is granted for the entry fee alone.
+        if solved.work.memory().is_some() { Err(Refusal::Unsolved) } else { Ok(solved) }
+    }
+
+    /// Checks all but the memory-hard part and the spent set.
+    fn check_hashes(&self, ring: &KeyRing, binding: &Binding<'_>, now: UnixMillis) -> Result<(Solved, Seed), Refusal> {
         let (payload, tag) = token::open::<PuzzlePayload>(ring, self.token)?;
         in_time(payload.issued_at, payload.expires_at, now)?;
-        if !payload.binding.matches(&binding.digest()) {
-            return Err(Refusal::OtherBinding);
-        }
-        self.check_nonces(&Seed(tag), payload.strength)?;
-        Ok(Solved {
+        let moved = payload.bound.admit(binding)?;
+        let seed = Seed(tag);
+        self.check_nonces(&seed, payload.work)?;
+        let solved = Solved {
             id: payload.id,
             level: payload.level(),
-            strength: payload.strength,
+            work: payload.work,
             issued_at: payload.issued_at,
             expires_at: payload.expires_at,
             clearance_ttl: payload.clearance_ttl.duration(),
             redeemed_at: now,
-        })
+            moved,
+        };
+        Ok((solved, seed))
     }
 
-    fn check_nonces(&self, seed: &Seed, strength: Strength) -> Result<(), Refusal> {
-        let mut buffer = [0; NONCE_BYTES * MAX_COUNT as usize];
-        let len = URL_SAFE_NO_PAD.decode_slice(self.nonces, &mut buffer).map_err(|_| Refusal::Malformed)?;
-        let (nonces, rest) = buffer.get(..len).unwrap_or_default().as_chunks::<NONCE_BYTES>();
+    fn check_nonces(&self, seed: &Seed, work: Work) -> Result<(), Refusal> {
+        let mut buffer = NonceBuffer::default();
+        let nonces = buffer.decode(self.nonces)?;
+        let hashes = work.hashes();
+        let parts = usize::from(hashes.count()) + work.memory().map_or(0, |memory| usize::from(memory.count()));
         // INVARIANT: one nonce for each part asked for; fewer would be less work, more is not ours.
-        if nonces.len() != usize::from(strength.count()) || !rest.is_empty() {
+        if nonces.len() != parts {
             return Err(Refusal::Unsolved);
         }
         let mut statement = Statement::new(seed);
-        for (part, nonce) in (0..).zip(nonces) {
+        for (part, nonce) in (0..hashes.count()).zip(nonces) {
             statement.set_part(part);
-            if !statement.holds(u32::from_be_bytes(*nonce), strength.difficulty_bits()) {
+            if !statement.holds(u32::from_be_bytes(*nonce), hashes.difficulty_bits()) {
                 return Err(Refusal::Unsolved);
             }
         }
@@ -132,15 +184,34 @@ impl<'a> Solution<'a> {
     }
 }
 
+/// Room for the nonces of the most parts, on the stack.
+struct NonceBuffer([u8; NONCE_BYTES * MAX_COUNT as usize]);
+
+impl Default for NonceBuffer {
+    fn default() -> Self {
+        Self([0; NONCE_BYTES * MAX_COUNT as usize])
+    }
+}
+
+impl NonceBuffer {
+    /// The nonces in a text of base64url; one that is cut is no nonce.
+    fn decode(&mut self, text: &str) -> Result<&[[u8; NONCE_BYTES]], Refusal> {
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut self.0).map_err(|_| Refusal::Malformed)?;
+        let (nonces, rest) = self.0.get(..len).unwrap_or_default().as_chunks::<NONCE_BYTES>();
+        if rest.is_empty() { Ok(nonces) } else { Err(Refusal::Unsolved) }
+    }
+}
+
 /// A puzzle whose work was done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Solved {
     /// The random bytes that name the puzzle.
     pub id: [u8; 16],
     /// The rung that was reached.
     pub level: Level,
     /// The work that was done.
-    pub strength: Strength,
+    pub work: Work,
     /// When the puzzle was issued.
     pub issued_at: UnixMillis,
     /// Until when the puzzle has to be remembered as spent.
@@ -149,6 +220,8 @@ pub struct Solved {
     pub clearance_ttl: Duration,
     /// When the solution was checked.
     pub redeemed_at: UnixMillis,
+    /// How far the client moved from where the puzzle was issued.
+    pub moved: Move,
 }
 
 impl Solved {

@@ -3,12 +3,16 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::memory::MemoryCost;
+
 /// The function that the work is done with. The number is what a token carries.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// Many small searches for a SHA-256 hash (FIPS 180-4) with leading zero bits.
     Sha256,
+    /// The same, and then a few searches for an Argon2id hash (RFC 9106) with leading zero bits.
+    Argon2id,
 }
 
 impl Algorithm {
@@ -17,18 +21,21 @@ impl Algorithm {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
+            Self::Argon2id => "argon2id",
         }
     }
 
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Sha256 => 1,
+            Self::Argon2id => 2,
         }
     }
 
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Sha256),
+            2 => Some(Self::Argon2id),
             _ => None,
         }
     }
@@ -96,6 +103,58 @@ impl Strength {
 impl Default for Strength {
     fn default() -> Self {
         Self::BALANCED
+    }
+}
+
+/// All that a puzzle asks for: hashing, and on the memory-hard rung filling memory as well.
+///
+/// The hashing of a memory-hard puzzle is its entry fee. A check costs the gateway milliseconds there,
+/// and a client that hands in nonsense has paid for them before.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Work {
+    hashes: Strength,
+    memory: Option<MemoryCost>,
+}
+
+impl Work {
+    /// Work of `hashes`, and of `memory` where that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`StrengthError::Count`] when both together are more than [`MAX_COUNT`] parts.
+    pub fn new(hashes: Strength, memory: Option<MemoryCost>) -> Result<Self, StrengthError> {
+        let parts = hashes.count + memory.map_or(0, |memory| u16::from(memory.count()));
+        if parts > MAX_COUNT {
+            return Err(StrengthError::Count(parts));
+        }
+        Ok(Self { hashes, memory })
+    }
+
+    /// The memory-hard work that is usual: a relaxed puzzle and [`MemoryCost::USUAL`].
+    pub const MEMORY_HARD: Self = Self { hashes: Strength::RELAXED, memory: Some(MemoryCost::USUAL) };
+
+    /// The hashing.
+    #[must_use]
+    pub const fn hashes(self) -> Strength {
+        self.hashes
+    }
+
+    /// The memory-hard part.
+    #[must_use]
+    pub const fn memory(self) -> Option<MemoryCost> {
+        self.memory
+    }
+
+    /// The name of the whole.
+    #[must_use]
+    pub const fn algorithm(self) -> Algorithm {
+        if self.memory.is_some() { Algorithm::Argon2id } else { Algorithm::Sha256 }
+    }
+}
+
+impl From<Strength> for Work {
+    fn from(hashes: Strength) -> Self {
+        Self { hashes, memory: None }
     }
 }
 

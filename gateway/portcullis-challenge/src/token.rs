@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! base64url, no padding, of
-//!   version      1 byte, 1
+//!   version      1 byte, 2
 //!   key id       4 bytes, big-endian
 //!   payload      fields of fixed width
 //!   code         32 bytes: HMAC-SHA256 under the purpose's subkey, over all before it
@@ -17,6 +17,7 @@ use hmac::Mac;
 
 use crate::keys::{KeyId, KeyRing, Purpose};
 use crate::refusal::Refusal;
+use crate::time::UnixMillis;
 
 /// The code at a token's end.
 pub(crate) type Tag = [u8; TAG_BYTES];
@@ -80,13 +81,17 @@ impl Fields<'_> {
         Some(*head)
     }
 
+    pub(crate) fn time(&mut self) -> Option<UnixMillis> {
+        Some(UnixMillis(u64::from_be_bytes(self.take()?)))
+    }
+
     pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take().map(|[byte]: [u8; 1]| byte)
     }
 }
 
 /// The version of this form. A gateway accepts one version; a new one is a new number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD_BYTES: usize = 1 + 4;
 const TAG_BYTES: usize = 32;
 
@@ -98,10 +103,12 @@ mod tests {
     use super::*;
     use crate::clearance::ClearancePayload;
     use crate::puzzle::PuzzlePayload;
+    use crate::response::ResponsePayload;
+    use crate::wait::WaitPayload;
 
     #[test]
     fn every_token_fits_the_buffer() {
-        for bytes in [PuzzlePayload::BYTES, ClearancePayload::BYTES] {
+        for bytes in [PuzzlePayload::BYTES, ClearancePayload::BYTES, WaitPayload::BYTES, ResponsePayload::BYTES] {
             assert!(HEAD_BYTES + bytes + TAG_BYTES <= MAX_TOKEN_BYTES, "{bytes}");
         }
     }

@@ -103,7 +103,7 @@ impl VerdictSigner {
         claims.push_str(",\"jti\":");
         json::push_string(&mut claims, verdict.request_id);
         claims.push_str(",\"score\":");
-        push_score(&mut claims, verdict.score_thousandths);
+        json::push_thousandths(&mut claims, verdict.score_thousandths);
         claims.push_str(",\"action\":");
         json::push_string(&mut claims, verdict.action);
         claims.push_str(",\"route\":");
@@ -229,16 +229,6 @@ fn push_base64(out: &mut String, bytes: &[u8]) {
     for run in bytes.chunks(BASE64_RUN) {
         let len = URL_SAFE_NO_PAD.encode_slice(run, &mut text).unwrap_or(0);
         out.push_str(text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
-    }
-}
-
-/// Appends thousandths as a decimal from 0 to 1, always with three places: one length, no rounding.
-fn push_score(out: &mut String, thousandths: u16) {
-    let thousandths = thousandths.min(1000);
-    out.push(if thousandths == 1000 { '1' } else { '0' });
-    out.push('.');
-    for unit in [100, 10, 1] {
-        out.push(char::from_digit(u32::from(thousandths / unit % 10), 10).unwrap_or('0'));
     }
 }
 

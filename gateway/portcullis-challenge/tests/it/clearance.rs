@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use portcullis_challenge::{
-    Binding, Clearance, KeyRing, Level, Lifetimes, MAX_CLEARANCE_TTL, Puzzle, Refusal, Solution, Solved, Strength,
-    UnixMillis, encode_nonces, solve,
+    Binding, Clearance, Cohort, KeyRing, Level, Lifetimes, MAX_CLEARANCE_TTL, Move, Network, Puzzle, Refusal,
+    Revocations, Solution, Solved, Strength, Tolerance, UnixMillis, encode_nonces, solve,
 };
 use proptest::prelude::*;
 
-use crate::{HERE, ID, NOW, TTL, decode, elsewhere, encode, key, ring};
+use crate::{HERE, ID, NOW, TTL, decode, elsewhere, encode, key, network, ring};
 
 fn clearance() -> String {
     Clearance::issue(&ring(), ID, Level::ProofOfWork, &HERE, NOW, TTL)
@@ -22,20 +22,28 @@ fn check(value: &str) -> Result<Clearance, Refusal> {
 fn a_clearance_says_what_was_granted() {
     for level in Level::ALL {
         let value = Clearance::issue(&ring(), ID, level, &HERE, NOW, TTL);
-        assert_eq!(
-            check(&value),
-            Ok(Clearance { id: ID, level, work: None, issued_at: NOW, expires_at: UnixMillis(NOW.0 + 300_000) })
-        );
+        let clearance = check(&value).unwrap();
+        assert_eq!((clearance.id, clearance.level, clearance.work), (ID, level, None));
+        assert_eq!((clearance.granted_at, clearance.issued_at), (NOW, NOW));
+        assert_eq!(clearance.expires_at, UnixMillis(NOW.0 + 300_000));
+        assert_eq!((clearance.cohort, clearance.moved), (Cohort::of(&HERE), Move::Stayed));
         assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "fits a cookie: {value}");
-        assert!(value.len() <= 128, "is small: {}", value.len());
+        assert!(value.len() <= 160, "is small: {}", value.len());
     }
 }
 
-/// A puzzle for which the clearance is good for `clearance`, solved a second after it was issued.
+/// A puzzle for which the clearance is good for `clearance`, solved a second after `NOW`.
 fn solved(strength: Strength, clearance: Duration) -> Solved {
-    let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, NOW, Lifetimes { puzzle: TTL, clearance });
+    solved_at(strength, clearance, 1_000)
+}
+
+/// The same, solved so many milliseconds after `NOW`.
+fn solved_at(strength: Strength, clearance: Duration, millis: u64) -> Solved {
+    let at = UnixMillis(NOW.0 + millis);
+    let issued_at = UnixMillis(at.0 - 1_000);
+    let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, issued_at, Lifetimes { puzzle: TTL, clearance });
     let text = format!("{}.{}", puzzle.token(), encode_nonces(&solve(&puzzle.seed(), strength)));
-    Solution::parse(&text).unwrap().check_work(&ring(), &HERE, UnixMillis(NOW.0 + 1_000)).unwrap()
+    Solution::parse(&text).unwrap().check_work(&ring(), &HERE, at).unwrap()
 }
 
 #[test]
@@ -135,10 +143,144 @@ fn a_clearance_is_good_only_for_whom_it_was_granted() {
 
 #[test]
 fn a_clearance_without_a_network_survives_a_move() {
-    let travelling = Binding { network: &[], ..HERE };
+    let travelling = Binding { network: Network::ANYWHERE, ..HERE };
     let value = Clearance::issue(&ring(), ID, Level::ProofOfWork, &travelling, NOW, TTL);
     assert!(Clearance::verify(&ring(), &value, &travelling, NOW).is_ok());
     assert_eq!(Clearance::verify(&ring(), &value, &HERE, NOW), Err(Refusal::OtherBinding));
+}
+
+/// A phone changes masts, and a dual-stack client comes over either version of IP.
+#[test]
+fn a_clearance_survives_a_move_within_its_provider() {
+    let verify = |network: Network, tolerance: Tolerance| {
+        let binding = Binding { network, tolerance, ..HERE };
+        Clearance::verify(&ring(), &clearance(), &binding, NOW).map(|clearance| clearance.moved)
+    };
+    let refused = Err(Refusal::OtherBinding);
+    for (what, to, by_prefix, by_system, by_none) in [
+        (
+            "another address of the prefix",
+            network("192.0.2.77", 64496),
+            Ok(Move::Stayed),
+            Ok(Move::Stayed),
+            Move::Stayed,
+        ),
+        ("another prefix", network("198.51.100.1", 64496), refused, Ok(Move::SameSystem), Move::SameSystem),
+        ("IPv6", network("2001:db8::1", 64496), refused, Ok(Move::SameSystem), Move::SameSystem),
+        ("IPv6 of an unknown system", network("2001:db8::1", 0), refused, Ok(Move::OtherVersion), Move::OtherVersion),
+        ("another provider", network("198.51.100.1", 64497), refused, refused, Move::Elsewhere),
+        ("an unknown provider", network("198.51.100.1", 0), refused, refused, Move::Elsewhere),
+        ("nowhere", Network::ANYWHERE, refused, refused, Move::Elsewhere),
+    ] {
+        assert_eq!(verify(to, Tolerance::Prefix), by_prefix, "{what}");
+        assert_eq!(verify(to, Tolerance::System), by_system, "{what}");
+        assert_eq!(verify(to, Tolerance::Anywhere), Ok(by_none), "{what}");
+    }
+}
+
+#[test]
+fn a_higher_rung_opens_what_a_lower_one_opens() {
+    let asked = Strength::new(4, 8).unwrap();
+    let (less, same) = (Strength::new(4, 4).unwrap(), asked);
+    let opens = |clearance: &Clearance| Level::ALL.map(|least| clearance.opens(least, asked));
+    for (level, opened) in [
+        (Level::Transparent, [true, false, false, false, false]),
+        (Level::NoScript, [true, true, false, false, false]),
+        // Granted without work.
+        (Level::ProofOfWork, [true, true, false, false, false]),
+        (Level::MemoryHard, [true, true, true, true, false]),
+        (Level::StepUp, [true, true, true, true, true]),
+    ] {
+        assert_eq!(opens(&check(&clearance_of(level)).unwrap()), opened, "{level:?}");
+    }
+    for (strength, opened) in [(same, [true, true, true, false, false]), (less, [true, true, false, false, false])] {
+        let value = Clearance::for_work(&ring(), ID, &solved(strength, TTL), &HERE);
+        let clearance = Clearance::verify(&ring(), &value, &HERE, UnixMillis(NOW.0 + 1_000)).unwrap();
+        assert_eq!(opens(&clearance), opened, "{strength:?}");
+    }
+}
+
+#[test]
+fn a_clearance_is_taken_back_by_its_id_or_with_its_cohort() {
+    let clearance = check(&clearance()).unwrap();
+    let other_site = Binding { site: "blog.example", ..HERE };
+    let other_kind = Binding { fingerprint: b"t13d1516h2_8daaf6152771", ..HERE };
+    let verified = |binding: &Binding<'_>, now: UnixMillis| {
+        let value = Clearance::issue(&ring(), [9; 16], Level::ProofOfWork, binding, now, TTL);
+        Clearance::verify(&ring(), &value, binding, now).unwrap()
+    };
+    let later = NOW.after(Duration::from_secs(1));
+    let mut list = Revocations::default();
+    assert_eq!(list.check(&clearance), Ok(()));
+
+    list.revoke(ID, NOW).unwrap();
+    assert_eq!(list.check(&clearance), Err(Refusal::Revoked));
+    assert_eq!(list.check(&verified(&HERE, NOW)), Ok(()), "another id");
+
+    list.revoke_cohort(clearance.cohort, NOW).unwrap();
+    assert_eq!(list.check(&verified(&HERE, NOW)), Err(Refusal::Revoked), "the same kind of client");
+    assert_eq!(list.check(&verified(&other_site, NOW)), Err(Refusal::Revoked), "on another site");
+    assert_eq!(list.check(&verified(&other_kind, NOW)), Ok(()), "another kind");
+    assert_eq!(list.check(&verified(&HERE, later)), Ok(()), "granted since then");
+
+    list.revoke_all(NOW);
+    assert_eq!(list.check(&verified(&other_kind, NOW)), Err(Refusal::Revoked));
+    assert_eq!(list.check(&verified(&other_kind, later)), Ok(()));
+    list.forget_expired(NOW.after(MAX_CLEARANCE_TTL));
+    assert!(list.is_empty());
+}
+
+#[test]
+fn a_clearance_is_renewed_for_a_fraction_of_its_work_and_for_a_day_at_most() {
+    let full = Strength::new(4, 16).unwrap();
+    let (quarter, less) = (Strength::new(4, 4).unwrap(), Strength::new(4, 3).unwrap());
+    let at = UnixMillis(NOW.0 + 1_000);
+    let first = Clearance::for_work(&ring(), ID, &solved(full, TTL), &HERE);
+    let first = Clearance::verify(&ring(), &first, &HERE, at).unwrap();
+    let renew = |clearance: &Clearance, work: Solved| {
+        let value = clearance.renew(&ring(), [9; 16], &work, &HERE)?;
+        Some(Clearance::verify(&ring(), &value, &HERE, work.redeemed_at).unwrap())
+    };
+    let second = renew(&first, solved_at(quarter, TTL, 250_000)).unwrap();
+    assert_eq!((second.level, second.work), (Level::ProofOfWork, Some(full)), "worth what it was");
+    assert_eq!((second.granted_at, second.cohort, second.id), (first.granted_at, first.cohort, [9; 16]));
+    assert_eq!(second.expires_at, UnixMillis(NOW.0 + 550_000));
+
+    assert_eq!(renew(&first, solved_at(less, TTL, 250_000)), None, "too little work");
+    assert_eq!(renew(&first, solved_at(full, Duration::from_secs(1), 250_000)), None, "less time than is left");
+    assert_eq!(renew(&check(&clearance_of(Level::StepUp)).unwrap(), solved_at(full, TTL, 250_000)), None);
+    assert_eq!(
+        renew(&check(&clearance_of(Level::NoScript)).unwrap(), solved_at(full, TTL, 250_000)).unwrap().level,
+        Level::ProofOfWork
+    );
+
+    // A line that is renewed for ever ends after a day.
+    let (mut clearance, mut renewals) = (first, 0);
+    while let Some(next) = renew(&clearance, solved_at(quarter, TTL, clearance.expires_at.0 - NOW.0 - 1)) {
+        (clearance, renewals) = (next, renewals + 1);
+        assert!(renewals < 1_000);
+    }
+    assert_eq!(clearance.expires_at, first.granted_at.after(MAX_CLEARANCE_TTL));
+    assert!(!clearance.is_due(clearance.expires_at), "nothing is left to be gained");
+}
+
+#[test]
+fn a_clearance_is_due_in_the_last_quarter_of_its_life() {
+    let clearance = check(&clearance()).unwrap();
+    for (now, due) in [(0, false), (224_999, false), (225_000, true), (299_999, true)] {
+        assert_eq!(clearance.is_due(UnixMillis(NOW.0 + now)), due, "after {now} ms");
+    }
+}
+
+/// Two tabs are challenged at once: each has a puzzle and a clearance of its own, and both hold.
+#[test]
+fn two_tabs_at_once_do_not_wipe_each_others_clearance() {
+    let solved =
+        [solved_at(Strength::new(3, 5).unwrap(), TTL, 1_000), solved_at(Strength::new(3, 6).unwrap(), TTL, 1_001)];
+    let values = solved.map(|solved| Clearance::for_work(&ring(), solved.id, &solved, &HERE));
+    for value in &values {
+        assert!(Clearance::verify(&ring(), value, &HERE, UnixMillis(NOW.0 + 1_001)).is_ok());
+    }
 }
 
 #[test]
@@ -169,10 +311,12 @@ fn keys_rotate_without_locking_anyone_out() {
 fn a_puzzle_does_not_pass_for_a_clearance() {
     let puzzle = Puzzle::issue(&ring(), ID, Strength::BALANCED, &HERE, NOW, TTL);
     assert_eq!(check(puzzle.token()), Err(Refusal::Malformed), "not even in length");
+    // Cut or filled to the length of one, at either end.
     let clearance_len = decode(&clearance()).len();
-    let bytes = decode(puzzle.token());
-    assert!(check(&encode(&bytes[..clearance_len])).is_err());
-    assert!(check(&encode(&bytes[bytes.len() - clearance_len..])).is_err());
+    let bytes = [decode(puzzle.token()), vec![0; clearance_len]].concat();
+    for start in 0..bytes.len() - clearance_len {
+        assert!(check(&encode(&bytes[start..start + clearance_len])).is_err(), "from {start}");
+    }
 }
 
 proptest! {
@@ -182,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_of_the_right_length_are_refused(bytes in proptest::collection::vec(any::<u8>(), 89)) {
+    fn arbitrary_bytes_of_the_right_length_are_refused(bytes in proptest::collection::vec(any::<u8>(), 114)) {
         prop_assert!(check(&encode(&bytes)).is_err());
     }
 
@@ -192,8 +336,8 @@ proptest! {
         a in ("[ab]{0,3}", "[ab]{0,3}", proptest::collection::vec(0_u8..2, 0..3), proptest::collection::vec(0_u8..2, 0..3)),
         b in ("[ab]{0,3}", "[ab]{0,3}", proptest::collection::vec(0_u8..2, 0..3), proptest::collection::vec(0_u8..2, 0..3)),
     ) {
-        let one = Binding { site: &a.0, route: &a.1, network: &a.2, family: &a.3 };
-        let other = Binding { site: &b.0, route: &b.1, network: &b.2, family: &b.3 };
+        let one = Binding { site: &a.0, route: &a.1, family: &a.2, fingerprint: &a.3, ..HERE };
+        let other = Binding { site: &b.0, route: &b.1, family: &b.2, fingerprint: &b.3, ..HERE };
         let value = Clearance::issue(&ring(), ID, Level::ProofOfWork, &one, NOW, TTL);
         prop_assert_eq!(Clearance::verify(&ring(), &value, &other, NOW).is_ok(), one == other);
     }

@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_challenge::{
-    KeyRing, Level, Lifetimes, MAX_COUNT, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES, Puzzle, Refusal, Seed, Solution, Solved,
-    SpentSet, Strength, UnixMillis, encode_nonces, solve, solve_part,
+    Binding, KeyRing, Level, Lifetimes, MAX_COUNT, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES, Puzzle, Refusal, Seed, Solution,
+    Solved, SpentSet, Strength, UnixMillis, encode_nonces, solve, solve_part,
 };
 use proptest::prelude::*;
 
-use crate::{HERE, ID, NOW, TTL, decode, elsewhere, encode, key, ring};
+use crate::{HERE, ID, NOW, TTL, decode, elsewhere, encode, key, network, ring};
 
 /// Little enough to be solved in every test.
 fn easy() -> Strength {
@@ -38,7 +38,7 @@ fn a_solved_puzzle_is_redeemed() {
     let text = text(puzzle.token(), &nonces(&puzzle));
     let later = UnixMillis(NOW.0 + 2_500);
     let solved = Solution::parse(&text).unwrap().verify(&ring(), &HERE, later, &SpentSet::new(100)).unwrap();
-    assert_eq!((solved.id, solved.level, solved.strength), (ID, Level::ProofOfWork, easy()));
+    assert_eq!((solved.id, solved.level, solved.work), (ID, Level::ProofOfWork, easy().into()));
     assert_eq!(solved.took(), Duration::from_millis(2_500));
 }
 
@@ -177,6 +177,33 @@ fn a_solution_is_good_only_where_and_for_whom_the_puzzle_was_issued() {
         let refusal = Solution::parse(&text).unwrap().check_work(&ring(), &binding, NOW).unwrap_err();
         assert_eq!(refusal, Refusal::OtherBinding, "another {what}");
     }
+}
+
+/// A dual-stack client is challenged over one version of IP and redeems over the other
+/// (TecharoHQ/anubis#564).
+#[test]
+fn a_puzzle_that_was_issued_over_ipv4_is_redeemed_over_ipv6() {
+    let puzzle = puzzle();
+    let text = text(puzzle.token(), &nonces(&puzzle));
+    for asn in [64496, 0] {
+        let there = Binding { network: network("2001:db8::1", asn), ..HERE };
+        assert!(Solution::parse(&text).unwrap().check_work(&ring(), &there, NOW).is_ok(), "AS{asn}");
+    }
+}
+
+/// Two gateways that share a ring and not what is spent: a replay at the second is granted, which is
+/// why a ring for puzzles belongs to one process. With a ring for each the second refuses all.
+#[test]
+fn a_replay_at_another_gateway_is_refused_by_its_own_ring() {
+    let puzzle = puzzle();
+    let text = text(puzzle.token(), &nonces(&puzzle));
+    let redeem =
+        |ring: &KeyRing, spent: &SpentSet| Solution::parse(&text).unwrap().verify(ring, &HERE, NOW, spent).map(|_| ());
+    let (ours, theirs) = (SpentSet::new(100), SpentSet::new(100));
+    assert_eq!(redeem(&ring(), &ours), Ok(()));
+    assert_eq!(redeem(&ring(), &ours), Err(Refusal::Spent));
+    assert_eq!(redeem(&KeyRing::new(&key(8), &[]).unwrap(), &theirs), Err(Refusal::UnknownKey));
+    assert_eq!(redeem(&ring(), &theirs), Ok(()), "what a shared ring without a shared set would do");
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_challenge::{
-    Binding, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle, Refusal,
-    SCRIPT_HEADERS, Scheme, Solution, SpentSet, Strength, cookie_name, page, problem, return_target, set_cookie,
+    Binding, Brand, Clearance, CspNonce, ENGLISH, KeyRing, Level, Lifetimes, Network, PAGE_HEADERS, PROBLEM_HEADERS,
+    Proof, Puzzle, RedeemForm, Refusal, SCRIPT_HEADERS, Scheme, SpentSet, Strength, cookie_name, page, problem,
+    return_target, set_cookie,
 };
+use portcullis_intel::AddressFacts;
 use portcullis_policy::model;
-use portcullis_signals::{self as signals, Claim, Facts};
-use smallvec::SmallVec;
+use portcullis_signals::{self as signals, Claim, ClientAddr, Facts};
 
-use super::keys::prefix_bytes;
 use super::reply::Reply;
 use crate::clock::Now;
 use crate::random;
@@ -34,6 +34,7 @@ pub struct ChallengeDesk {
     rings: Rings,
     spent: SpentSet,
     contact: Option<String>,
+    brand: Brand,
 }
 
 /// The keys of a desk, in two rings as puzzles and clearances have different lives.
@@ -50,20 +51,28 @@ pub struct Rings {
 #[derive(Debug)]
 pub struct Holder {
     site: String,
-    network: SmallVec<[u8; 16]>,
+    network: Network,
     family: &'static str,
     scheme: Scheme,
 }
 
 impl Holder {
     /// The holder that a request shows.
-    pub fn of(site: &str, client: signals::ClientAddr, claim: &Claim, scheme: Scheme) -> Self {
-        Self { site: site.to_owned(), network: prefix_bytes(client.0), family: family(claim), scheme }
+    pub fn of(site: &str, client: ClientAddr, known: &AddressFacts, claim: &Claim, scheme: Scheme) -> Self {
+        Self { site: site.to_owned(), network: network(client, known), family: family(claim), scheme }
     }
 
     fn binding(&self) -> Binding<'_> {
-        Binding { site: &self.site, route: "", network: &self.network, family: self.family.as_bytes() }
+        binding(&self.site, self.network, self.family)
     }
+}
+
+fn binding<'a>(site: &'a str, network: Network, family: &'a str) -> Binding<'a> {
+    Binding { site, network, family: family.as_bytes(), ..Binding::default() }
+}
+
+fn network(client: ClientAddr, known: &AddressFacts) -> Network {
+    Network::of(client.0, known.asn.map(|asn| asn.0))
 }
 
 /// What of the User-Agent stays the same while a clearance lasts: the tool's name or the browser family.
@@ -79,7 +88,7 @@ fn strength(puzzle: &model::Puzzle) -> Strength {
 impl ChallengeDesk {
     /// A desk that signs with `rings` and remembers `capacity` spent puzzles.
     pub fn new(rings: Rings, capacity: usize, contact: Option<String>) -> Self {
-        Self { rings, spent: SpentSet::new(capacity), contact }
+        Self { rings, spent: SpentSet::new(capacity), contact, brand: Brand::default() }
     }
 
     /// The puzzles that were redeemed and not yet forgotten.
@@ -97,13 +106,7 @@ impl ChallengeDesk {
         now: Now,
     ) -> Option<signals::Clearance> {
         let value = facts.request.cookie(cookie_name(scheme))?;
-        let network = prefix_bytes(facts.client.0);
-        let binding = Binding {
-            site: facts.request.host(),
-            route: "",
-            network: &network,
-            family: family(&facts.claim).as_bytes(),
-        };
+        let binding = binding(facts.request.host(), network(facts.client, facts.network), family(&facts.claim));
         let clearance = Clearance::verify(&self.rings.clearances, value, &binding, now.unix_millis()).ok()?;
         // INVARIANT: work that was done for a cheap route opens no route that asks for more.
         if !clearance.covers(strength(asked)) {
@@ -142,9 +145,12 @@ impl ChallengeDesk {
                 puzzle: &puzzle,
                 redeem_path: REDEEM_PATH,
                 solver_path: SOLVER_PATH,
+                wait: None,
+                asked: page::Asked::Page,
                 return_to: return_target(target),
                 reference_id,
                 contact: self.contact.as_deref(),
+                brand: &self.brand,
                 texts: &ENGLISH,
             },
             &mut body,
@@ -171,8 +177,12 @@ impl ChallengeDesk {
 
     /// Takes in a solution: 204 with the clearance as a cookie, or problem+json that says why not.
     pub(crate) fn redeem(&self, body: &[u8], holder: &Holder, reference_id: &str, now: Now) -> (Reply, Redeem) {
-        let solved = Solution::from_body(body).and_then(|solution| {
-            solution.verify(&self.rings.puzzles, &holder.binding(), now.unix_millis(), &self.spent)
+        let solved = RedeemForm::parse(body).and_then(|form| match form.proof {
+            Proof::Solution(solution) => {
+                solution.verify(&self.rings.puzzles, &holder.binding(), now.unix_millis(), &self.spent)
+            }
+            // No page of this gateway begins one.
+            Proof::Wait(_) => Err(Refusal::Malformed),
         });
         match (solved, random::bytes()) {
             (Ok(solved), Ok(id)) => {

@@ -11,7 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
-use portcullis_challenge::MAX_SOLUTION_BYTES;
+use portcullis_challenge::MAX_REDEEM_BYTES;
 use portcullis_policy::model::{Action, BodyPrefix, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
@@ -388,7 +388,7 @@ impl Gateway {
             (&http::Method::POST, REDEEM_PATH) => {
                 let Some(judged) = &ctx.judged else { return Ok(None) };
                 let holder = holder(header, conn, judged);
-                let body = read_body(session, MAX_SOLUTION_BYTES + 64, self.bounds.body_timeout).await?;
+                let body = read_body(session, MAX_REDEEM_BYTES, self.bounds.body_timeout).await?;
                 let (reply, redeem) = self.challenge.redeem(&body, &holder, ctx.id.as_str(), self.clock.now());
                 ctx.redeem = Some(redeem);
                 if let (false, Some(keys)) = (matches!(redeem, Redeem::Solved(_)), &judged.conduct_keys) {
@@ -430,7 +430,8 @@ fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
     let authority = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
-    Holder::of(site.as_ref().map_or("", portcullis_signals::Host::as_str), judged.client, &judged.claim, scheme(conn))
+    let site = site.as_ref().map_or("", portcullis_signals::Host::as_str);
+    Holder::of(site, judged.client, &judged.network, &judged.claim, scheme(conn))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.
