@@ -269,6 +269,7 @@ fn shown(c: &mut Criterion) {
             let inputs = page::PageInputs {
                 nonce: &nonce,
                 puzzle: &puzzle,
+                memory: None,
                 redeem_path: "/.well-known/portcullis/redeem",
                 solver_path: "/.well-known/portcullis/solver.js",
                 wait: None,

@@ -25,17 +25,24 @@ function field(page, name) {
   return new RegExp(`data-${name}="([^"]*)"`).exec(page)[1];
 }
 
+const solves = new Function(fs.readFileSync(path.join(__dirname, '../../gateway/portcullis-challenge/assets/memory.js'), 'utf8') + ';return portcullisMemory();')();
+
 // Checks what the gateway would: each part's hash has its zeros.
 function solved(page, solution) {
   const [token, nonces] = solution.split('.');
   const bytes = Buffer.from(nonces, 'base64url'), bits = Number(field(page, 'bits')), count = Number(field(page, 'count'));
-  if (token !== field(page, 'token') || bytes.length !== 4 * count) return false;
+  const [mebibytes, passes, hard, hardBits] = field(page, 'memory') ? field(page, 'memory').split(' ').map(Number) : [0, 0, 0, 0];
+  if (token !== field(page, 'token') || bytes.length !== 4 * (count + hard)) return false;
   const block = Buffer.alloc(40);
   Buffer.from(field(page, 'seed'), 'hex').copy(block);
   for (let part = 0; part < count; part++) {
     block.writeUInt32BE(part, 32);
     bytes.copy(block, 36, 4 * part, 4 * part + 4);
     if (crypto.createHash('sha256').update(block).digest().readUInt32BE(0) >>> (32 - bits) !== 0) return false;
+  }
+  const seed = Int32Array.from({ length: 8 }, (_, i) => block.readInt32BE(4 * i));
+  for (let part = 0; part < hard; part++) {
+    if (!solves(seed, part, bytes.readUInt32BE(4 * (count + part)), { mebibytes, passes, bits: hardBits })) return false;
   }
   return true;
 }
@@ -135,7 +142,7 @@ OPTIONS.firefox.extraPrefsFirefox = { 'dom.confirm_repost.testing.always_accept'
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 
 function launch(kind, extra) {
-  return puppeteer.launch({ headless: true, ...OPTIONS[kind], ...extra });
+  return puppeteer.launch({ headless: !process.env.HEADFUL, ...OPTIONS[kind], ...extra });
 }
 
 async function through(page, address, title, limit) {
@@ -146,7 +153,7 @@ async function through(page, address, title, limit) {
 }
 
 async function shot(page, name, width, scheme) {
-  await page.setViewport({ width: width || 900, height: 700 });
+  if (width) await page.setViewport({ width, height: 700 });
   if (scheme) await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]).catch(() => {});
   await page.screenshot({ path: path.join(shots, name + '.png'), fullPage: true });
 }
@@ -168,7 +175,7 @@ async function drive(kind, gateway, other) {
     page = await context.newPage();
   };
   const runs = Number(process.env.RUNS || 5);
-  for (const [name, count] of [['relaxed', runs], ['en', runs], ['strict', process.env.STRICT ? 1 : 0]]) {
+  for (const [name, count] of [['relaxed', runs], ['en', runs], ['memory', process.env.TIMES ? 5 : 1], ['strict', process.env.STRICT ? 1 : 0]]) {
     const times = [], rates = [];
     for (let i = 0; i < count; i++) {
       await clean();
@@ -176,15 +183,19 @@ async function drive(kind, gateway, other) {
       const work = JSON.parse(seen.evidence[seen.evidence.length - 1]).work;
       rates.push(work.hashes / work.ms / 1000 / Math.max(1, work.workers));
     }
-    if (count) report(kind, `${name}: page to origin, median of ${count}`, true, `${median(times)} ms, ${median(rates).toFixed(2)} M hashes/s per worker`);
+    if (count) report(kind, `${name}: page to origin, median of ${count}`, true, `${median(times)} ms (${Math.min(...times)} to ${Math.max(...times)}), ${median(rates).toFixed(2)} M hashes/s per worker`);
+  }
+  if (process.env.TIMES) {
+    await browser.close();
+    return;
   }
   console.log('     evidence', seen.evidence[seen.evidence.length - 1]);
 
-  for (const [how, from] of [['none', 'none'], ['path', 'path']]) {
+  for (const [file, how, from] of [['en', 'none', 'none'], ['en', 'path', 'path'], ['memory', 'path', 'none']]) {
     await clean();
-    const took = await through(page, `${gateway}/page/en.html?policy=${how}`, 'origin');
+    const took = await through(page, `${gateway}/page/${file}.html?policy=${how}`, 'origin');
     const work = JSON.parse(seen.evidence[seen.evidence.length - 1]).work;
-    report(kind, `workers by policy "${how}"`, work.from === from, `${took} ms, from ${work.from}, ${work.workers} workers`);
+    report(kind, `${file}, workers by policy "${how}"`, work.from === from, `${took} ms, from ${work.from}, ${work.workers} workers`);
   }
 
   // A form that met the check: sent again by the browser, with what was typed.
@@ -202,7 +213,6 @@ async function drive(kind, gateway, other) {
   // axe and pictures, while the strict puzzle keeps the page open.
   for (const [name, file, width, scheme] of [['light', 'strict', 900, 'light'], ['dark', 'strict', 900, 'dark'], ['brand', 'brand', 900, 'dark'], ['ar', 'ar', 900, 'light'], ['ar-320', 'ar', 320, 'light'], ['de-320', 'de', 320, 'light'], ['ja', 'ja', 900, 'light'], ['end', 'end', 900, 'light']]) {
     await clean();
-    if (scheme) await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]).catch(() => {});
     await page.setViewport({ width, height: 700 });
     // Held in front of the end: what is looked at is the page at work.
     const held = file === 'strict' || file === 'end' ? file : 'held-' + file;
@@ -257,6 +267,18 @@ async function drive(kind, gateway, other) {
 
   await widget(kind, browser, gateway, other);
   await browser.close();
+
+  if (kind === 'firefox') {
+    // Its driver knows no colour schemes.
+    browser = await launch(kind, { extraPrefsFirefox: { 'layout.css.prefers-color-scheme.content-override': 0 } });
+    page = await browser.newPage();
+    await page.goto(`${gateway}/page/strict.html`);
+    await pause(2000);
+    await shot(page, `${kind}-dark`);
+    const found = await violations(page);
+    report(kind, 'axe: dark', !found.length && await page.evaluate(() => getComputedStyle(document.body).backgroundColor !== 'rgb(255, 255, 255)'), found.join('; '));
+    await browser.close();
+  }
 
   // Cookies off: said once, no work, no loop.
   browser = await launch(kind, kind === 'firefox' ? { extraPrefsFirefox: { 'network.cookie.cookieBehavior': 2 } } : {});

@@ -4,7 +4,7 @@
 //! cargo run -p portcullis-challenge --example challenge -- FOLDER
 //! ```
 //!
-//! The pages are `{language}.html` for each language, and `relaxed.html`, `strict.html`, `form.html`, `wait.html`,
+//! The pages are `{language}.html` for each language, and `relaxed.html`, `strict.html`, `memory.html`, `form.html`, `wait.html`,
 //! `by-itself.html`, `brand.html` and `end.html` in English. Beside them lie `solver.js`, `renew.js`, `widget.js` and
 //! `policy.txt`, the value of `Content-Security-Policy`. All have one nonce and puzzles that anybody could have
 //! made: they are for tests.
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs, io};
 
-use portcullis_challenge::page::{self, Asked, End, EndInputs, PageInputs, Wait, WaitEnd};
+use portcullis_challenge::page::{self, Asked, End, EndInputs, MemoryHard, PageInputs, Wait, WaitEnd};
 use portcullis_challenge::{
     Binding, Brand, Colour, CspNonce, ENGLISH, KeyId, KeyRing, Logo, Puzzle, SigningKey, Strength, Texts, UnixMillis,
     return_target,
@@ -41,6 +41,7 @@ fn main() -> io::Result<()> {
     let page = PageInputs {
         nonce: &nonce,
         puzzle: &balanced,
+        memory: None,
         redeem_path: "/.well-known/portcullis/redeem",
         solver_path: "/.well-known/portcullis/solver.js",
         wait: Some(wait),
@@ -61,6 +62,8 @@ fn main() -> io::Result<()> {
     }
     write("relaxed.html", &PageInputs { puzzle: &relaxed, ..page })?;
     write("strict.html", &PageInputs { puzzle: &strict, ..page })?;
+    let memory = Some(MemoryHard { mebibytes: 8, passes: 1, count: 2, difficulty_bits: 5 });
+    write("memory.html", &PageInputs { puzzle: &relaxed, memory, ..page })?;
     write("form.html", &PageInputs { puzzle: &relaxed, asked: Asked::Form, ..page })?;
     write("no-wait.html", &PageInputs { wait: None, ..page })?;
     write("by-itself.html", &PageInputs { wait: Some(Wait { end: WaitEnd::ButtonOrRefresh, ..wait }), ..page })?;

@@ -5,7 +5,8 @@ var bar = document.getElementById('bar');
 var line = document.getElementById('line');
 var live = document.getElementById('live');
 var show = window.portcullisShow;
-var total = Number(text('count')), bits = Number(text('bits'));
+var memory = text('memory').split(' ').map(Number), hard = memory.length > 1;
+var total = Number(text('count')) + (hard ? memory[2] : 0);
 var evidence = portcullisEvidence('page', 'page');
 var began = 0, spokenAt = 0, shownAt = 0;
 
@@ -46,16 +47,14 @@ function say(name) {
   line.textContent = live.textContent = text(name);
 }
 
-// What is seen changes four times a second; what is spoken, every five seconds. A part that is
-// begun is as far from its end as one that is not: the remaining time is that of the parts to do,
-// at the speed measured so far.
-function progress(done, hashes) {
+// What is seen changes four times a second; what is spoken, every five seconds. The remaining time is
+// that of what is left, at the speed measured so far.
+function progress(done, spent, left) {
   var now = Date.now();
   bar.value = done;
   if (now - shownAt < 250 || now - began < 500) return;
   shownAt = now;
-  var left = (total - done) * Math.pow(2, bits) * (now - began) / hashes;
-  line.textContent = text('progress').replace('{done}', done).replace('{total}', total).replace('{left}', duration(left));
+  line.textContent = text('progress').replace('{done}', done).replace('{total}', total).replace('{left}', duration(left * (now - began) / spent));
   if (now - spokenAt >= 5000) {
     spokenAt = now;
     live.textContent = line.textContent;
@@ -111,7 +110,11 @@ try {
     show('');
     say('starting');
     began = Date.now();
-    portcullisRun({ seed: text('seed'), bits: bits, count: total }, text('solver'), 8, 0, progress, function (nonces, work, told) {
+    bar.max = total;
+    portcullisRun({
+      seed: text('seed'), bits: Number(text('bits')), count: Number(text('count')),
+      memory: hard ? { mebibytes: memory[0], passes: memory[1], count: memory[2], bits: memory[3] } : null
+    }, text('solver'), 8, 0, progress, function (nonces, work, told) {
       bar.value = total;
       send('solution=' + text('token') + '.' + nonces + '&evidence=' + encodeURIComponent(evidence.text(work, told)), 0);
     });

@@ -24,6 +24,7 @@ function ask() {
   post(base + 'renew', '', function (request) {
     if (request.status === 204) return;
     var answer = JSON.parse(request.responseText), puzzle = answer.challenge;
+    if (puzzle && puzzle.algorithm !== 'sha256') return;
     if (!puzzle) {
       later(answer.ask_again_secs);
       return;

@@ -97,13 +97,15 @@ function portcullisSolver() {
 }
 
 // What a worker does: it searches in slices of a tenth of a second or so and says how far it is.
-function portcullisWorker(search) {
+// `solves` is that of memory.js, where it was sent along.
+function portcullisWorker(search, solves) {
   'use strict';
   self.onmessage = function (event) {
-    var task = event.data, nonce = -1, from = 0, slice = 131072;
+    var task = event.data, nonce = -1, from = 0, slice = task.memory ? 1 : 131072;
     for (; nonce < 0; from += slice) {
-      nonce = search(task.seed, task.part, task.bits, from, from + slice);
-      self.postMessage({ part: task.part, nonce: nonce, tried: nonce < 0 ? slice : nonce - from + 1 });
+      if (!task.memory) nonce = search(task.seed, task.part, task.bits, from, from + slice);
+      else if (solves(task.seed, task.part, from, task.memory)) nonce = from;
+      self.postMessage({ task: task.id, nonce: nonce, tried: nonce < 0 ? slice : nonce - from + 1 });
     }
   };
   var n = self.navigator;

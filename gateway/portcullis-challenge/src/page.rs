@@ -22,6 +22,8 @@ pub struct PageInputs<'a> {
     pub nonce: &'a CspNonce,
     /// The puzzle to solve.
     pub puzzle: &'a Puzzle,
+    /// What of the puzzle is memory-hard.
+    pub memory: Option<MemoryHard>,
     /// The path to which the solution is posted.
     pub redeem_path: &'a str,
     /// The path from which workers load [`solver`] where the page may not make them itself.
@@ -40,6 +42,20 @@ pub struct PageInputs<'a> {
     pub brand: &'a Brand,
     /// The texts, in one language.
     pub texts: &'a Texts,
+}
+
+/// The memory-hard part of a puzzle: Argon2id (RFC 9106) with one lane, for each part with the part and
+/// the nonce as the message and the seed as the salt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MemoryHard {
+    /// The memory of one hash, in MiB.
+    pub mebibytes: u8,
+    /// How often each hash goes over its memory.
+    pub passes: u8,
+    /// How many parts there are.
+    pub count: u8,
+    /// How many leading bits of each part's hash must be zero.
+    pub difficulty_bits: u8,
 }
 
 /// The wait that stands in for the calculation where no script runs.
@@ -110,7 +126,7 @@ pub enum End {
 
 /// Appends the challenge page to `out`.
 pub fn render(page: &PageInputs<'_>, out: &mut String) {
-    out.reserve(PAGE.len() + STYLE.len() + script().len() + EXTRA);
+    out.reserve(PAGE.len() + STYLE.len() + script(page.memory).len() + EXTRA);
     let frame = Frame::of(page.nonce, page.return_to, page.reference_id, page.contact, page.brand, page.texts);
     for (text, place) in places(PAGE) {
         out.push_str(text);
@@ -190,10 +206,11 @@ pub fn widget(texts: &Texts) -> String {
     format!("{open}\n{said}{rest}")
 }
 
-/// The script of the page.
-fn script() -> &'static str {
-    static SCRIPT: LazyLock<String> = LazyLock::new(|| enclosed("", &[SOLVER, RUN, EVIDENCE, CHALLENGE]));
-    &SCRIPT
+/// The script of the page; what only memory-hard puzzles need is sent with those only.
+fn script(memory: Option<MemoryHard>) -> &'static str {
+    static PLAIN: LazyLock<String> = LazyLock::new(|| enclosed("", &[SOLVER, RUN, EVIDENCE, CHALLENGE]));
+    static HARD: LazyLock<String> = LazyLock::new(|| enclosed("", &[SOLVER, MEMORY, RUN, EVIDENCE, CHALLENGE]));
+    if memory.is_some() { &HARD } else { &PLAIN }
 }
 
 /// Scripts as one, whose names nothing outside can see; `first` stands before them.
@@ -298,7 +315,8 @@ fn fill(page: &PageInputs<'_>, frame: &Frame<'_>, place: &str, out: &mut String)
     let strength = page.puzzle.strength();
     match place {
         // Ours, whole, and without a place for anything of a client.
-        "script" => out.push_str(script()),
+        "script" => out.push_str(script(page.memory)),
+        "memory" => push_memory(page.memory, out),
         "difficulty_bits" => json::push_number(out, strength.difficulty_bits().into()),
         "count" => json::push_number(out, strength.count().into()),
         "seed" => out.push_str(&page.puzzle.seed().to_hex()),
@@ -315,6 +333,12 @@ fn fill(page: &PageInputs<'_>, frame: &Frame<'_>, place: &str, out: &mut String)
         }
         _ => frame.fill(place, out),
     }
+}
+
+fn push_memory(memory: Option<MemoryHard>, out: &mut String) {
+    let Some(MemoryHard { mebibytes, passes, count, difficulty_bits }) = memory else { return };
+    // Writing to a string cannot fail.
+    _ = write!(out, "{mebibytes} {passes} {count} {difficulty_bits}");
 }
 
 /// The seconds that the page shows and waits: one more than the gateway does.
@@ -429,6 +453,7 @@ fn push_query_value(out: &mut String, text: &str) {
 }
 
 const SOLVER: &str = include_str!("../assets/solver.js");
+const MEMORY: &str = include_str!("../assets/memory.js");
 const RUN: &str = include_str!("../assets/run.js");
 const EVIDENCE: &str = include_str!("../assets/evidence.js");
 const CHALLENGE: &str = include_str!("../assets/page.js");
@@ -448,6 +473,7 @@ mod tests {
     fn every_place_of_the_templates_is_known() {
         const PAGE_PLACES: &[&str] = &[
             "script",
+            "memory",
             "difficulty_bits",
             "count",
             "seed",
@@ -478,7 +504,8 @@ mod tests {
 
     #[test]
     fn no_script_can_end_its_element_early() {
-        for script in [script(), solver(), renewal(), &widget(&crate::ENGLISH)] {
+        let hard = MemoryHard { mebibytes: 8, passes: 1, count: 2, difficulty_bits: 5 };
+        for script in [script(None), script(Some(hard)), solver(), renewal(), &widget(&crate::ENGLISH)] {
             let script = script.to_ascii_lowercase();
             assert!(!script.contains("</script") && !script.contains("<!--") && !script.contains("{{"));
         }

@@ -65,6 +65,7 @@ mod tests {
     fn our_scripts_keep_to_what_is_read() {
         for script in [
             include_str!("../assets/solver.js"),
+            include_str!("../assets/memory.js"),
             include_str!("../assets/run.js"),
             include_str!("../assets/evidence.js"),
             include_str!("../assets/page.js"),

@@ -1,6 +1,6 @@
 //! The challenge page.
 
-use portcullis_challenge::page::{self, Asked, End, EndInputs, PageInputs, Wait, WaitEnd};
+use portcullis_challenge::page::{self, Asked, End, EndInputs, MemoryHard, PageInputs, Wait, WaitEnd};
 use portcullis_challenge::{
     Brand, Colour, CspNonce, ENGLISH, LIBRARY_HEADERS, LocalPath, Logo, PAGE_HEADERS, PROBLEM_HEADERS, Puzzle,
     SCRIPT_HEADERS, Strength, Texts, return_target,
@@ -17,6 +17,7 @@ fn inputs<'a>(nonce: &'a CspNonce, puzzle: &'a Puzzle, brand: &'a Brand, texts: 
     PageInputs {
         nonce,
         puzzle,
+        memory: None,
         redeem_path: "/.well-known/portcullis/redeem",
         solver_path: "/.well-known/portcullis/solver.js",
         wait: None,
@@ -112,6 +113,23 @@ fn the_page_and_its_worker_are_below_30_kilobytes() {
         let (page, worker) = (page.len(), page::solver().len());
         assert!(page + worker < 30_000, "{page} and {worker} in {}", texts.language);
     }
+}
+
+/// A memory-hard page has no need of the worker's path: it makes its workers, or works itself.
+#[test]
+fn a_memory_hard_page_is_below_30_kilobytes() {
+    let memory = Some(MemoryHard { mebibytes: 8, passes: 1, count: 2, difficulty_bits: 5 });
+    for texts in Texts::all() {
+        let page = rendered(|page| {
+            page.texts = texts;
+            page.memory = memory;
+            page.wait = Some(WAIT);
+            page.asked = Asked::Form;
+        });
+        assert!(page.contains("data-memory=\"8 1 2 5\"") && page.contains("function portcullisMemory()"));
+        assert!(page.len() < 30_000, "{} in {}", page.len(), texts.language);
+    }
+    assert!(!render().contains("function portcullisMemory()") && render().contains("data-memory=\"\""));
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl ChallengeDesk {
             &page::PageInputs {
                 nonce: &nonce,
                 puzzle: &puzzle,
+                memory: None,
                 redeem_path: REDEEM_PATH,
                 solver_path: SOLVER_PATH,
                 wait: None,
