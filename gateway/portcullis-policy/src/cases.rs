@@ -85,6 +85,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     let counters = &test.table.counters;
     let http = match &hello {
         Some(hello) if hello.alpn.contains(b"h2") => Http::Two,
+        _ if stated.http2.is_some() => Http::Two,
         _ => Http::One,
     };
     let facts = Facts {
@@ -95,7 +96,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         client: ClientAddr(portcullis_intel::canonical(stated.ip)),
         network: &network,
         claim,
-        http2: None,
+        http2: stated.http2.as_ref(),
         connection: connection.as_ref(),
         context: Context::default(),
         caller: caller(stated, route, &request),

@@ -120,14 +120,14 @@ impl Compiler<'_> {
         let mut routes = vec![unrouted];
         let mut rules = Vec::new();
         self.unique("rule", written.rules.iter().map(|rule| &rule.name));
-        rules.extend(written.rules.iter().map(|rule| meant(rule, None)));
+        rules.extend(written.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, None)));
         self.unique("route", written.routes.iter().map(|route| &route.name));
         for table in &written.routes {
             let index = u32::try_from(routes.len()).unwrap_or(u32::MAX);
             let layers = Layers { route: Some(table), ..bottom };
             routes.push(self.route(table, &layers, written.whole));
             self.unique("rule", table.rules.iter().map(|rule| &rule.name));
-            rules.extend(table.rules.iter().map(|rule| meant(rule, Some(index))));
+            rules.extend(table.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, Some(index))));
         }
         overlap::check(&written.routes, self.out);
         if written.routes.is_empty() && !self.out.has_errors() {
@@ -162,6 +162,7 @@ impl Compiler<'_> {
                     .help("add `origin = \"...\"` to the route, or to `[defaults]` for all routes"),
             );
         }
+        table.rules.iter().for_each(|rule| self.check_identified(rule, &route));
         self.unique("limit", table.limits.iter().map(|limit| &limit.name));
         route.limits = table.limits.iter().map(|limit| self.limit(limit, &route)).collect();
         self.warn_of_challenges(table, &route);
@@ -239,6 +240,25 @@ impl Compiler<'_> {
             window: rate.window,
             over: table.over.value,
             mode: table.mode,
+        }
+    }
+
+    /// A rule of a route that asks for a caller whom the route never identifies would be left out silently.
+    fn check_identified(&mut self, rule: &RuleTable, route: &Route) {
+        for (what, asks, place) in [
+            ("user", !rule.when.user.is_empty(), &route.identify.user),
+            ("api_key", !rule.when.api_key.is_empty(), &route.identify.api_key),
+        ] {
+            if asks && place.is_none() {
+                self.out.push(
+                    Diagnostic::error(format!(
+                        "rule {} asks for the `{what}`, which nothing identifies",
+                        quote(&rule.name.value)
+                    ))
+                    .at(rule.name.span, format!("route {} does not say where it stands", quote(&route.name)))
+                    .help(format!("add `identify = {{ {what} = \"header:...\" }}` to the route, or to `[defaults]`")),
+                );
+            }
         }
     }
 

@@ -340,6 +340,12 @@ pub struct When {
     pub ja3: Vec<Ja3Hash>,
     /// JA4 values.
     pub ja4: Vec<Ja4>,
+    /// Prints of HTTP/2 clients, as [`Http2Print`](portcullis_fingerprint::Http2Print) displays itself.
+    pub http2: Vec<Box<str>>,
+    /// Users, as the route's `identify` finds them.
+    pub user: Vec<Box<str>>,
+    /// API keys, as the route's `identify` finds them.
+    pub api_key: Vec<Box<str>>,
     /// Patterns for the whole User-Agent.
     pub user_agent: Vec<TextPattern>,
     /// Patterns for the whole canonical path.

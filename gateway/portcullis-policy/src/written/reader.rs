@@ -9,6 +9,7 @@ use portcullis_fingerprint::{Ja3Hash, Ja4};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lists::{Lists, Read};
 use super::{Located, Whole};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, alternatives, nearest, quote};
 use crate::score::Score;
@@ -40,7 +41,11 @@ pub(super) struct Section<'a> {
 /// Reads one file, reporting into the diagnostics of all.
 pub(super) struct Reader<'d> {
     pub(super) out: &'d mut Diagnostics,
+    /// The named lists.
+    pub(super) lists: &'d mut Lists,
     pub(super) whole: Whole,
+    /// Whether a condition that was read last names lists without a value, so that nothing can meet it.
+    pub(super) hollow: bool,
     file: u32,
 }
 
@@ -107,6 +112,16 @@ impl<'a> Section<'a> {
         self.take(key).map(|item| reader.list(&item, read)).unwrap_or_default()
     }
 
+    /// The values of a condition, where `"@name"` stands for those of a list.
+    pub(super) fn values<T: Clone + 'static>(
+        &mut self,
+        key: &'static str,
+        reader: &mut Reader<'_>,
+        read: Read<T>,
+    ) -> Vec<T> {
+        self.take(key).map(|item| reader.values(&item, read)).unwrap_or_default()
+    }
+
     /// The tables of an array of tables: `[[route]]`.
     pub(super) fn tables(
         &mut self,
@@ -153,8 +168,8 @@ impl<'a> Section<'a> {
 }
 
 impl<'d> Reader<'d> {
-    pub(super) fn new(file: u32, out: &'d mut Diagnostics) -> Self {
-        Self { out, whole: Whole::Yes, file }
+    pub(super) fn new(file: u32, out: &'d mut Diagnostics, lists: &'d mut Lists) -> Self {
+        Self { out, lists, whole: Whole::Yes, hollow: false, file }
     }
 
     /// Reports text that is no TOML, and says where.

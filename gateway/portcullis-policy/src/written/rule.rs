@@ -25,6 +25,8 @@ use crate::patterns::pattern;
 pub(crate) struct RuleTable {
     pub(crate) name: Located<Arc<str>>,
     pub(crate) when: When,
+    /// Whether `when` names lists without a value, so that no request can meet it.
+    pub(crate) hollow: bool,
     pub(crate) action: Located<Action>,
     pub(crate) mode: Mode,
     pub(crate) until: Option<u64>,
@@ -48,6 +50,7 @@ impl RuleTable {
                     .help("say it with `when`, or take the rule out: a rule is never left out silently"),
             );
         }
+        reader.hollow = false;
         let when = match section.take("when") {
             Some(item) => reader.section(&item, "`when`").map(|section| conditions(section, reader)),
             None if expression.is_some() => None,
@@ -57,6 +60,7 @@ impl RuleTable {
         Some(Self {
             name: name?,
             when: when?,
+            hollow: reader.hollow,
             action: action?,
             mode: mode.map_or(Mode::Enforce, |mode| mode.value),
             until,
@@ -70,22 +74,25 @@ fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
     let span = section.span;
     let before = reader.out.entries().len();
     let when = When {
-        ip: section.list("ip", reader, network),
-        asn: section.list("asn", reader, asn),
-        country: section.list("country", reader, |reader, item| {
+        ip: section.values("ip", reader, network),
+        asn: section.values("asn", reader, asn),
+        country: section.values("country", reader, |reader, item| {
             reader.parsed::<Country>(item, "a country is its two letters (ISO 3166-1), such as \"DE\"")
         }),
-        class: section.list("class", reader, class),
-        crawler: section.list("crawler", reader, crawler),
-        claim: section.list("claim", reader, |reader, item| {
+        class: section.values("class", reader, class),
+        crawler: section.values("crawler", reader, crawler),
+        claim: section.values("claim", reader, |reader, item| {
             Some(reader.choice(item, &Kind::ALL.map(|kind| (kind.name(), kind)))?.value)
         }),
-        client_name: section.list("client_name", reader, client_name),
-        ja3: section.list("ja3", reader, |reader, item| reader.ja3(item)),
-        ja4: section.list("ja4", reader, |reader, item| reader.ja4(item)),
-        user_agent: section.list("user_agent", reader, user_agent),
-        path: section.list("path", reader, path),
-        method: section.list("method", reader, |reader, item| Some(method(reader, item)?.value)),
+        client_name: section.values("client_name", reader, client_name),
+        ja3: section.values("ja3", reader, |reader, item| reader.ja3(item)),
+        ja4: section.values("ja4", reader, |reader, item| reader.ja4(item)),
+        http2: section.values("http2", reader, http2),
+        user: section.values("user", reader, exact),
+        api_key: section.values("api_key", reader, exact),
+        user_agent: section.values("user_agent", reader, user_agent),
+        path: section.values("path", reader, path),
+        method: section.values("method", reader, |reader, item| Some(method(reader, item)?.value)),
         header: headers(&mut section, reader),
     };
     for item in section.items().filter(|item| item.value.as_array().is_some_and(|list| list.is_empty())) {
@@ -174,6 +181,33 @@ fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
     }
     text_pattern(reader, item, Case::Sensitive)
 }
+
+/// The print of an HTTP/2 client: settings, window, priorities and pseudo-headers, with bars between them.
+pub(super) fn http2(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Box<str>> {
+    let text = reader.text(item)?.value;
+    let plain = |letter: char| letter.is_ascii_digit() || ":;,|masp".contains(letter);
+    if text.split('|').count() != 4 || !text.chars().all(plain) {
+        let help =
+            "an HTTP/2 print looks like `1:65536;4:6291456|15663105|0|m,a,s,p`; audit records hold it as `http2`";
+        reader.wrong(item, format!("{} is no HTTP/2 print", quote(text)), "not four parts with bars between", help);
+        return None;
+    }
+    Some(text.into())
+}
+
+/// A text that is compared as a whole: a user, an API key.
+fn exact(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Box<str>> {
+    let text = reader.text(item)?.value;
+    if text.is_empty() || text.len() > MAX_EXACT_BYTES || text.chars().any(char::is_control) {
+        let help = format!("write 1 to {MAX_EXACT_BYTES} bytes on one line; it is compared as a whole");
+        reader.wrong(item, format!("{} cannot be met", quote(item.key)), "empty, too long or of many lines", help);
+        return None;
+    }
+    Some(text.into())
+}
+
+/// The longest user or API key, in bytes.
+const MAX_EXACT_BYTES: usize = 1024;
 
 fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<TextPattern> {
     let text = reader.text(item)?;

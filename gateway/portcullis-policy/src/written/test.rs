@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
 use portcullis_intel::{Asn, Country, NetworkClass};
 use portcullis_signals::{Clearance, SignalId};
 
 use super::Located;
 use super::reader::{Item, Reader, Section};
 use super::route::method;
-use super::rule::{class, until};
+use super::rule::{class, http2, until};
 use crate::diagnostics::{Diagnostic, Span, quote};
 use crate::model::Action;
 use crate::score::Score;
@@ -39,6 +39,7 @@ pub(crate) struct TestRequest {
     pub(crate) classes: Vec<NetworkClass>,
     pub(crate) ja3: Option<Ja3Hash>,
     pub(crate) ja4: Option<Ja4>,
+    pub(crate) http2: Option<Http2Print>,
     pub(crate) hello: Option<ClientHello>,
     pub(crate) clearance: Option<Clearance>,
     pub(crate) user: Option<String>,
@@ -137,6 +138,7 @@ impl TestRequest {
             classes: section.list("class", reader, class),
             ja3: section.take("ja3").and_then(|item| reader.ja3(&item)),
             ja4: section.take("ja4").and_then(|item| reader.ja4(&item)),
+            http2: section.take("http2").and_then(|item| http2_print(&item, reader)),
             hello: section.take("client_hello").and_then(|item| client_hello(&item, reader)),
             clearance: section
                 .take("clearance")
@@ -265,6 +267,51 @@ fn read_header(item: &Item<'_>, headers: &mut HeaderMap, reader: &mut Reader<'_>
         return;
     }
     headers.extend(header_value(item, reader).map(|value| (name, value)));
+}
+
+/// The print of an HTTP/2 client that displays itself as the text.
+fn http2_print(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Http2Print> {
+    let text = http2(reader, item)?;
+    let print = parse_print(&text).filter(|print| *print.to_string() == *text);
+    if print.is_none() {
+        let help =
+            "an HTTP/2 print looks like `1:65536;4:6291456|15663105|0|m,a,s,p`; audit records hold it as `http2`";
+        reader.wrong(item, format!("{} is no HTTP/2 print", quote(&text)), "cannot be read", help);
+    }
+    print
+}
+
+fn parse_print(text: &str) -> Option<Http2Print> {
+    let mut parts = text.split('|');
+    let (settings, window, priorities, pseudo) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let listed = |text: &str, mark: char| -> Vec<String> {
+        text.split(mark).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let setting = |part: &String| {
+        let (id, value) = part.split_once(':')?;
+        Some((id.parse().ok()?, value.parse().ok()?))
+    };
+    let priority = |part: &String| {
+        let mut numbers = part.split(':').map(|number| number.parse::<u32>().ok());
+        Some(Priority {
+            stream: numbers.next()??,
+            exclusive: numbers.next()?? == 1,
+            depends_on: numbers.next()??,
+            weight: u16::try_from(numbers.next()??).ok()?,
+        })
+    };
+    let letter = |part: &String| {
+        let all = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
+        all.into_iter().find(|pseudo| pseudo.letter().to_string() == *part)
+    };
+    let priorities = if priorities == "0" { Vec::new() } else { listed(priorities, ',') };
+    Some(Http2Print {
+        settings: listed(settings, ';').iter().map(setting).collect::<Option<_>>()?,
+        window_increment: window.parse().ok()?,
+        priorities: priorities.iter().map(priority).collect::<Option<_>>()?,
+        pseudo: listed(pseudo, ',').iter().map(letter).collect::<Option<_>>()?,
+        ..Http2Print::default()
+    })
 }
 
 /// The bytes of a ClientHello in hex: a handshake message, or the records around it.

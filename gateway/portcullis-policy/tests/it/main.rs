@@ -1,6 +1,7 @@
 //! Rules text, compiled: what is shipped, what is wrong, and what comes from nowhere.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
@@ -10,6 +11,7 @@
 mod evasion;
 mod faults;
 mod filters;
+mod lists;
 mod meaning;
 mod reach;
 mod shipped;

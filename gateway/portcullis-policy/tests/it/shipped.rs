@@ -66,7 +66,8 @@ fn every_example_of_the_readme_compiles() {
             if block.contains("[defaults]") { "" } else { "[defaults]\norigin = \"app\"\n" },
         );
         let block = SourceFile::new("rules/README.md", block);
-        match RuleSet::compile(&[block, given]) {
+        let list = SourceFile::new("rules/lists/partners.txt", "203.0.113.0/24\n");
+        match RuleSet::compile(&[block, given, list]) {
             Ok(compiled) => {
                 for outcome in run_tests(&compiled.rules, &compiled.tests) {
                     assert!(outcome.passed(), "{}", outcome.faults);
