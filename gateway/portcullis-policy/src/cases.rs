@@ -7,7 +7,7 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Context, Facts, Families, Family,
-    Http, LimitReading, Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Http, LimitReading, Outcomes, OwnSignal, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
@@ -29,6 +29,8 @@ pub struct TestOutcome {
     pub name: Arc<str>,
     /// Where the test stands.
     pub span: Span,
+    /// What was decided.
+    pub decision: Decision,
     /// What was not as expected; empty where the test passed.
     pub faults: Diagnostics,
 }
@@ -83,6 +85,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     let connection = stated.hello.is_none().then(|| ConnectionJudgement::of(Families::shipped(), &claim, None, None));
     let network = network(stated);
     let counters = &test.table.counters;
+    let own: Vec<_> = stated.identity.iter().map(|(name, own)| OwnSignal { name, value: own.value() }).collect();
     let http = match &hello {
         Some(hello) if hello.alpn.contains(b"h2") => Http::Two,
         _ if stated.http2.is_some() => Http::Two,
@@ -99,7 +102,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
         http2: stated.http2.as_ref(),
         connection: connection.as_ref(),
         context: Context::default(),
-        caller: caller(stated, route, &request),
+        caller: Caller { own: &own, ..caller(stated, route, &request) },
         ban: counters.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
             address_per_minute: counters.address_per_minute,
@@ -112,7 +115,7 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     };
     let decision = rules.decide(&facts);
     compare(rules, test, &decision, &mut faults);
-    TestOutcome { name: test.table.name.value.clone(), span: test.table.span, faults }
+    TestOutcome { name: test.table.name.value.clone(), span: test.table.span, decision, faults }
 }
 
 fn readings(test: &TestCase, route: &Route, faults: &mut Diagnostics) -> Vec<LimitReading> {
@@ -159,6 +162,7 @@ fn caller<'a>(stated: &'a TestRequest, route: &'a Route, request: &'a CanonicalR
         api_key: found(&stated.api_key, &route.identify.api_key),
         session: found(&stated.session, &route.identify.session),
         clearance: stated.clearance,
+        own: &[],
     }
 }
 

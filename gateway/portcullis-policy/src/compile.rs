@@ -14,7 +14,7 @@ use portcullis_signals::SignalId;
 
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
-use crate::model::{Action, Clients, KeyPart, Limit, Listed, Parts, Route, RouteMatch, Rule, Weights};
+use crate::model::{Action, Clients, KeyPart, Limit, Listed, Mode, Parts, Route, RouteMatch, Rule, Weights};
 use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
@@ -31,6 +31,37 @@ pub struct Compiled {
     pub tests: Vec<TestCase>,
     /// The origins that routes name, each with the first place where it is named.
     pub origins: Vec<OriginUse>,
+    /// Where everything stands.
+    pub(crate) places: Places,
+}
+
+/// Where the parts of a rule set stand in its files.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// Of each rule its name, by its identifier.
+    pub(crate) rules: Vec<Span>,
+    /// Of each route its name, by its identifier; none of the one that is not written.
+    pub(crate) routes: Vec<Option<Span>>,
+    /// Of each limit its name, by route.
+    pub(crate) limits: Vec<Vec<Span>>,
+    /// The lists that nothing names, each with the start of its file.
+    pub(crate) unused_lists: Vec<(Box<str>, Span)>,
+}
+
+impl Places {
+    /// The places in the order in which the parts are compiled.
+    fn of(written: &Written) -> Self {
+        let of_routes = written.routes.iter().flat_map(|route| &route.rules);
+        let rules = written.rules.iter().chain(of_routes).filter(|rule| !rule.hollow);
+        let names = written.routes.iter().map(|route| Some(route.name.span));
+        let limits = written.routes.iter().map(|route| route.limits.iter().map(|limit| limit.name.span).collect());
+        Self {
+            rules: rules.map(|rule| rule.name.span).collect(),
+            routes: std::iter::once(None).chain(names).collect(),
+            limits: std::iter::once(Vec::new()).chain(limits).collect(),
+            unused_lists: written.unused_lists.clone(),
+        }
+    }
 }
 
 /// An origin that a route names.
@@ -77,9 +108,10 @@ impl RuleSet {
         if diagnostics.has_errors() {
             return Err(diagnostics);
         }
+        let places = Places::of(&written);
         let files = diagnostics.files();
         let tests = written.tests.into_iter().map(|table| TestCase::new(table, files.clone())).collect();
-        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins })
+        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins, places })
     }
 }
 
@@ -129,6 +161,7 @@ impl Compiler<'_> {
             self.unique("rule", table.rules.iter().map(|rule| &rule.name));
             rules.extend(table.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, Some(index))));
         }
+        self.check_limits_read(written);
         overlap::check(&written.routes, self.out);
         if written.routes.is_empty() && !self.out.has_errors() {
             self.out.push(
@@ -262,6 +295,30 @@ impl Compiler<'_> {
         }
     }
 
+    /// An expression that reads a limit which is nowhere would read 0 for ever.
+    fn check_limits_read(&mut self, written: &Written) {
+        let every: Vec<&str> =
+            written.routes.iter().flat_map(|route| &route.limits).map(|limit| &*limit.name.value).collect();
+        let of_routes = written.routes.iter().flat_map(|route| {
+            let own: Vec<&str> = route.limits.iter().map(|limit| &*limit.name.value).collect();
+            route.rules.iter().map(move |rule| (rule, own.clone()))
+        });
+        for (rule, known) in written.rules.iter().map(|rule| (rule, every.clone())).chain(of_routes) {
+            for limit in rule.limits.iter().filter(|limit| !known.contains(&&*limit.value)) {
+                if written.whole == Whole::No {
+                    continue;
+                }
+                let title = format!("there is no limit {}", quote(&limit.value));
+                let mut fault = Diagnostic::error(title).at(limit.span, "named by no limit that the rule could read");
+                fault = match nearest(&limit.value, &known) {
+                    Some(name) => fault.help(format!("did you mean `{name}`?")),
+                    None => fault.help("name a limit as it is written; a rule of a route reads those of the route"),
+                };
+                self.out.push(fault);
+            }
+        }
+    }
+
     fn note_origin(&mut self, origin: &Located<Arc<str>>) {
         if self.named.iter().any(|known| known.name == origin.value) {
             return;
@@ -319,8 +376,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn warn_of_capped(&mut self, weights: &Weights, written: &[(SignalId, Located<crate::Score>)]) {
-        for (signal, weight) in written {
+    fn warn_of_capped(&mut self, weights: &Weights, written: &[(SignalId, Located<crate::Score>, Mode)]) {
+        for (signal, weight, _) in written {
             let group = signal.group();
             let at = portcullis_signals::Group::ALL.iter().position(|known| *known == group);
             let cap = at.and_then(|at| weights.caps.get(at)).copied().unwrap_or(crate::Score::ONE);
@@ -370,6 +427,7 @@ fn meant(table: &RuleTable, route: Option<u32>) -> Rule {
         route,
         when: table.when.clone(),
         action: table.action.value,
+        machine: table.machine.as_ref().map(|machine| machine.value.clone()),
         mode: table.mode,
         until: table.until,
         owner: table.owner.clone(),

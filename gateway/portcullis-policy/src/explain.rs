@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Facts, SignalId, Strength};
+use portcullis_signals::{Facts, SignalId, Signals, Strength};
 
 use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
+use crate::machine::{Effect, Scene};
 use crate::model::{Action, Mode, Thresholds};
 use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
@@ -45,6 +46,8 @@ pub struct Weighing {
     pub strength: Strength,
     /// The score that it alone gives at full strength on this route.
     pub weight: Score,
+    /// Whether it counts.
+    pub mode: Mode,
     /// Its share of the score.
     pub points: Score,
 }
@@ -81,28 +84,29 @@ impl RuleSet {
         let decision = self.decide_on(id, facts);
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
-        let weighed = self.weigh(id, facts);
+        let (signals, weighed) = self.weigh(id, facts);
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
             route: Arc::clone(&route.name),
-            signals: self.weighings(id, facts, &weighed),
-            steps: asked.steps(&self.matching(id, facts), decision.cause, weighed.score),
+            signals: self.weighings(id, &signals, &weighed),
+            steps: asked.steps(&self.matching(id, facts), &decision, &signals, weighed.score),
             thresholds: route.thresholds,
-            score: weighed.score,
-            raw: weighed.raw,
+            score: if decision.lifts.is_empty() { weighed.score } else { decision.score },
+            raw: if decision.lifts.is_empty() { weighed.raw } else { decision.raw },
             decision,
         }
     }
 
-    fn weighings(&self, id: RouteId, facts: &Facts<'_>, weighed: &Weighed) -> Vec<Weighing> {
+    fn weighings(&self, id: RouteId, signals: &Signals, weighed: &Weighed) -> Vec<Weighing> {
         let points = |signal| weighed.reasons.iter().find(|reason| reason.signal == signal).map(|reason| reason.points);
-        self.signals(id, facts)
+        signals
             .iter()
             .map(|(signal, strength)| Weighing {
                 signal,
                 strength,
                 weight: self.route(id).weights.of(signal),
+                mode: if self.route(id).weights.monitored.contains(&signal) { Mode::Monitor } else { Mode::Enforce },
                 points: points(signal).unwrap_or(Score::ZERO),
             })
             .collect()
@@ -110,15 +114,18 @@ impl RuleSet {
 }
 
 impl Asked<'_, '_> {
-    fn steps(&self, matching: &Matches, cause: Cause, score: Score) -> Vec<Step> {
-        let decisive = match cause {
+    fn steps(&self, matching: &Matches, decision: &Decision, signals: &Signals, score: Score) -> Vec<Step> {
+        let machines = matches!(decision.cause, Cause::Machine | Cause::Threshold | Cause::Clear);
+        let decided = if machines { decision.score } else { score };
+        let decisive = match decision.cause {
             Cause::Malformed(_) => 0,
             Cause::AllowRule => 1,
             Cause::Ban => 2,
             Cause::DenyRule => 3,
             Cause::Filter(_) => 4,
             Cause::Limit => 5,
-            Cause::Threshold => 6,
+            Cause::Machine => 6,
+            Cause::Threshold => 7,
             Cause::Clear => usize::MAX,
         };
         let found = [
@@ -128,7 +135,8 @@ impl Asked<'_, '_> {
             ("other rules", self.rule_notes(matching, |action| action != Action::Allow)),
             ("filters", self.filter_notes()),
             ("limits", self.limit_notes()),
-            ("thresholds", self.threshold_notes(score)),
+            ("machines", self.machine_notes(matching, signals, score)),
+            ("thresholds", self.threshold_notes(decided)),
         ];
         let outcome = |at: usize| match at.cmp(&decisive) {
             std::cmp::Ordering::Less => StepOutcome::Pass,
@@ -143,7 +151,10 @@ impl Asked<'_, '_> {
     }
 
     fn rule_notes(&self, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
-        let rules = matching.iter().filter_map(|id| self.rules.rule(*id)).filter(|rule| wanted(rule.action));
+        let rules = matching
+            .iter()
+            .filter_map(|id| self.rules.rule(*id))
+            .filter(|rule| rule.machine.is_none() && wanted(rule.action));
         rules
             .map(|rule| {
                 let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
@@ -186,6 +197,31 @@ impl Asked<'_, '_> {
                 let remark = if limit.mode == Mode::Monitor { ", in monitor" } else { "" };
                 let (count, most, secs) = (reading.count, limit.limit, limit.window.as_secs());
                 format!("limit `{}` ({count} of {most} in {secs} s) says {}{remark}", limit.name, limit.over.name())
+            })
+            .collect()
+    }
+
+    /// What each rule with an expression says; those that do not hold are named too, since the expression is why.
+    fn machine_notes(&self, matching: &Matches, signals: &Signals, score: Score) -> Vec<String> {
+        let scene = Scene { facts: self.facts, route: self.route, signals, score };
+        let rules = matching.iter().filter_map(|id| self.rules.rule(*id));
+        rules
+            .filter_map(|rule| {
+                let machine = rule.machine.as_ref()?;
+                let name = &rule.name;
+                Some(match machine.program.holds(&scene) {
+                    Ok(false) => format!("rule `{name}` does not hold"),
+                    Err(fault) => format!("rule `{name}` is left out: {fault}"),
+                    Ok(true) => {
+                        let does = match machine.effect {
+                            Effect::Act => format!("says {}", rule.action.name()),
+                            Effect::Raise(signal, strength) => format!("raises `{signal}` to {strength}"),
+                            Effect::Add(points) => format!("adds {points}"),
+                            Effect::Lift(least) => format!("lifts the score to {least}"),
+                        };
+                        format!("rule `{name}` {does}{}", self.remark(rule.action, rule.mode))
+                    }
+                })
             })
             .collect()
     }
@@ -270,10 +306,16 @@ impl Explanation {
             writeln!(f, "\nsignal               group      strength  weight  points")?;
         }
         for weighing in &self.signals {
-            let Weighing { signal, strength, weight, points } = weighing;
+            let Weighing { signal, strength, weight, mode, points } = weighing;
+            let mode = if *mode == Mode::Monitor { "  in monitor" } else { "" };
             // `Strength` and `Score` do not pad themselves.
             let (strength, weight, points) = (strength.to_string(), weight.to_string(), points.to_string());
-            writeln!(f, "{:<20} {:<10} {strength:>8} {weight:>7} {points:>7}", signal.name(), signal.group().name())?;
+            writeln!(
+                f,
+                "{:<20} {:<10} {strength:>8} {weight:>7} {points:>7}{mode}",
+                signal.name(),
+                signal.group().name()
+            )?;
         }
         Ok(())
     }

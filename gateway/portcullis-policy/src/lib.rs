@@ -14,6 +14,7 @@ mod decision;
 mod diagnostics;
 mod explain;
 mod index;
+mod machine;
 mod patterns;
 mod presets;
 mod router;
@@ -27,8 +28,9 @@ mod written;
 
 pub use cases::{TestCase, TestOutcome, run_tests, unremarkable_hello};
 pub use compile::{Compiled, OriginUse, Origins, compile_any};
-pub use decision::{Cause, Decision, Reason, Shadow, ShadowWhat};
+pub use decision::{Cause, Decision, Lift, Reason, RuleFault, Shadow, ShadowWhat};
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
 pub use explain::{Explanation, Step, StepOutcome, Weighing};
+pub use machine::MachineFault;
 pub use ruleset::{RouteId, RuleId, RuleSet};
 pub use score::Score;

@@ -10,6 +10,7 @@ use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
 use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, SignalId};
 
+pub use crate::machine::{Effect, Machine};
 use crate::score::Score;
 use crate::weigh::signal_place;
 
@@ -199,6 +200,8 @@ pub struct Weights {
     pub connection_cap: Score,
     /// What a clearance takes off the score, as a share of it.
     pub clearance_credit: Score,
+    /// The signals that weigh nothing, and say what they would have done.
+    pub monitored: Vec<SignalId>,
 }
 
 /// What is done with one class of network.
@@ -307,8 +310,10 @@ pub struct Rule {
     pub route: Option<u32>,
     /// All of these must hold; within one condition, any value.
     pub when: When,
-    /// What it does.
+    /// What it does; `Allow` on one whose machine only weighs.
     pub action: Action,
+    /// An expression that must hold too, or what the rule adds to the score. Such a rule is asked behind the limits.
+    pub machine: Option<Machine>,
     /// Whether it acts.
     pub mode: Mode,
     /// When it stops to apply, in seconds since 1970 (UTC).
@@ -319,8 +324,8 @@ pub struct Rule {
     pub reason: Option<Arc<str>>,
 }
 
-/// The conditions of a rule; an empty one holds always. At least one is not empty.
-#[derive(Clone, Debug, Default)]
+/// The conditions of a rule; an empty one holds always. At least one is not empty, unless the rule has a machine.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct When {
     /// Client addresses.
     pub ip: Vec<IpNetwork>,
@@ -412,6 +417,7 @@ impl Route {
                 caps: vec![Score::ONE; Group::ALL.len()],
                 connection_cap: Score::ONE,
                 clearance_credit: Score::ZERO,
+                monitored: Vec::new(),
             },
             filters: Vec::new(),
             limits: Vec::new(),

@@ -7,7 +7,7 @@ use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Context, Facts, Http, LimitReading,
-    Outcomes, RequestHead, Tls, TlsVersion, UnixSeconds,
+    Outcomes, OwnSignal, RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -29,6 +29,7 @@ pub(crate) struct Asks {
     pub(crate) clearance: Option<Clearance>,
     pub(crate) user: Option<&'static str>,
     pub(crate) api_key: Option<&'static str>,
+    pub(crate) own: &'static [OwnSignal<'static>],
     pub(crate) ban: Option<Ban>,
     pub(crate) address_per_minute: u32,
     pub(crate) named_per_minute: u32,
@@ -50,6 +51,7 @@ impl Default for Asks {
             clearance: None,
             user: None,
             api_key: None,
+            own: &[],
             ban: None,
             address_per_minute: 1,
             named_per_minute: 0,
@@ -96,7 +98,13 @@ impl Asks {
             http2: None,
             connection: None,
             context: Context::default(),
-            caller: Caller { clearance: self.clearance, user: self.user, api_key: self.api_key, ..Caller::default() },
+            caller: Caller {
+                clearance: self.clearance,
+                user: self.user,
+                api_key: self.api_key,
+                own: self.own,
+                ..Caller::default()
+            },
             ban: self.ban,
             behaviour: Behaviour {
                 address_per_minute: self.address_per_minute,

@@ -27,7 +27,10 @@ pub use coherence::ConnectionJudgement;
 pub use context::Context;
 pub use crawler::{Crawler, CrawlerKind, Proof};
 pub use detect::{Expectation, ExpectedClients};
-pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
+pub use facts::{
+    Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, OwnSignal, OwnValue, Tls, TlsVersion,
+    UnixSeconds,
+};
 pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError};
 pub use framing::{FramingFault, RequestHead};
 pub use headers::HeaderDigest;

@@ -26,6 +26,7 @@ fn rules() -> RuleSet {
             ..When::default()
         },
         action: Action::Allow,
+        machine: None,
         mode: Mode::Enforce,
         until: None,
         owner: None,
@@ -66,7 +67,8 @@ fn a_challenge_is_explained() {
       4 other rules        nothing
       5 filters            class `datacenter` is consulted and says challenge, in monitor
       6 limits             nothing
-    > 7 thresholds         score 0.550 has reached challenge
+      7 machines           nothing
+    > 8 thresholds         score 0.550 has reached challenge
     ");
 }
 
@@ -89,7 +91,8 @@ fn a_request_that_a_rule_allows_is_explained() {
     - 4 other rules        not asked
     - 5 filters            class `datacenter` is consulted and says challenge, in monitor
     - 6 limits             not asked
-    - 7 thresholds         score 0.550 has reached challenge
+    - 7 machines           not asked
+    - 8 thresholds         score 0.550 has reached challenge
     ");
 }
 
@@ -112,7 +115,8 @@ fn a_clearance_is_explained() {
       4 other rules        nothing
       5 filters            class `datacenter` is consulted and says challenge, in monitor
       6 limits             nothing
-      7 thresholds         score 0.440 has reached challenge, met by a clearance
+      7 machines           nothing
+      8 thresholds         score 0.440 has reached challenge, met by a clearance
     ");
 }
 
@@ -142,7 +146,8 @@ fn what_a_filter_refuses_is_explained_with_the_score_that_was_not_needed() {
     > 5 filters            class `tor` is consulted and says block
                            not consulted beside it: `datacenter`
     - 6 limits             not asked
-    - 7 thresholds         score 0.550 has reached challenge
+    - 7 machines           not asked
+    - 8 thresholds         score 0.550 has reached challenge
     ");
 }
 

@@ -49,7 +49,7 @@ struct Entry {
 
 /// What becomes of a set with a line that is no value.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum OnBadLine {
+pub(super) enum OnBadLine {
     /// The set does not compile.
     #[default]
     Fail,
@@ -280,7 +280,7 @@ const MAX_BAD_LINES: usize = 10;
 const MAX_VALUES: usize = 1_000_000;
 
 /// The words of `on_bad_line`.
-const ON_BAD_LINE: [(&str, OnBadLine); 2] = [("fail", OnBadLine::Fail), ("skip", OnBadLine::Skip)];
+pub(super) const ON_BAD_LINE: [(&str, OnBadLine); 2] = [("fail", OnBadLine::Fail), ("skip", OnBadLine::Skip)];
 
 #[cfg(test)]
 mod tests {

@@ -249,6 +249,20 @@ impl<'d> Reader<'d> {
         None
     }
 
+    /// Where the letters of a text begin in the file, behind its quotation marks; none where it has escapes, so that
+    /// what is read is not what stands there.
+    pub(super) fn start_of_text(&self, item: &Item<'_>, text: &str) -> Option<usize> {
+        let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        let file = self.out.files().get(place(item.span.file))?;
+        let (start, end) = (place(item.span.start), place(item.span.end));
+        let written = file.text.get(start..end)?;
+        let at = written.find(text)?;
+        // Marks and, in texts of many lines, the first line feed.
+        let marks = |part: &str| part.chars().all(|letter| matches!(letter, '"' | '\'' | '\n' | '\r'));
+        let fits = marks(written.get(..at)?) && marks(written.get(at + text.len()..)?);
+        fits.then_some(start + at)
+    }
+
     /// A name that people and records use.
     pub(super) fn name(&mut self, item: &Item<'_>) -> Option<Located<Arc<str>>> {
         let text = self.text(item)?;
@@ -471,7 +485,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// A number from 0 to 1 as a score, where it has at most three decimals.
-fn thousandths(number: f64) -> Option<Score> {
+pub(super) fn thousandths(number: f64) -> Option<Score> {
     // Through its text, since a float is no whole number of thousandths and is not cast to one.
     let text = format!("{number:.3}");
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();

@@ -261,9 +261,9 @@ const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "
 const KEY_PARTS: [&str; 11] =
     ["ip", "ip_prefix", "asn", "country", "ja4", "user_agent", "user", "api_key", "session", "path", "header:NAME"];
 
-const COUNTS: [(&str, Count); 2] = [("requests", Count::Requests), ("failures", Count::Failures)];
+pub(super) const COUNTS: [(&str, Count); 2] = [("requests", Count::Requests), ("failures", Count::Failures)];
 
-const OVER: [(&str, Action); 4] =
+pub(super) const OVER: [(&str, Action); 4] =
     [("throttle", Action::Throttle), ("challenge", Action::Challenge), ("block", Action::Block), ("ban", Action::Ban)];
 
 /// The longest path pattern, in bytes.

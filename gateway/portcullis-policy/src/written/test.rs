@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Clearance, SignalId};
+use portcullis_signals::{Clearance, OwnSignal, OwnValue, SignalId};
+
+use toml::de::DeValue;
 
 use super::Located;
 use super::reader::{Item, Reader, Section};
@@ -45,7 +47,29 @@ pub(crate) struct TestRequest {
     pub(crate) user: Option<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) session: Option<String>,
+    pub(crate) identity: Vec<(String, Own)>,
     pub(crate) at: u64,
+}
+
+/// The value of an own signal.
+#[derive(Clone, Debug)]
+pub(crate) enum Own {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+}
+
+impl Own {
+    /// The value as facts hold it.
+    pub(crate) fn value(&self) -> OwnValue<'_> {
+        match self {
+            Self::Bool(value) => OwnValue::Bool(*value),
+            Self::Int(value) => OwnValue::Int(*value),
+            Self::Double(value) => OwnValue::Double(*value),
+            Self::Text(value) => OwnValue::Text(value),
+        }
+    }
 }
 
 /// What the counters read when the request of a test comes.
@@ -147,6 +171,11 @@ impl TestRequest {
             user: section.take("user").and_then(|item| text(item, reader)),
             api_key: section.take("api_key").and_then(|item| text(item, reader)),
             session: section.take("session").and_then(|item| text(item, reader)),
+            identity: section
+                .take("identity")
+                .and_then(|item| reader.section(&item, "`identity`"))
+                .map(|table| table.items().filter_map(|item| own(&item, reader)).take(OwnSignal::MOST).collect())
+                .unwrap_or_default(),
             at: section.take("at").and_then(|item| until(&item, reader)).unwrap_or(0),
         };
         section.finish(reader);
@@ -223,7 +252,7 @@ impl Expect {
     }
 }
 
-fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>> {
+pub(super) fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>> {
     let text = reader.text(item)?;
     if let Ok(signal) = text.value.parse() {
         return Some(Located::new(signal, item.span));
@@ -231,6 +260,20 @@ fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>>
     let names: Vec<_> = SignalId::ALL.iter().map(|signal| signal.name()).collect();
     reader.unknown_word(item.span, "signal", text.value, &names);
     None
+}
+
+fn own(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(String, Own)> {
+    let value = match item.value {
+        DeValue::Boolean(value) => Some(Own::Bool(*value)),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Own::Int),
+        DeValue::Float(number) => number.as_str().parse().ok().filter(|number: &f64| !number.is_nan()).map(Own::Double),
+        DeValue::String(text) => Some(Own::Text(text.to_string())),
+        _ => None,
+    };
+    if value.is_none() {
+        reader.expected(item, "a text, a number, `true` or `false`");
+    }
+    Some((item.key.to_owned(), value?))
 }
 
 fn path(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
@@ -355,7 +398,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Who asks where a test does not say: an address of documentation (RFC 5737).
 const DEFAULT_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
-const CLEARANCES: [(&str, Clearance); 3] =
+pub(super) const CLEARANCES: [(&str, Clearance); 3] =
     [("proof_of_work", Clearance::ProofOfWork), ("memory_hard", Clearance::MemoryHard), ("step_up", Clearance::StepUp)];
 
 /// The actions, as tests and rules name them.

@@ -392,5 +392,6 @@ pub(crate) fn caller<'a>(identify: &model::Identify, request: &CanonicalRequest<
         api_key: read(&identify.api_key),
         session: read(&identify.session),
         clearance: None,
+        own: &[],
     }
 }
