@@ -8,6 +8,7 @@ mod route;
 mod rule;
 mod test;
 mod values;
+pub(crate) mod words;
 
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 

@@ -11,6 +11,7 @@
 mod evasion;
 mod faults;
 mod filters;
+mod lint;
 mod lists;
 mod meaning;
 mod reach;

@@ -85,3 +85,12 @@ fn the_weights_in_the_file_are_the_shipped_ones() {
     let weights = |rules: &RuleSet| rules.routes().first().unwrap().weights.clone();
     assert_eq!(weights(&written.rules), weights(&shipped.rules));
 }
+
+#[test]
+fn the_page_and_the_schema_beside_the_rules_are_those_of_the_table_of_keys() {
+    let page = include_str!("../../../../rules/REFERENCE.md");
+    let schema = include_str!("../../../../rules/schema.json");
+    let help = "write it anew by `cargo run -p portcullis-policy --example reference`, for the schema with `-- schema`";
+    assert!(page == portcullis_policy::reference(), "the page has drifted: {help}");
+    assert!(schema == format!("{:#}\n", portcullis_policy::schema()), "the schema has drifted: {help}");
+}
