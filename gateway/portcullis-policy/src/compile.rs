@@ -5,6 +5,7 @@
 
 mod layers;
 mod overlap;
+mod provenance;
 mod version;
 
 use std::collections::HashMap;
@@ -15,10 +16,11 @@ use portcullis_signals::SignalId;
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
 use crate::model::{Action, Clients, KeyPart, Limit, Listed, Mode, Parts, Route, RouteMatch, Rule, Weights};
-use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Toggle, Whole, Written};
+use crate::written::{LimitTable, Located, RouteTable, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
 use layers::Layers;
+pub(crate) use provenance::Source;
 
 /// A set of rules files that compiled.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Places {
     pub(crate) limits: Vec<Vec<Span>>,
     /// The lists that nothing names, each with the start of its file.
     pub(crate) unused_lists: Vec<(Box<str>, Span)>,
+    /// Of each route where its values came from.
+    pub(crate) sources: Vec<Vec<Source>>,
 }
 
 impl Places {
@@ -60,6 +64,7 @@ impl Places {
             routes: std::iter::once(None).chain(names).collect(),
             limits: std::iter::once(Vec::new()).chain(limits).collect(),
             unused_lists: written.unused_lists.clone(),
+            sources: layers(written).map(|layers| layers.provenance()).collect(),
         }
     }
 }
@@ -143,9 +148,8 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn parts(&mut self, written: &Written) -> Parts {
-        let none = RouteValues::default();
-        let defaults = written.defaults.as_ref().map_or(&none, |defaults| &defaults.value);
-        let bottom = Layers { defaults, route: None, weighing: &written.weighing };
+        let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+        let defaults = bottom.defaults;
         let unrouted = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
         self.warn_of_capped(&unrouted.weights, &written.weighing.signals);
         self.warn_of_capped(&unrouted.weights, &defaults.weighing.signals);
@@ -419,6 +423,12 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// The layers of every route, those of the one that is not written first.
+fn layers(written: &Written) -> impl Iterator<Item = Layers<'_>> {
+    let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+    std::iter::once(bottom).chain(written.routes.iter().map(move |table| Layers { route: Some(table), ..bottom }))
 }
 
 fn meant(table: &RuleTable, route: Option<u32>) -> Rule {

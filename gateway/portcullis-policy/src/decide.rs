@@ -77,12 +77,27 @@ impl RuleSet {
 
     /// Decides on one request by those of its rules that hold.
     pub(crate) fn decide_among(&self, route: RouteId, facts: &Facts<'_>, matching: &Matches) -> Decision {
+        self.decide_by(route, facts, matching, None)
+    }
+
+    /// Decides by these signals in place of those that the facts give.
+    pub(crate) fn decide_by(
+        &self,
+        route: RouteId,
+        facts: &Facts<'_>,
+        matching: &Matches,
+        stated: Option<&Signals>,
+    ) -> Decision {
         let policy = self.route(route);
         let mut shadow = Shadows::new();
         let asked = Asked { rules: self, route: policy, facts };
         let found = asked.before_score(matching, &mut shadow);
         let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
-        let (signals, mut weighed) = if is_scored { self.weigh(route, facts) } else { Default::default() };
+        let (signals, mut weighed) = match stated {
+            _ if !is_scored => Default::default(),
+            None => self.weigh(route, facts),
+            Some(stated) => (*stated, self.scale(route).weigh(stated, credit(facts))),
+        };
         let found = found.or_else(|| asked.limits(&mut shadow));
         let mut judged = Judged::default();
         let found = match found {
@@ -347,8 +362,7 @@ impl Asked<'_, '_> {
 
     /// What a higher score would do that the lower one does not.
     fn moved(&self, from: Score, to: Score) -> Option<Action> {
-        let verdict = |score| self.threshold(score).map(|finding| finding.verdict);
-        verdict(to).filter(|action| Some(*action) > verdict(from))
+        self.verdict_of(to).filter(|action| Some(*action) > self.verdict_of(from))
     }
 
     fn threshold(&self, score: Score) -> Option<Finding> {
@@ -358,6 +372,16 @@ impl Asked<'_, '_> {
         let throttled = thresholds.throttle.is_some_and(|throttle| score >= throttle);
         let action = self.acts(action).or_else(|| if throttled { self.acts(Action::Throttle) } else { None })?;
         Some(Finding { retry_after_ms: self.held_for_ms(action), ..Finding::new(action, Cause::Threshold) })
+    }
+
+    /// What the thresholds say of a score.
+    pub(crate) fn verdict_of(&self, score: Score) -> Option<Action> {
+        self.threshold(score).map(|finding| finding.verdict)
+    }
+
+    /// What a limit comes to past it, which counts by itself.
+    pub(crate) fn acts_past(&self, action: Action) -> Option<Action> {
+        self.unmet(action)
     }
 
     /// What an action comes to for this client; none where it has met it.

@@ -1,18 +1,31 @@
 //! Why a request is decided as it is, for a person.
 
+mod flip;
+mod layers;
+mod near;
+
 use std::fmt;
 use std::sync::Arc;
 
 use portcullis_intel::NetworkClass;
 use portcullis_signals::{Facts, SignalId, Signals, Strength};
 
+use crate::conditions::Subject;
 use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
 use crate::machine::{Effect, Scene};
-use crate::model::{Action, Mode, Thresholds};
+use crate::model::{Action, Mode, Rule, Thresholds};
 use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
+
+pub use flip::{Change, Flip};
+pub use layers::{Layer, Provided};
+
+use flip::Turning;
+
+/// How many rules that nearly held one step names.
+const MAX_NEAR: usize = 3;
 
 /// Why one request is decided as it is. `Display` writes it for a terminal.
 #[derive(Clone, Debug)]
@@ -35,6 +48,10 @@ pub struct Explanation {
     pub score: Score,
     /// The same before the credit of a clearance.
     pub raw: Score,
+    /// The smallest single change after which the verdict would be another; none where no single one is enough.
+    pub flip: Option<Flip>,
+    /// The values of the route with the layers that they came from: see [`Compiled::explain`](crate::Compiled::explain).
+    pub layers: Vec<Provided>,
 }
 
 /// One signal of a request with what it weighs.
@@ -85,12 +102,17 @@ impl RuleSet {
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
         let (signals, weighed) = self.weigh(id, facts);
+        let matching = self.matching(id, facts);
+        let turning =
+            Turning { rules: self, route: id, facts, matching: &matching, signals: &signals, decision: &decision };
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
             route: Arc::clone(&route.name),
             signals: self.weighings(id, &signals, &weighed),
-            steps: asked.steps(&self.matching(id, facts), &decision, &signals, weighed.score),
+            flip: turning.smallest(),
+            layers: Vec::new(),
+            steps: asked.steps(id, &matching, &decision, &signals, weighed.score),
             thresholds: route.thresholds,
             score: if decision.lifts.is_empty() { weighed.score } else { decision.score },
             raw: if decision.lifts.is_empty() { weighed.raw } else { decision.raw },
@@ -114,7 +136,14 @@ impl RuleSet {
 }
 
 impl Asked<'_, '_> {
-    fn steps(&self, matching: &Matches, decision: &Decision, signals: &Signals, score: Score) -> Vec<Step> {
+    fn steps(
+        &self,
+        id: RouteId,
+        matching: &Matches,
+        decision: &Decision,
+        signals: &Signals,
+        score: Score,
+    ) -> Vec<Step> {
         let machines = matches!(decision.cause, Cause::Machine | Cause::Threshold | Cause::Clear);
         let decided = if machines { decision.score } else { score };
         let decisive = match decision.cause {
@@ -130,9 +159,9 @@ impl Asked<'_, '_> {
         };
         let found = [
             ("malformed request", self.fault_notes()),
-            ("allow rules", self.rule_notes(matching, |action| action == Action::Allow)),
+            ("allow rules", self.rule_notes(id, matching, |action| action == Action::Allow)),
             ("bans", self.ban_notes()),
-            ("other rules", self.rule_notes(matching, |action| action != Action::Allow)),
+            ("other rules", self.rule_notes(id, matching, |action| action != Action::Allow)),
             ("filters", self.filter_notes()),
             ("limits", self.limit_notes()),
             ("machines", self.machine_notes(matching, signals, score)),
@@ -150,18 +179,33 @@ impl Asked<'_, '_> {
         self.facts.request.fault().map(|fault| fault.name().to_owned()).into_iter().collect()
     }
 
-    fn rule_notes(&self, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
+    fn rule_notes(&self, id: RouteId, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
         let rules = matching
             .iter()
             .filter_map(|id| self.rules.rule(*id))
             .filter(|rule| rule.machine.is_none() && wanted(rule.action));
-        rules
-            .map(|rule| {
-                let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
-                let remark = self.remark(rule.action, rule.mode);
-                format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
+        let held = rules.map(|rule| {
+            let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
+            let remark = self.remark(rule.action, rule.mode);
+            format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
+        });
+        held.chain(self.near_notes(id, &wanted)).collect()
+    }
+
+    /// The rules that hold for want of one condition only; the first few.
+    fn near_notes(&self, id: RouteId, wanted: impl Fn(Action) -> bool) -> Vec<String> {
+        let subject = Subject::of(self.facts);
+        let concerns = |rule: &&Rule| {
+            rule.machine.is_none() && wanted(rule.action) && rule.route.is_none_or(|route| route == id.0)
+        };
+        let near = self.rules.rules().iter().filter(concerns).filter_map(|rule| {
+            let name = &rule.name;
+            Some(match near::missed(rule, &subject)? {
+                "until" => format!("nearly: rule `{name}`, which has expired"),
+                missed => format!("nearly: rule `{name}`, all but its `{missed}`"),
             })
-            .collect()
+        });
+        near.take(MAX_NEAR).collect()
     }
 
     fn ban_notes(&self) -> Vec<String> {
@@ -275,7 +319,13 @@ impl fmt::Display for Explanation {
                 writeln!(f, "{:23}{note}", "")?;
             }
         }
-        Ok(())
+        if let Some(flip) = &self.flip {
+            writeln!(f, "\nsmallest change\n  {flip}")?;
+        }
+        if !self.layers.is_empty() {
+            writeln!(f, "\nvalues of the route, and where they come from")?;
+        }
+        self.layers.iter().try_for_each(|provided| writeln!(f, "  {provided}"))
     }
 }
 

@@ -35,7 +35,7 @@ pub use compile::{Compiled, OriginUse, Origins, compile_any};
 pub use coverage::Coverage;
 pub use decision::{Cause, Decision, Lift, Reason, RuleFault, Shadow, ShadowWhat};
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
-pub use explain::{Explanation, Step, StepOutcome, Weighing};
+pub use explain::{Change, Explanation, Flip, Layer, Provided, Step, StepOutcome, Weighing};
 pub use machine::MachineFault;
 pub use ruleset::{RouteId, RuleId, RuleSet};
 pub use schema::{reference, schema};

@@ -42,8 +42,8 @@ impl<T> Located<T> {
 /// All rules files together, as written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// `[defaults]`.
-    pub(crate) defaults: Option<Located<RouteValues>>,
+    /// `[defaults]`, which says nothing where it is not written.
+    pub(crate) defaults: RouteValues,
     /// `[weights]`, `[caps]` and `[credit]`.
     pub(crate) weighing: Weighing,
     /// Every `[[route]]`.
@@ -155,7 +155,7 @@ impl Written {
             let values = RouteValues::read(&mut section, reader);
             section.finish(reader);
             if self.first("[defaults]", span, reader) {
-                self.defaults = Some(Located::new(values, span));
+                self.defaults = values;
             }
         }
         self.read_weighing(&mut root, reader);

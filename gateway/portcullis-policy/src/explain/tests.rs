@@ -69,6 +69,9 @@ fn a_challenge_is_explained() {
       6 limits             nothing
       7 machines           nothing
     > 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      without `ua-tool`, which gave 0.338: allow
     ");
 }
 
@@ -93,6 +96,9 @@ fn a_request_that_a_rule_allows_is_explained() {
     - 6 limits             not asked
     - 7 machines           not asked
     - 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      without rule `partner`: challenge
     ");
 }
 
@@ -117,6 +123,9 @@ fn a_clearance_is_explained() {
       6 limits             nothing
       7 machines           nothing
       8 thresholds         score 0.440 has reached challenge, met by a clearance
+
+    smallest change
+      with 0.360 more score: block
     ");
 }
 
@@ -148,6 +157,9 @@ fn what_a_filter_refuses_is_explained_with_the_score_that_was_not_needed() {
     - 6 limits             not asked
     - 7 machines           not asked
     - 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      were its network no `tor`: challenge
     ");
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod evasion;
+mod explained;
 mod faults;
 mod filters;
 mod lint;
@@ -17,6 +18,7 @@ mod meaning;
 mod reach;
 mod shipped;
 mod strange;
+mod wrong;
 
 use portcullis_policy::{Compiled, RuleSet, SourceFile};
 
