@@ -11,7 +11,7 @@ mod version;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis_signals::SignalId;
+use portcullis_signals::{SignalId, UnixSeconds};
 
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
@@ -128,9 +128,12 @@ pub fn compile_any(bytes: &[u8]) -> String {
     match RuleSet::compile(&[file]) {
         Ok(compiled) => {
             let mut text = compiled.warnings.render(crate::Style::Plain);
-            for outcome in crate::run_tests(&compiled.rules, &compiled.tests) {
+            text.push_str(&compiled.lint(UnixSeconds(0)).render(crate::Style::Plain));
+            let outcomes = crate::run_tests(&compiled.rules, &compiled.tests);
+            for outcome in &outcomes {
                 text.push_str(&outcome.faults.render(crate::Style::Plain));
             }
+            text.push_str(&compiled.uncovered(&compiled.coverage(&outcomes)).render(crate::Style::Plain));
             text
         }
         Err(diagnostics) => diagnostics.render(crate::Style::Plain),
