@@ -23,6 +23,7 @@ pub(crate) use rule::RuleTable;
 pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
 pub(crate) use values::{MAX_INSPECTED, RouteValues, THRESHOLDS, TighteningTable, Toggle, Weighing};
 
+pub use lists::LISTS_FOLDER;
 use lists::{Form, Lists, list_of};
 use reader::{Reader, Section};
 

@@ -269,7 +269,7 @@ fn uncommented(line: &str) -> &str {
 }
 
 /// The folder beside the rules that holds lists.
-const LISTS_FOLDER: &str = "lists";
+pub const LISTS_FOLDER: &str = "lists";
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
