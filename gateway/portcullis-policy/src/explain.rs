@@ -20,6 +20,7 @@ use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
 
 pub use flip::{Change, Flip};
+pub(crate) use layers::value;
 pub use layers::{Layer, Provided};
 
 use flip::Turning;
@@ -96,15 +97,26 @@ impl RuleSet {
     ///
     /// What a step would have found is noted for those after the decisive one, too.
     pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
+        self.explain_by(facts, None)
+    }
+
+    pub(crate) fn explain_by(&self, facts: &Facts<'_>, stated: Option<&Signals>) -> Explanation {
         let id = self.plan(facts.request);
         let route = self.route(id);
-        let decision = self.decide_on(id, facts);
+        let matching = self.matching(id, facts);
+        let decision = self.decide_by(id, facts, &matching, stated);
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
-        let (signals, weighed) = self.weigh(id, facts);
-        let matching = self.matching(id, facts);
-        let turning =
-            Turning { rules: self, route: id, facts, matching: &matching, signals: &signals, decision: &decision };
+        let (signals, weighed) = self.weigh_by(id, facts, stated);
+        let turning = Turning {
+            rules: self,
+            route: id,
+            facts,
+            matching: &matching,
+            signals: &signals,
+            stated,
+            decision: &decision,
+        };
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),

@@ -13,6 +13,7 @@ mod coverage;
 mod decide;
 mod decision;
 mod diagnostics;
+mod difference;
 mod explain;
 mod fields;
 mod index;

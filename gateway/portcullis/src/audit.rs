@@ -16,11 +16,13 @@ use parking_lot::{Condvar, Mutex};
 
 use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, LevelOf, Mode};
-use portcullis_policy::{Cause, Decision, ShadowWhat};
+use portcullis_policy::{Cause, Decision, RuleId, RuleSet};
+use portcullis_signals::Posture;
 use serde::Serialize;
 
 use crate::gateway::challenge::Redeem;
 use crate::gateway::coverage::header_order;
+use crate::gateway::shadow::part;
 use crate::gateway::{Judged, Record};
 
 /// Where audit records go.
@@ -154,8 +156,9 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 }
 
 fn is_plain(record: &Record<'_>) -> bool {
-    let quiet =
-        record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
+    let quiet = record.decision().is_some_and(|decision| {
+        decision.verdict == Action::Allow && decision.shadow.is_empty() && decision.faults.is_empty()
+    });
     quiet && record.redeem.is_none() && record.outcome.error.is_none()
 }
 
@@ -217,6 +220,8 @@ struct Line<'a> {
     action: &'static str,
     verdict: &'static str,
     mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posture: Option<&'static str>,
     score: f64,
     raw_score: f64,
     code: &'static str,
@@ -230,6 +235,10 @@ struct Line<'a> {
     reasons: Vec<ReasonLine>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<ShadowLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lifts: Vec<LiftLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rule_faults: Vec<RuleFaultLine<'a>>,
     policy: &'a str,
     method: String,
     host: String,
@@ -259,6 +268,8 @@ struct Line<'a> {
     http1: Option<String>,
     header_order: String,
     cleared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     counters: CountersLine<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
@@ -266,6 +277,8 @@ struct Line<'a> {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     sent_bytes: u64,
@@ -285,6 +298,20 @@ struct ShadowLine<'a> {
     kind: &'static str,
     name: &'a str,
     action: &'static str,
+}
+
+/// What a rule gave to the score.
+#[derive(Serialize)]
+struct LiftLine<'a> {
+    rule: &'a str,
+    points: f64,
+}
+
+/// A rule that was left out, since its expression had no answer.
+#[derive(Serialize)]
+struct RuleFaultLine<'a> {
+    rule: &'a str,
+    fault: &'static str,
 }
 
 #[derive(Serialize)]
@@ -340,6 +367,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         action: decision.action.name(),
         verdict: decision.verdict.name(),
         mode: if decision.mode == Mode::Monitor { "monitor" } else { "enforce" },
+        posture: (decision.posture != Posture::Normal).then(|| decision.posture.name()),
         score: decimal(decision.score.as_thousandths()),
         raw_score: decimal(decision.raw.as_thousandths()),
         code: decision.code,
@@ -357,6 +385,16 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
             })
             .collect(),
         shadow: shadows(record, judged),
+        lifts: decision
+            .lifts
+            .iter()
+            .map(|lift| LiftLine { rule: rule_name(rules, lift.rule), points: decimal(lift.points.as_thousandths()) })
+            .collect(),
+        rule_faults: decision
+            .faults
+            .iter()
+            .map(|fault| RuleFaultLine { rule: rule_name(rules, fault.rule), fault: fault.fault.name() })
+            .collect(),
         policy: rules.version(),
         method: clipped(request.method.as_str()),
         host: clipped(host),
@@ -382,6 +420,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         http1: record.raw_head.and_then(|head| Some(Http1Print::of(head).ok()?.form())),
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
+        user: judged.user.map(|user| format!("{user:016x}")),
         counters: counters(judged, route),
         redeem: record.redeem.map(|redeem| match redeem {
             Redeem::Solved(_) => "solved",
@@ -389,11 +428,16 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         }),
         status: record.outcome.status,
         origin_status: record.origin_status,
+        origin_failed: record.origin_failed,
         error: record.outcome.error,
         sent_bytes: record.outcome.sent_bytes,
         decision_us: micros(record.decided_in),
         duration_us: micros(record.took),
     }
+}
+
+fn rule_name(rules: &RuleSet, rule: RuleId) -> &str {
+    rules.rule(rule).map_or("", |rule| &*rule.name)
 }
 
 const fn is_zero(count: &u32) -> bool {
@@ -428,18 +472,12 @@ fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> 
 fn shadows<'a>(record: &'a Record<'_>, judged: &Judged) -> Vec<ShadowLine<'a>> {
     let rules = record.policy.rules();
     let route = rules.route(judged.decision.route);
-    let name = |what: ShadowWhat| match what {
-        ShadowWhat::Rule(rule) => ("rule", rules.rule(rule).map_or("", |rule| &*rule.name)),
-        ShadowWhat::Limit(at) => ("limit", route.limits.get(usize::from(at)).map_or("", |limit| &*limit.name)),
-        ShadowWhat::Filter(class) => ("filter", class.name()),
-        ShadowWhat::Signal(signal) => ("signal", signal.name()),
-    };
     judged
         .decision
         .shadow
         .iter()
         .map(|shadow| {
-            let (kind, name) = name(shadow.what);
+            let (kind, name) = part(rules, route, shadow.what);
             ShadowLine { kind, name, action: shadow.action.name() }
         })
         .collect()

@@ -32,6 +32,9 @@ enum Command {
     /// Say what rules probably do not mean, though they compile: what never fires, contradicts, has expired, is open to
     /// all.
     Lint(LintArgs),
+    /// Say what is in monitor and would have been done.
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Write the JSON Schema of rules files, by which editors complete and check them.
     Schema(SchemaArgs),
     /// Say how one request would be decided, step by step, or many that were captured.
@@ -53,6 +56,14 @@ enum Command {
     Ban(BanCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ShadowCommand {
+    /// Say of everything in monitor how many requests, clients and users it would have hit, by audit records.
+    ///
+    /// Of those clients it says how many later solved a challenge or logged in, which speaks for their being people.
+    Report(ShadowReportArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,6 +106,7 @@ SIGTERM lets requests end; SIGINT does not. PORTCULLIS_LOG sets what is logged, 
 const EXPLAIN_HELP: &str =
     "Example:\n  portcullis explain --rules rules --method POST --host shop.example --path /login \
 -H 'user-agent: curl/8.5.0' --ip 192.0.2.7 --asn 64500 --class datacenter
+  portcullis explain --rules rules --id 5f0c1d2e --audit audit.jsonl
   portcullis explain --rules rules --captures clients.jsonl --summary
 
 A line of captures is one request of a client, in the order in which they came:
@@ -157,6 +169,17 @@ pub struct LintArgs {
     pub report: ReportArgs,
 }
 
+/// Arguments of `shadow report`.
+#[derive(Debug, Args)]
+pub struct ShadowReportArgs {
+    /// Audit records, one JSON object a line, the oldest first; `-` is standard input.
+    #[arg(required = true, value_name = "AUDIT")]
+    pub audit: Vec<PathBuf>,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
@@ -216,6 +239,18 @@ pub struct ExplainArgs {
     /// For captures: a table by category, and the names of clients that were judged amiss.
     #[arg(long, requires = "captures")]
     pub summary: bool,
+    /// The first audit record of a file instead, one JSON object: `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ONE_REQUEST, conflicts_with = "captures")]
+    pub record: Option<PathBuf>,
+    /// The request of this id instead, as its answer and the audit records tell it.
+    #[arg(long, value_name = "REQUEST_ID", conflicts_with_all = ONE_REQUEST, conflicts_with_all = ["captures", "record"], requires = "audit")]
+    pub id: Option<String>,
+    /// For a request's id: the audit records.
+    #[arg(long, value_name = "FILE", requires = "id")]
+    pub audit: Option<PathBuf>,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, conflicts_with = "captures")]
+    pub format: OutputFormat,
     /// The method.
     #[arg(long, default_value = "GET")]
     pub method: String,
@@ -470,6 +505,7 @@ impl Cli {
             Command::Check(args) => commands::check::run(&args),
             Command::Test(args) => commands::check::test(&args),
             Command::Lint(args) => commands::check::lint(&args),
+            Command::Shadow(ShadowCommand::Report(args)) => commands::shadow::report(&args),
             Command::Schema(args) => commands::schema::run(&args),
             Command::Explain(args) => commands::explain::run(&args),
             Command::Simulate(args) => commands::simulate::run(&args),

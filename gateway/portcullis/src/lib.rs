@@ -22,6 +22,7 @@ pub mod origins;
 mod random;
 mod reload;
 pub mod request_id;
+mod rollout;
 pub mod rules;
 pub mod serve;
 pub mod settings;

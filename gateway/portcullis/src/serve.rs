@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
@@ -356,6 +356,7 @@ fn gateway(
     let _ = Claim::of(b"warm-up");
     Ok(Gateway {
         policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules, rules.families)),
+        trial: ArcSwapOption::empty(),
         intel: Arc::clone(&known.networks.snapshot),
         sources: Arc::clone(known.networks.refresher.board()),
         crawlers: known.crawlers,

@@ -198,6 +198,7 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       failure                      401, 403, 404            shipped
       posture.elevated             throttle 0.135, challenge 0.270, block 0.400, ban 0.970 shipped
       posture.under_attack         throttle 0.105, challenge 0.210, block 0.400, ban 0.970 shipped
+      tell_shadow                  none                     shipped
       tell_origin                  none                     shipped
       credit.clearance             0.500                    shipped
       thresholds.throttle          0.150                    preset
@@ -215,7 +216,6 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       filters.satellite            off                      shipped
       filters.mobile               off                      shipped
       weights.ua-tool              0.200                    route, rules/one.toml:28
-      weights.asn-hosting          0.250                    tables of all routes, rules/one.toml:8
     ");
 }
 
@@ -235,12 +235,13 @@ fn layers_are_those_that_decide() {
         (1, "clearance_ttl", "1h", Layer::Shipped),
         (1, "usual.per_address", "240/1m", Layer::Sensitivity),
         (1, "weights.ua-tool", "0.200", Layer::Route),
-        (2, "weights.ua-tool", "0.300", Layer::File),
         (1, "filters.tor", "block", Layer::Route),
         (2, "filters.tor", "score", Layer::Shipped),
         (0, "origin", "app", Layer::Defaults),
     ] {
         assert_eq!(layer(route, key), (value.to_owned(), of), "{route} {key}");
     }
+    let layers = compiled.layers(RouteId(2));
+    assert!(layers.iter().all(|found| found.key != "weights.ua-tool"), "a weight as shipped is no news");
     assert!(compiled.layers(RouteId(9)).is_empty());
 }

@@ -16,7 +16,7 @@ use portcullis_velocity::{BanKind, Key, Window};
 
 use super::Gateway;
 use super::conduct::ConductKeys;
-use super::keys::{ClientKeys, SharerKeys, facts_ban_key};
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key, user_number};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
@@ -52,6 +52,8 @@ pub struct Judged {
     pub target: Option<String>,
     /// Whether the client holds a clearance.
     pub cleared: bool,
+    /// What stands for the user in audit records; none where the request names none.
+    pub user: Option<u64>,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
 }
@@ -228,6 +230,7 @@ impl Gateway {
         facts.limits = &past.limited.readings;
         let decision = policy.rules().decide_on(route_id, &facts);
         let cleared = facts.caller.clearance.is_some();
+        let user = facts.caller.user.map(|user| user_number(self.counters.hasher(), user));
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
@@ -253,6 +256,7 @@ impl Gateway {
             conduct_keys,
             target,
             cleared,
+            user,
             network,
             recall,
         }

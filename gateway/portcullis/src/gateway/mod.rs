@@ -19,14 +19,16 @@ mod proxy;
 mod quiet;
 mod record;
 mod reply;
+pub(crate) mod shadow;
 mod subject;
+mod trial;
 mod upstream;
 mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_challenge::VerdictSigner;
 use portcullis_intel::Intel;
 use portcullis_signals::TrustedProxies;
@@ -51,12 +53,15 @@ pub use proxy::Door;
 pub use quiet::QuietRoutes;
 pub use record::{Outcome, Record};
 pub use subject::{Subject, SubjectError};
+pub use trial::{Trial, Watched};
 
 /// Everything that serving a request reads or counts.
 #[derive(Debug)]
 pub struct Gateway {
     /// The policy in force; swapped whole by a reload.
     pub policy: ArcSwap<Policy>,
+    /// A policy that a share of clients is judged by before the others.
+    pub trial: ArcSwapOption<Trial>,
     /// What is known of addresses; swapped whole.
     pub intel: Arc<ArcSwap<Intel>>,
     /// How the sources of that fare.

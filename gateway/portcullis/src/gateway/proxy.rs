@@ -14,7 +14,7 @@ use pingora::proxy::FailToProxy;
 use portcullis_challenge::MAX_REDEEM_BYTES;
 use portcullis_policy::model::{Action, BodyPrefix, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
-use portcullis_signals::{CanonicalRequest, Http, RequestHead};
+use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 use portcullis_velocity::Event;
 
 use super::answer::Answer;
@@ -26,7 +26,7 @@ use super::record::{Outcome, Record};
 use super::reply::Reply;
 use super::upstream;
 use super::waiting::ReadBody;
-use super::{Gateway, OnFault};
+use super::{Gateway, OnFault, shadow};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::origins::PeerKind;
@@ -95,7 +95,7 @@ impl ProxyHttp for Door {
             return Error::e_explain(ErrorType::InternalError, "a session that no listener accepted");
         };
         conn.begin_request();
-        self.begin(ctx);
+        self.begin(session, &conn, ctx);
         self.bound(session);
         let body = match self.0.body_prefix(session, ctx).await? {
             Ok(body) => body,
@@ -105,10 +105,16 @@ impl ProxyHttp for Door {
         if let Err(reply) = self.0.judge_guarded(session, &conn, prefix, ctx) {
             return reply.send(session).await.map(|()| true);
         }
+        if let Some(judged) = &ctx.judged {
+            ctx.policy.watch().note(&judged.decision);
+        }
         ctx.unsent = body.map(ReadBody::unsent).unwrap_or_default();
         match self.0.answer(session, &conn, ctx).await? {
             Some(reply) => {
                 let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
+                let told = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged));
+                let told = told.as_ref().and_then(|told| told.to_str().ok()).map(str::to_owned);
+                let reply = told.into_iter().fold(reply, |reply, told| reply.with(shadow::SHADOW_NAME, told));
                 reply.send(session).await.map(|()| true)
             }
             None => Ok(false),
@@ -164,6 +170,9 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         if !response.status.is_informational() {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
+            if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
+                response.insert_header(shadow::SHADOW, told)?;
+            }
         }
         Ok(())
     }
@@ -235,12 +244,17 @@ impl ProxyHttp for Door {
 
 impl Door {
     /// Has a request begin now, under the policy of now: its context was made when the connection began to wait.
-    fn begin(&self, ctx: &mut RequestContext) {
+    fn begin(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) {
         ctx.began = self.0.clock.now();
-        let policy = self.0.policy.load();
-        if !Arc::ptr_eq(&policy, &ctx.policy) {
-            ctx.policy = Arc::clone(&policy);
+        if self.0.trial.load().is_none() {
+            let policy = self.0.policy.load();
+            if !Arc::ptr_eq(&policy, &ctx.policy) {
+                ctx.policy = Arc::clone(&policy);
+            }
+            return;
         }
+        let headers = &session.req_header().headers;
+        ctx.policy = self.0.policy_for(|| self.0.trusted.client(PeerAddr(conn.client.ip()), headers).0);
     }
 
     /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is

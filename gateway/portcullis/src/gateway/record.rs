@@ -34,6 +34,8 @@ pub struct Record<'a> {
     pub judged: Option<&'a Judged>,
     /// What the origin answered.
     pub origin_status: Option<u16>,
+    /// Whether the route calls that answer failed.
+    pub origin_failed: Option<bool>,
     /// How a solution fared that the request brought.
     pub redeem: Option<Redeem>,
     /// The header section as it came over HTTP/1; for its form, never for its values.
@@ -73,6 +75,7 @@ impl<'a> Record<'a> {
             policy: &ctx.policy,
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
+            origin_failed: ctx.answer.as_ref().zip(ctx.route()).map(|(answer, route)| answer.has_failed(route)),
             redeem: ctx.redeem,
             raw_head,
             outcome,
