@@ -15,6 +15,7 @@ mod commands;
 mod databases;
 pub mod exposition;
 pub mod gateway;
+pub mod identity;
 pub mod intel;
 pub mod logging;
 pub mod metrics;

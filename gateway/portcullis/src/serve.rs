@@ -31,6 +31,7 @@ use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, Rings};
 use crate::gateway::{Behaviours, ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
+use crate::identity::{Identity, IdentityError};
 use crate::intel::crawlers::CrawlerService;
 use crate::intel::fetch::FetcherError;
 use crate::intel::{CrawlerProofs, Networks, RefreshService};
@@ -92,6 +93,8 @@ pub enum StartError {
     ChallengeKey(KeyRingError),
     /// A secret cannot be used for verdicts.
     VerdictKey(VerdictKeyError),
+    /// Tokens cannot be verified.
+    Identity(IdentityError),
     /// The metrics cannot be made.
     Metrics(prometheus::Error),
     /// No runtime can be started.
@@ -122,6 +125,7 @@ impl fmt::Display for StartError {
             Self::Random(error) => error.fmt(f),
             Self::ChallengeKey(error) => write!(f, "cannot sign challenges: {error}"),
             Self::VerdictKey(error) => write!(f, "cannot sign verdicts: {error}"),
+            Self::Identity(error) => write!(f, "cannot verify tokens: {error}"),
             Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
             Self::Runtime(error) => write!(f, "cannot start a runtime: {error}"),
         }
@@ -376,6 +380,7 @@ fn gateway(
             settings.challenge.contact.clone(),
         ),
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
+        identity: Identity::load(&settings.identity).map_err(StartError::Identity)?,
         origins,
         behaviours: Behaviours::new(&memory),
         quiet: QuietRoutes::default(),

@@ -13,6 +13,7 @@ use crate::accept::TlsStore;
 use crate::audit::Sink;
 use crate::cli::{CheckArgs, LintArgs, OutputFormat, ReportArgs, TestArgs};
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::intel::Networks;
 use crate::origins::OriginSettings;
 use crate::rules;
@@ -99,6 +100,9 @@ impl Tally {
                 networks.refresher.faults().into_iter().for_each(|fault| self.error(fault));
             }
             Err(error) => self.error(error),
+        }
+        if let Err(error) = Identity::load(&settings.identity) {
+            self.error(error);
         }
         if let Sink::File(path) = &settings.audit.sink
             && let Some(fault) = audit_fault(path)

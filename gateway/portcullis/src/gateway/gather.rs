@@ -9,10 +9,11 @@ use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::model::BodyPrefix;
 use portcullis_policy::{Decision, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts, Families, Http,
-    Kind, Outcomes, PeerAddr, Proof, RequestHead, Tls,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts,
+    Families, Http, Kind, Outcomes, OwnSignal, PeerAddr, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{BanKind, Key, Window};
+use smallvec::SmallVec;
 
 use super::Gateway;
 use super::conduct::ConductKeys;
@@ -210,6 +211,9 @@ impl Gateway {
         let connection = Remembered::connection(conn, policy.families(), &claim, &shown)
             .unwrap_or_else(|| judged_now.get_or_init(|| shown.judged(policy.families(), &claim)));
         let fields = route.reads.fields(&request, body);
+        let known = self.identity.read(conn.client.ip(), &request);
+        let own: SmallVec<[OwnSignal<'_>; 4]> =
+            known.iter().map(|(name, own)| OwnSignal { name, value: own.value() }).collect();
         let mut facts = Facts {
             at: now.unix(),
             http,
@@ -218,7 +222,7 @@ impl Gateway {
             crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
-            caller: route.identify.caller(&request, &fields),
+            caller: Caller { own: &own, ..route.identify.caller(&request, &fields) },
             fields: &fields,
             ..Facts::bare(&request, client, &network)
         };

@@ -37,6 +37,7 @@ use portcullis_velocity::{BanKind, Bans, Counters};
 use crate::accept::Admission;
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::intel::{Board, CrawlerProofs};
 use crate::metrics::Metrics;
 use crate::origins::Origins;
@@ -88,6 +89,8 @@ pub struct Gateway {
     pub challenge: ChallengeDesk,
     /// Signs verdicts for origins; none where the settings say so.
     pub verdicts: Option<VerdictSigner>,
+    /// Reads what the operator's own systems know of callers.
+    pub identity: Identity,
     /// The pools of origin servers.
     pub origins: Origins,
     /// Audit records.

@@ -3,6 +3,7 @@
 //! As written it is TOML with places in it; [`Settings`] is what it means and cannot hold a wrong value. All
 //! faults of a file are found at once. Paths in it are relative to the file.
 
+mod identity;
 mod intel;
 mod reader;
 mod secrets;
@@ -30,6 +31,7 @@ pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret};
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
 use crate::gateway::{OnFault, PrintShare};
+use crate::identity::IdentitySettings;
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
 use reader::{Faults, Table};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub challenge: Challenge,
     /// How verdicts for origins are signed; none where they are not.
     pub verdict: Option<VerdictToken>,
+    /// Where own signals come from.
+    pub identity: IdentitySettings,
     /// Where audit records go.
     pub audit: AuditSettings,
     /// Where metrics and health are served.
@@ -277,6 +281,7 @@ impl Settings {
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
+            identity: identity::read(root.table("identity", "`[identity]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),
             log: sections::log(root.table("log", "`[log]`", faults), faults),
             listeners: listeners.into_iter().map(|written| written.listener).collect(),
@@ -303,6 +308,7 @@ impl Settings {
             alarms: Alarms::default(),
             challenge: Challenge::default(),
             verdict: None,
+            identity: IdentitySettings::default(),
             audit: AuditSettings { sink: Sink::Off, ..default_audit() },
             admin: DEFAULT_ADMIN,
             server: Server::default(),

@@ -142,7 +142,7 @@ allowed = "all"
     }
 
     /// Replaces the rules.
-    fn write_rules(&self, rules: &str) {
+    pub fn write_rules(&self, rules: &str) {
         let new = self.folder.join("rules/.new");
         write(&new, rules);
         fs::rename(new, self.folder.join("rules/rules.toml")).expect("rules that can be replaced");
@@ -157,7 +157,8 @@ allowed = "all"
         });
     }
 
-    fn reloads(&self, result: &str) -> f64 {
+    /// How many reloads of rules ended so.
+    pub fn reloads(&self, result: &str) -> f64 {
         let labels = [("what", "rules"), ("result", result)];
         self.metrics().value("portcullis_config_reloads_total", &labels).unwrap_or(0.0)
     }
