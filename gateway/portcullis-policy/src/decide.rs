@@ -7,8 +7,7 @@
 //! 3. a ban in force
 //! 4. the first other rule, those of the route before those of every route
 //! 5. the filter of the highest class of the network
-//! 6. the hardest level of the limits that are exceeded
-//! 7. the thresholds of the score
+//! 6. the hardest level of the limits that are exceeded, or what the thresholds say of the score, whichever is harder
 //!
 //! Two actions can be met and then say nothing any more, so that the steps after them are asked: a challenge by
 //! a clearance, and a step-up by a clearance of that kind. A throttle holds the address to the route's
@@ -78,10 +77,8 @@ impl RuleSet {
         let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
         let weighed = if is_scored { self.weigh(route, facts) } else { Weighed::default() };
         let limited = if found.is_none() { asked.limits(&mut shadow) } else { Limited::default() };
-        let finding = found
-            .or(limited.finding)
-            .or_else(|| asked.threshold(weighed.score))
-            .unwrap_or(Finding::new(Action::Allow, Cause::Clear));
+        let judged = || harder(limited.finding, asked.threshold(weighed.score));
+        let finding = found.or_else(judged).unwrap_or(Finding::new(Action::Allow, Cause::Clear));
         let waits = policy.mode == Mode::Enforce && finding.verdict == Action::Allow;
         Decision {
             route,
@@ -105,7 +102,7 @@ impl RuleSet {
 
     /// The score of one request on a route, with its reasons.
     pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> Weighed {
-        let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
+        let credit = Credit { clearance: facts.caller.clearance, history: facts.conduct.credit };
         self.scale(route).weigh(&self.signals(route, facts), credit)
     }
 }
@@ -286,6 +283,14 @@ impl Asked<'_, '_> {
         // One more than the excess must have left the window, to make room for the request to come.
         let leaving = (count + 1).saturating_sub(u64::from(self.route.throttle_per_minute)).min(count);
         u32::try_from((60_000 * leaving).div_ceil(count)).unwrap_or(60_000)
+    }
+}
+
+/// The harder one; of two alike the limit's, which says for how long to wait.
+fn harder(limited: Option<Finding>, scored: Option<Finding>) -> Option<Finding> {
+    match (limited, scored) {
+        (Some(limit), Some(score)) => Some(if score.verdict > limit.verdict { score } else { limit }),
+        (limit, score) => limit.or(score),
     }
 }
 

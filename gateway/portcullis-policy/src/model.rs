@@ -220,6 +220,8 @@ pub struct Weights {
     pub connection_cap: Score,
     /// What a clearance takes off the score, as a share of it.
     pub clearance_credit: Score,
+    /// What a month of clean use takes off what is left, as a share of it; less of it takes less.
+    pub history_credit: Score,
 }
 
 /// What is done with one class of network.
@@ -343,6 +345,7 @@ impl Route {
                 caps: vec![Score::ONE; Group::ALL.len()],
                 connection_cap: Score::ONE,
                 clearance_credit: Score::ZERO,
+                history_credit: Score::ZERO,
             },
             filters: Vec::new(),
             limits: Vec::new(),

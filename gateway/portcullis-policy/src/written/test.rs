@@ -189,6 +189,7 @@ impl Counters {
                 paths: number("paths", 0),
                 missing_paths: number("missing_paths", 0),
                 sequence: number("sequence", 0),
+                cohort_sequence: number("cohort_sequence", 0),
                 ..Conduct::default()
             },
             ..Self::default()
@@ -199,6 +200,9 @@ impl Counters {
             Strength::thousandths(score.into())
         };
         counters.conduct.cohort_surge = strength("cohort_surge");
+        counters.conduct.cohort_growth = strength("cohort_growth");
+        counters.conduct.cohort_unknown = strength("cohort_unknown");
+        counters.conduct.credit = strength("credit");
         counters.conduct.stuffing_success = strength("stuffing_success");
         counters.conduct.reputation = strength("reputation");
         let postures = Posture::ALL.map(|posture| (posture.name(), posture));
