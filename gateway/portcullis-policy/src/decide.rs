@@ -18,7 +18,7 @@
 //! The score is worked out behind step 5: what a filter refuses costs no more than that.
 
 use portcullis_intel::{ClassSet, NetworkClass};
-use portcullis_signals::{Clearance, Facts, Fault, LimitReading};
+use portcullis_signals::{Clearance, Facts, Fault, LimitReading, Posture};
 use smallvec::SmallVec;
 
 use crate::decision::{Cause, Decision, Delay, Shadow, ShadowWhat, is_scored};
@@ -245,7 +245,8 @@ impl Asked<'_, '_> {
     }
 
     fn threshold(&self, score: Score) -> Option<Finding> {
-        let thresholds = self.route.thresholds_in(self.facts.posture);
+        let posture = if self.facts.conduct.is_regular { Posture::Normal } else { self.facts.posture };
+        let thresholds = self.route.thresholds_in(posture);
         let action = thresholds.reached(score)?;
         // What a clearance has met leaves the throttle below it in force.
         let throttled = thresholds.throttle.is_some_and(|throttle| score >= throttle);

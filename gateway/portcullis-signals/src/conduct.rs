@@ -65,6 +65,9 @@ pub struct Conduct {
     ///
     /// It is of a name and a network together, of which the latter cannot be made up.
     pub credit: Strength,
+    /// Whether the caller has been in clean use under all its names in this network for some while, so that it meets its
+    /// route in the normal posture whoever attacks that.
+    pub is_regular: bool,
 }
 
 /// How much of it is usual on a route; up to so much says nothing, and four times as much everything.

@@ -208,6 +208,7 @@ impl Counters {
         let postures = Posture::ALL.map(|posture| (posture.name(), posture));
         let posture = section.take("posture").and_then(|item| reader.choice(&item, &postures));
         counters.posture = posture.map(|posture| posture.value).unwrap_or_default();
+        counters.conduct.is_regular = section.take("regular").and_then(|item| reader.flag(&item)).unwrap_or(false);
         counters.banned = section.take("banned").and_then(|item| reader.flag(&item)).unwrap_or(false);
         if let Some(table) = section.take("limits").and_then(|item| reader.section(&item, "`limits`")) {
             counters.limits = table.items().filter_map(|item| LimitCount::read(&item, reader)).collect();
