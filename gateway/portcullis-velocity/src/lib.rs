@@ -76,7 +76,7 @@ pub use outcomes::{Baseline, Outcome, Tally};
 pub use posture::{Posture, PostureReading, RoutePosture, Seen};
 pub use reputation::{Event, Reputation, Standing};
 pub use runs::{FailureRun, FailureRuns, RunScale};
-pub use sequences::Sequences;
+pub use sequences::{Sequences, SharedSequences};
 pub use session_prints::SessionPrints;
 pub use snapshot::{Clocks, Restored, Snapshot, SnapshotError, UnixMillis};
 pub use table::Stats;

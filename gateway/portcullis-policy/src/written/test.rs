@@ -219,6 +219,7 @@ impl Counters {
                 paths: number("paths", 0),
                 missing_paths: number("missing_paths", 0),
                 sequence: number("sequence", 0),
+                cohort_sequence: number("cohort_sequence", 0),
                 ..Conduct::default()
             },
             ..Self::default()
@@ -229,11 +230,15 @@ impl Counters {
             Strength::thousandths(score.into())
         };
         counters.conduct.cohort_surge = strength("cohort_surge");
+        counters.conduct.cohort_growth = strength("cohort_growth");
+        counters.conduct.cohort_unknown = strength("cohort_unknown");
+        counters.conduct.credit = strength("credit");
         counters.conduct.stuffing_success = strength("stuffing_success");
         counters.conduct.reputation = strength("reputation");
         let postures = Posture::ALL.map(|posture| (posture.name(), posture));
         let posture = section.take("posture").and_then(|item| reader.choice(&item, &postures));
         counters.posture = posture.map(|posture| posture.value).unwrap_or_default();
+        counters.conduct.is_regular = section.take("regular").and_then(|item| reader.flag(&item)).unwrap_or(false);
         counters.banned = section.take("banned").and_then(|item| reader.flag(&item)).unwrap_or(false);
         if let Some(table) = section.take("limits").and_then(|item| reader.section(&item, "`limits`")) {
             counters.limits = table.items().filter_map(|item| LimitCount::read(&item, reader)).collect();

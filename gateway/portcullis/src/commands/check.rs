@@ -237,7 +237,13 @@ impl Tally {
         let done = if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         if self.report.format == OutputFormat::Json {
             let Self { errors, warnings, failed, summary, .. } = self;
-            print_line(&Summed { ok: good, errors, warnings, failed_tests: failed, summary: summary.lines().collect() });
+            print_line(&Summed {
+                ok: good,
+                errors,
+                warnings,
+                failed_tests: failed,
+                summary: summary.lines().collect(),
+            });
             return done;
         }
         let (green, red, plain) = match crate::style::style_for(&io::stdout()) {

@@ -149,6 +149,10 @@ impl Scope {
     pub(super) const VALUE: Self = Self(11);
     /// A ban of another kind than that of an address.
     const BAN_OF_KIND: Self = Self(12);
+    /// A caller by what it names itself, in its network.
+    pub(super) const REGULAR: Self = Self(13);
+    /// Clients of a route that look alike, in whatever network.
+    pub(super) const LOOK: Self = Self(14);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.
