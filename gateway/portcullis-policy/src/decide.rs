@@ -105,7 +105,9 @@ impl RuleSet {
 
     /// The score of one request on a route, with its reasons.
     pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> Weighed {
-        let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
+        // Waiting is dear to nobody: it meets a challenge, and that is all.
+        let worked = facts.caller.clearance >= Some(Clearance::ProofOfWork);
+        let credit = if worked { Credit::Clearance } else { Credit::None };
         self.scale(route).weigh(&self.signals(route, facts), credit)
     }
 }

@@ -54,6 +54,8 @@ pub struct Conduct {
     pub sequence: u32,
     /// How bad the name of the client is: blocks, failed challenges and reports of abuse, decayed.
     pub reputation: Strength,
+    /// How clearly the browser's script contradicted itself or the browser when the clearance was earned.
+    pub evidence: Strength,
 }
 
 /// How much of it is usual on a route; up to so much says nothing, and four times as much everything.

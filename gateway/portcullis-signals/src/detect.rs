@@ -190,6 +190,7 @@ impl Facts<'_> {
             (SignalId::Enumeration, enumeration),
             (SignalId::CohortSurge, conduct.cohort_surge),
             (SignalId::Reputation, conduct.reputation),
+            (SignalId::ScriptEvidence, conduct.evidence),
         ] {
             signals.raise(signal, strength);
         }
