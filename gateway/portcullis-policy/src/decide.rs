@@ -157,7 +157,9 @@ impl RuleSet {
 }
 
 fn credit(facts: &Facts<'_>) -> Credit {
-    Credit { clearance: facts.caller.clearance, history: facts.conduct.credit }
+    // Waiting is dear to nobody: it meets a challenge, and that is all.
+    let worked = facts.caller.clearance.filter(|clearance| *clearance >= Clearance::ProofOfWork);
+    Credit { clearance: worked, history: facts.conduct.credit }
 }
 
 /// What is done about a verdict. A route in monitor lets everything through but requests whose framing or host

@@ -151,6 +151,8 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::CookieNeverReturned => 200,
         SignalId::PageAlone => 150,
         SignalId::PrintChanged => 300,
+        // As much as any one thing that a browser shows of itself: with another one it is a higher rung.
+        SignalId::ScriptEvidence => 390,
         SignalId::FingerprintListed => 360,
         SignalId::AsnHosting => 250,
         SignalId::NetTor => 360,

@@ -68,6 +68,8 @@ pub struct Conduct {
     /// Whether the caller has been in clean use under all its names in this network for some while, so that it meets its
     /// route in the normal posture whoever attacks that.
     pub is_regular: bool,
+    /// How clearly the browser's script contradicted itself or the browser when the clearance was earned.
+    pub evidence: Strength,
 }
 
 /// How much of it is usual on a route; up to so much says nothing, and four times as much everything.

@@ -198,6 +198,7 @@ impl Facts<'_> {
             (SignalId::CohortGrowth, conduct.cohort_growth),
             (SignalId::CohortUnknown, unknown),
             (SignalId::Reputation, conduct.reputation),
+            (SignalId::ScriptEvidence, conduct.evidence),
         ] {
             signals.raise(signal, strength);
         }

@@ -205,6 +205,9 @@ signals! {
     /// The fingerprint changed under one session: once, when a person changes network; again and again, when the
     /// session was copied or the fingerprint is made up.
     PrintChanged = "print-changed", Context;
+    /// What the browser's script said of it when it met a challenge contradicts itself or what the browser says, or
+    /// names a tool that drives it.
+    ScriptEvidence = "script-evidence", Context;
     /// The JA3 or JA4 is on a list of the policy.
     FingerprintListed = "fingerprint-listed", Lists;
     /// The network belongs to a hosting provider or data centre.

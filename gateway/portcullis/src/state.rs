@@ -4,6 +4,7 @@
 //! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
 //! memory.snapshot            bans and standings, as `portcullis_velocity::Snapshot` writes them
 //! memory.snapshot.refused    the last one that could not be read
+//! clearances.revoked         clearances that were taken back, one a line, for a day
 //! ```
 //!
 //! All of it is the owner's alone. A file is written beside its place, to the disk, and renamed into it, so that a machine
@@ -88,6 +89,10 @@ impl fmt::Display for Unusable {
 
 const SECRET: &str = "hash.key";
 const SNAPSHOT: &str = "memory.snapshot";
+const REVOKED: &str = "clearances.revoked";
+
+/// The longest file that is read as the list of what was taken back, in bytes: every line at its longest.
+const MAX_REVOKED_FILE: usize = 64 * (portcullis_challenge::MAX_REVOCATIONS + 1);
 
 impl StateFolder {
     /// Opens the folder, which is made where there is none, and reads its secret, which is made where there is none.
@@ -108,6 +113,7 @@ impl StateFolder {
 
     /// Puts back what is kept, and says how that went. A snapshot that is not right is set aside.
     pub fn restore(&self, gateway: &Gateway) {
+        self.restore_revoked(gateway);
         let path = self.folder.join(SNAPSHOT);
         let result = match self.find(gateway) {
             Found::Nothing => SnapshotRead::Absent,
@@ -137,7 +143,7 @@ impl StateFolder {
         let now = gateway.clock.now();
         let snapshot = Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, clocks(now));
         let bytes = snapshot.to_bytes(gateway.counters.hasher());
-        let written = self.replace(SNAPSHOT, &bytes);
+        let written = self.replace(SNAPSHOT, &bytes).and(self.save_revoked(gateway));
         gateway.metrics.snapshot_written(match &written {
             Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
             Err(_) => SnapshotWrite::Failed,
@@ -154,6 +160,40 @@ impl StateFolder {
             }
             (Err(_), LastWrite::Failed) => LastWrite::Failed,
         };
+    }
+
+    /// Puts back which clearances were taken back. A list that is not right is set aside.
+    fn restore_revoked(&self, gateway: &Gateway) {
+        let path = self.folder.join(REVOKED);
+        let text = match read_bounded(&path, MAX_REVOKED_FILE) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "it is no text".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => Err(error.to_string()),
+        };
+        let now = gateway.clock.now().unix_millis();
+        let restored = text.and_then(|text| {
+            gateway.challenge.put_back(&text, now).map_err(|line| format!("line {line} says nothing that is known"))
+        });
+        match restored {
+            Ok(count) => tracing::info!(count, "clearances that were taken back are remembered"),
+            Err(why) => {
+                tracing::error!(
+                    path = %path.display(),
+                    why,
+                    "the list of clearances that were taken back is refused and set aside as `.refused`; take them back again"
+                );
+                self.set_aside(&path);
+            }
+        }
+    }
+
+    /// Writes down which clearances were taken back, where any were.
+    fn save_revoked(&self, gateway: &Gateway) -> Result<(), StateError> {
+        let text = gateway.challenge.written();
+        if text.is_empty() && !self.folder.join(REVOKED).exists() {
+            return Ok(());
+        }
+        self.replace(REVOKED, text.as_bytes())
     }
 
     fn find(&self, gateway: &Gateway) -> Found {

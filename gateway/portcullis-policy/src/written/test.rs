@@ -436,8 +436,12 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Who asks where a test does not say: an address of documentation (RFC 5737).
 const DEFAULT_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
-pub(super) const CLEARANCES: [(&str, Clearance); 3] =
-    [("proof_of_work", Clearance::ProofOfWork), ("memory_hard", Clearance::MemoryHard), ("step_up", Clearance::StepUp)];
+pub(super) const CLEARANCES: [(&str, Clearance); 4] = [
+    ("no_script", Clearance::NoScript),
+    ("proof_of_work", Clearance::ProofOfWork),
+    ("memory_hard", Clearance::MemoryHard),
+    ("step_up", Clearance::StepUp),
+];
 
 /// The actions, as tests and rules name them.
 pub(crate) const ACTIONS: [(&str, Action); 6] = [

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock, Weak};
 
-use portcullis_challenge::Scheme;
+use portcullis_challenge::{Clearance, Refusal, Scheme};
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::model::BodyPrefix;
@@ -15,6 +15,7 @@ use portcullis_signals::{
 use portcullis_velocity::{BanKind, Key, Window};
 
 use super::Gateway;
+use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
 use super::keys::{ClientKeys, SharerKeys, facts_ban_key};
 use super::limits::Limited;
@@ -50,8 +51,12 @@ pub struct Judged {
     pub charges: Charges,
     /// The canonical path and the query, where they differ from what was sent and the route enforces.
     pub target: Option<String>,
-    /// Whether the client holds a clearance.
+    /// Whether the client holds a clearance that is enough here.
     pub cleared: bool,
+    /// The clearance that it carries, enough or not, where that is good.
+    pub held: Option<Clearance>,
+    /// Why the one that it carries is not.
+    pub not_held: Option<Refusal>,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
 }
@@ -223,10 +228,13 @@ impl Gateway {
         facts.ban = self.ban_of(&facts, &keys, now);
         let met = Remembered::meets(conn);
         let recall = self.recall(&mut facts, head, conn, met, now);
-        facts.caller.clearance = self.challenge.clearance(&facts, scheme(conn), &route.puzzle, now);
+        let held = self.challenge.clearance(&facts, conn.tls_of(client.0), scheme(conn), now);
+        let (held, not_held) = held.map_or_else(|refusal| (None, Some(refusal)), |held| (held, None));
+        facts.caller.clearance = held.as_ref().and_then(level_of);
         let past = self.read_past(policy, route_id, &mut facts, &keys, now);
         facts.limits = &past.limited.readings;
-        let decision = policy.rules().decide_on(route_id, &facts);
+        facts.conduct.evidence = held.as_ref().map(evidence_of).unwrap_or_default();
+        let decision = self.decide(policy, route_id, &mut facts, held.as_ref());
         let cleared = facts.caller.clearance.is_some();
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
@@ -253,9 +261,25 @@ impl Gateway {
             conduct_keys,
             target,
             cleared,
+            held,
+            not_held,
             network,
             recall,
         }
+    }
+
+    /// Decides; where the clearance is not enough for what the route asks at this score, as if there were none.
+    fn decide(&self, policy: &Policy, route_id: RouteId, facts: &mut Facts<'_>, held: Option<&Clearance>) -> Decision {
+        let decision = policy.rules().decide_on(route_id, facts);
+        let route = policy.rules().route(route_id);
+        let Some(held) = held.filter(|held| !opens(held, route, decision.raw, self.sign_in())) else { return decision };
+        let level = facts.caller.clearance.take();
+        let without = policy.rules().decide_on(route_id, facts);
+        if falls_back(&without, held, route) {
+            return without;
+        }
+        facts.caller.clearance = level;
+        decision
     }
 
     /// What is remembered of the client's earlier requests, and what this one is noted by.
