@@ -181,6 +181,51 @@ impl Cohorts {
         surging
     }
 
+    /// What the route as a whole has learned, for a snapshot: its usual figures, answers and failures of the last hours.
+    pub(crate) fn learned(&self) -> (Usual, [u64; 2]) {
+        let learned = self.route.learned.lock();
+        (learned.usual, [learned.past.answers, learned.past.failures])
+    }
+
+    /// Puts back what the route had learned, unless more has been learned since.
+    pub(crate) fn put_back_learned(&self, usual: Usual, past: [u64; 2], age_minutes: u64, now: Millis) {
+        let mut learned = self.route.learned.lock();
+        let usual = usual.aged(age_minutes);
+        if usual.knows_more_than(&learned.usual) {
+            learned.usual = usual;
+            learned.past = Past::of(past, age_minutes, now);
+            self.route.publish(&learned);
+        }
+    }
+
+    /// Shows what there is to remember of each cohort.
+    pub(crate) fn for_each(&self, now: Millis, mut show: impl FnMut(Key, RememberedCohort)) {
+        self.sets.for_each(|key, cohort| {
+            let mut past = cohort.past;
+            past.advance(now.0 / MINUTE_MS);
+            let [_, requests, ..] = cohort.usual.sums();
+            if requests > 0 || past.answers > 0 {
+                let past = [past.answers, past.failures];
+                show(key, RememberedCohort { usual: cohort.usual, past, calm_minutes: cohort.calm_minutes });
+            }
+        });
+    }
+
+    /// Puts back a cohort, where it has not come since and there is room.
+    pub(crate) fn put_back(&self, key: Key, remembered: RememberedCohort, age_minutes: u64, now: Millis) {
+        if self.sets.read(key, |_| ()).is_some() {
+            return;
+        }
+        let cohort = Cohort {
+            minute: now.0 / MINUTE_MS + 1,
+            usual: remembered.usual.aged(age_minutes),
+            past: Past::of(remembered.past, age_minutes, now),
+            calm_minutes: remembered.calm_minutes.min(KNOWN_MINUTES),
+            ..Cohort::default()
+        };
+        self.sets.change(key, now, Claim::AtMost(cohort.worth(now)), |held| *held = cohort);
+    }
+
     /// The state of the table. Other threads go on meanwhile, so the figures are of about one moment.
     pub fn stats(&self) -> Stats {
         self.sets.stats()
@@ -226,6 +271,14 @@ pub struct CohortReading {
     pub unknown: u32,
 }
 
+/// What of a cohort outlives a process. `past` is of answers and failures, in units of 1/256.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RememberedCohort {
+    pub(crate) usual: Usual,
+    pub(crate) past: [u64; 2],
+    pub(crate) calm_minutes: u8,
+}
+
 /// A cohort as its place holds it.
 #[derive(Clone, Copy, Default)]
 struct Cohort {
@@ -257,6 +310,12 @@ struct Past {
 }
 
 impl Past {
+    /// What was past so many minutes ago.
+    fn of(sums: [u64; 2], age_minutes: u64, now: Millis) -> Past {
+        let [answers, failures] = sums.map(|sum| left_of(sum, age_minutes / PAST_TICK_MINUTES));
+        Past { tick: now.0 / MINUTE_MS / PAST_TICK_MINUTES, answers, failures: failures.min(answers) }
+    }
+
     fn advance(&mut self, minute: u64) {
         let tick = minute / PAST_TICK_MINUTES;
         let passed = tick.saturating_sub(self.tick);

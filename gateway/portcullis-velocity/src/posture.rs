@@ -138,6 +138,23 @@ impl RoutePosture {
         self.learned.lock().reading
     }
 
+    /// What has been learned, for a snapshot.
+    pub(crate) fn remembered(&self) -> RememberedPosture {
+        let learned = self.learned.lock();
+        RememberedPosture { usual: learned.usual, scores: learned.scores }
+    }
+
+    /// Puts back what was learned before, unless more has been learned since. The posture itself rises again by itself.
+    pub(crate) fn put_back(&self, remembered: &RememberedPosture, age_minutes: u64) {
+        let mut learned = self.learned.lock();
+        let usual = remembered.usual.aged(age_minutes);
+        if usual.knows_more_than(&learned.usual) {
+            learned.usual = usual;
+            learned.scores = remembered.scores.map(|sum| left_of(sum, age_minutes));
+            self.high_bin.store(learned.high_bin(), Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn look_if_due(&self, now: Millis) {
         let due = self.look_at_ms.load(Ordering::Relaxed);
@@ -298,6 +315,16 @@ pub struct PostureReading {
     /// Different prefixes in the minute looked at; not more than there were.
     pub prefixes: u32,
 }
+
+/// What of a posture outlives a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RememberedPosture {
+    pub(crate) usual: Usual,
+    pub(crate) scores: [u64; SCORE_BINS],
+}
+
+/// The number of bins of scores.
+pub(crate) const SCORE_BINS: usize = BINS;
 
 /// What a route has learned of itself.
 #[derive(Default)]

@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn who_shares_a_catalogue_out_goes_through_it_and_people_do_not() {
         // A number without a pattern.
-        let any = |at: u64, below: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33 & 0xffff_ffff % below.max(1);
+        let any = |at: u64, below: u64| ((at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) & 0xffff_ffff) % below.max(1);
         let jumbled = |at: u64| at / 8 * 8 + (at * 5) % 8;
         for (name, run, least, most) in [
             ("sixty that take turns", shared((0..600).map(|at| (at % 60, at))), 500, 600),

@@ -328,6 +328,7 @@ pub struct Ended {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -344,5 +345,52 @@ mod tests {
         ] {
             assert_eq!(last_number(path), found, "{path}");
         }
+    }
+
+    #[test]
+    fn x36_clean_use_of_an_own_account_buys_nothing_elsewhere_or_for_another() {
+        let gateway = crate::serve::unserved(crate::rules::shipped().unwrap()).unwrap();
+        let hasher = gateway.counters.hasher();
+        let name = |name: &str| hasher.key(Scope::CALLER.0, &[b"user", b"shop.example", name.as_bytes()]);
+        let keys = |names: &[&str], network: u8| {
+            let prefix = hasher.key(0, &[&[network]]);
+            let names: SmallVec<[Key; 5]> = names.iter().map(|of| name(of)).collect();
+            ConductKeys {
+                address: prefix,
+                prefix,
+                cohort: prefix,
+                look: prefix,
+                share: Share::Counts,
+                user: names.first().copied(),
+                path: prefix,
+                regulars: names
+                    .iter()
+                    .map(|name| hasher.key(Scope::REGULAR.0, &[&name.to_bytes(), &prefix.to_bytes()]))
+                    .collect(),
+                names,
+                is_shared: false,
+            }
+        };
+        let begun = gateway.clock.now();
+        let own = keys(&["mallory"], 1);
+        for half_hour in 0..60 * 48 {
+            let now = begun.later(Duration::from_secs(half_hour * 1_800));
+            for _ in 0..2 {
+                gateway.behaviours.reputation.note(own.regulars[0], Event::Clean, now.millis);
+            }
+        }
+        let later = begun.later(Duration::from_secs(60 * 86_400));
+        let earned = |names: &[&str], network: u8| gateway.history(&keys(names, network), later);
+        assert!(earned(&["mallory"], 1).is_regular && earned(&["mallory"], 1).credit > 900);
+        for (what, names, network) in [
+            ("another account from there", &["ann"][..], 1),
+            ("another account in the own session", &["ann", "mallory"], 1),
+            ("the own account from elsewhere", &["mallory"], 2),
+            ("nobody", &[], 1),
+        ] {
+            assert_eq!(earned(names, network), Standing::default(), "{what}");
+        }
+        gateway.note_standing(&own, Event::Block, later);
+        assert!(earned(&["mallory"], 1).credit < 700, "and one block takes half of it");
     }
 }
