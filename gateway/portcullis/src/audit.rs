@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use portcullis_challenge::Refusal;
 
 use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, LevelOf, Mode};
@@ -20,7 +21,7 @@ use portcullis_policy::{Cause, Decision, RuleId, RuleSet};
 use portcullis_signals::Posture;
 use serde::Serialize;
 
-use crate::gateway::challenge::Redeem;
+use crate::gateway::challenge::{Seen, Step, hex};
 use crate::gateway::coverage::header_order;
 use crate::gateway::shadow::part;
 use crate::gateway::{Judged, Record};
@@ -159,7 +160,7 @@ fn is_plain(record: &Record<'_>) -> bool {
     let quiet = record.decision().is_some_and(|decision| {
         decision.verdict == Action::Allow && decision.shadow.is_empty() && decision.faults.is_empty()
     });
-    quiet && record.redeem.is_none() && record.outcome.error.is_none()
+    quiet && record.seen.is_none() && record.outcome.error.is_none()
 }
 
 impl Drop for Audit {
@@ -272,6 +273,12 @@ struct Line<'a> {
     user: Option<String>,
     counters: CountersLine<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    clearance: Option<ClearanceLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearance_refused: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<ChallengeLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -284,6 +291,28 @@ struct Line<'a> {
     sent_bytes: u64,
     decision_us: u64,
     duration_us: u64,
+}
+
+/// The clearance that a request carried: what names it and its kind, for taking it back, and no part of its code.
+#[derive(Serialize)]
+struct ClearanceLine {
+    id: String,
+    cohort: String,
+    level: &'static str,
+    moved: &'static str,
+}
+
+/// One step of a challenge.
+#[derive(Serialize)]
+struct ChallengeLine {
+    step: &'static str,
+    rung: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -422,9 +451,18 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         cleared: judged.cleared,
         user: judged.user.map(|user| format!("{user:016x}")),
         counters: counters(judged, route),
-        redeem: record.redeem.map(|redeem| match redeem {
-            Redeem::Solved(_) => "solved",
-            Redeem::Refused(refusal) => refusal.reason(),
+        clearance: judged.held.as_ref().map(|held| ClearanceLine {
+            id: hex(&held.id),
+            cohort: held.cohort.to_string(),
+            level: held.level.name(),
+            moved: held.moved.name(),
+        }),
+        clearance_refused: judged.not_held.map(Refusal::reason),
+        challenge: record.seen.as_ref().map(challenge),
+        redeem: record.seen.and_then(|seen| match seen.step {
+            Step::Shown => None,
+            Step::Solved(_) | Step::Renewed(_) => Some("solved"),
+            Step::Refused(refusal) => Some(refusal.reason()),
         }),
         status: record.outcome.status,
         origin_status: record.origin_status,
@@ -438,6 +476,21 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
 
 fn rule_name(rules: &RuleSet, rule: RuleId) -> &str {
     rules.rule(rule).map_or("", |rule| &*rule.name)
+}
+
+fn challenge(seen: &Seen) -> ChallengeLine {
+    let (took, refusal) = match seen.step {
+        Step::Shown => (None, None),
+        Step::Solved(took) | Step::Renewed(took) => (Some(took), None),
+        Step::Refused(refusal) => (None, Some(refusal.reason())),
+    };
+    ChallengeLine {
+        step: seen.step.name(),
+        rung: seen.rung.name(),
+        refusal,
+        took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        evidence: seen.findings.iter().map(portcullis_challenge::evidence::Signal::name).collect(),
+    }
 }
 
 const fn is_zero(count: &u32) -> bool {

@@ -54,6 +54,9 @@ enum Command {
     /// Ban by hand, list bans and lift them, while the gateway runs.
     #[command(subcommand)]
     Ban(BanCommand),
+    /// Take back what solved challenges earned, while the gateway runs.
+    #[command(subcommand)]
+    Clearance(ClearanceCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
 }
@@ -89,6 +92,21 @@ enum BanCommand {
     List(BanListArgs),
     /// Lift a ban. The exit status is 1 where there is none.
     Remove(BanRemoveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClearanceCommand {
+    /// Take back a clearance, all of a kind of client, or every one that was given up to now.
+    ///
+    /// Who holds one is challenged again. Audit records say the id and the cohort of a request's clearance. It is
+    /// remembered for a day, over restarts too, since no clearance is good for longer.
+    #[command(after_help = "Examples:
+  portcullis clearance revoke --id 00112233445566778899aabbccddeeff
+  portcullis clearance revoke --cohort 00c0ffee
+  portcullis clearance revoke --all")]
+    Revoke(ClearanceRevokeArgs),
+    /// List what is taken back, the newest first.
+    List(ClearanceListArgs),
 }
 
 const BAN_HELP: &str = "Examples:
@@ -415,6 +433,37 @@ pub struct BanRemoveArgs {
     pub format: OutputFormat,
 }
 
+/// Arguments of `clearance revoke`.
+#[derive(Debug, Args)]
+pub struct ClearanceRevokeArgs {
+    /// The clearance of this id: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["cohort", "all"], required_unless_present_any = ["cohort", "all"])]
+    pub id: Option<String>,
+    /// Those of this kind of client, by family, handshake and network: 8 hexadecimal digits.
+    #[arg(long, value_name = "COHORT", conflicts_with = "all")]
+    pub cohort: Option<String>,
+    /// All.
+    #[arg(long)]
+    pub all: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `clearance list`.
+#[derive(Debug, Args)]
+pub struct ClearanceListArgs {
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments that name databases and feeds. Without any of them, the default set.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SourceArgs {
@@ -516,6 +565,8 @@ impl Cli {
             Command::Ban(BanCommand::Add(args)) => commands::ban::add(&args),
             Command::Ban(BanCommand::List(args)) => commands::ban::list(&args),
             Command::Ban(BanCommand::Remove(args)) => commands::ban::remove(&args),
+            Command::Clearance(ClearanceCommand::Revoke(args)) => commands::clearance::revoke(&args),
+            Command::Clearance(ClearanceCommand::List(args)) => commands::clearance::list(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

@@ -1,4 +1,5 @@
-//! Reloading: rules when their folder changes; rules, certificates and databases of addresses on SIGHUP.
+//! Reloading: rules when their folder changes; rules, certificates, keys of challenges and databases of addresses on
+//! SIGHUP.
 //!
 //! INVARIANT: what is new is put in force whole or not at all. What does not load changes nothing: the last good
 //! one stays, the faults are logged, and the metrics say so.
@@ -22,6 +23,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::accept::TlsStore;
 use crate::databases::Databases;
+use crate::gateway::challenge::ClearanceKeys;
 use crate::gateway::{Gateway, Policy};
 use crate::metrics::{Readiness, Reload};
 use crate::origins::OriginSettings;
@@ -36,6 +38,7 @@ pub struct Reloader {
     rules: PathBuf,
     origins: Vec<OriginSettings>,
     intel: IntelFiles,
+    challenge_keys: Option<PathBuf>,
     sources: Arc<Notify>,
     /// The text of the rules in force, where this process read it.
     good: Mutex<Arc<[SourceFile]>>,
@@ -60,6 +63,7 @@ impl Reloader {
             rules: settings.rules.clone(),
             origins: settings.origins.clone(),
             intel: settings.intel.clone(),
+            challenge_keys: settings.challenge.key_file.clone(),
             sources,
             good: Mutex::default(),
             rollout: Mutex::default(),
@@ -71,6 +75,9 @@ impl Reloader {
         self.guarded("rules", || self.reload_rules());
         if let Some(tls) = &self.tls {
             self.guarded("certificates", || reload_certificates(tls));
+        }
+        if let Some(path) = &self.challenge_keys {
+            self.guarded("challenge_keys", || self.reload_keys(path));
         }
         if self.intel != IntelFiles::default() {
             self.guarded("intel", || self.reload_intel());
@@ -190,6 +197,26 @@ impl Reloader {
                     refused = watched.refused,
                     "the rules were taken back, since they refused more than `rollout` allows; mend them and write them anew"
                 );
+            }
+        }
+    }
+
+    /// Has the first key of the file sign clearances; what the keys before signed is believed until the process ends.
+    fn reload_keys(&self, path: &Path) -> Reload {
+        let read = ClearanceKeys::read(path).map_err(|error| error.to_string());
+        let rotated = read.and_then(|keys| {
+            let rotate = |keys| self.gateway.challenge.rotate(keys);
+            keys.and_then(rotate).map_err(|error| error.to_string())
+        });
+        match rotated {
+            Ok(true) => {
+                tracing::info!("clearances are signed with another key; those that clients hold stay good");
+                Reload::Applied
+            }
+            Ok(false) => Reload::Unchanged,
+            Err(error) => {
+                tracing::error!(%error, "the keys of challenges were not reloaded; those in use stay");
+                Reload::Refused
             }
         }
     }

@@ -151,6 +151,7 @@ pub(crate) fn value(route: &Route, key: &str, inner: &str) -> Option<String> {
         ("posture", _) => rising(&route.tightened.under_attack),
         ("tell_shadow", _) => listed(route.tell_shadow.iter().map(ToString::to_string)),
         ("tell_origin", _) => listed(route.tell_origin.iter().map(|print| print.name().to_owned())),
+        ("credit", "history") => route.weights.history_credit.to_string(),
         ("credit", _) => route.weights.clearance_credit.to_string(),
         ("thresholds", "throttle") => score(thresholds.throttle),
         ("thresholds", "challenge") => score(thresholds.challenge),

@@ -201,6 +201,7 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       tell_shadow                  none                     shipped
       tell_origin                  none                     shipped
       credit.clearance             0.500                    shipped
+      credit.history               0.300                    shipped
       thresholds.throttle          0.150                    preset
       thresholds.challenge         0.300                    route, rules/one.toml:26
       thresholds.block             0.400                    preset

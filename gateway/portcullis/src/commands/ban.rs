@@ -72,21 +72,23 @@ pub(crate) fn remove(args: &BanRemoveArgs) -> ExitCode {
 }
 
 /// Something is wrong, and has been said.
-struct Told;
+pub(super) struct Told;
 
 /// What is asked of the gateway.
-enum Ask<'a> {
+pub(super) enum Ask<'a> {
     Ban(Vec<u8>),
     List(u32),
     Lift(&'a str, &'a str),
+    /// Another path of the listener: to be read, or with what is changed.
+    Other(&'static str, Option<Vec<u8>>),
 }
 
 /// The admin listener of a running gateway.
-struct Listener(SocketAddr);
+pub(super) struct Listener(SocketAddr);
 
 impl Listener {
     /// The one that is meant: given, of the settings given, of the settings here, or the usual one.
-    fn of(args: &AdminArgs) -> Result<Self, Told> {
+    pub(super) fn of(args: &AdminArgs) -> Result<Self, Told> {
         let addr = match (args.admin, &args.config) {
             (Some(addr), _) => addr,
             (None, Some(path)) => settings(path).ok_or(Told)?.admin,
@@ -98,7 +100,7 @@ impl Listener {
         Ok(Self(reachable(addr)))
     }
 
-    fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Told> {
+    pub(super) fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Told> {
         let config = Config::builder()
             .http_status_as_error(false)
             // What is asked is for the gateway alone.
@@ -109,12 +111,14 @@ impl Listener {
             .build();
         let agent = Agent::new_with_config(config);
         let base = format!("http://{}{PATH}", self.0);
+        let change = |at: String, body: Vec<u8>| {
+            let request = agent.post(at).header(CHANGE_HEADER, "1").header("content-type", "application/json");
+            request.send(body.as_slice())
+        };
         let sent = match ask {
-            Ask::Ban(body) => agent
-                .post(base)
-                .header(CHANGE_HEADER, "1")
-                .header("content-type", "application/json")
-                .send(body.as_slice()),
+            Ask::Ban(body) => change(base, body),
+            Ask::Other(path, Some(body)) => change(format!("http://{}{path}", self.0), body),
+            Ask::Other(path, None) => agent.get(format!("http://{}{path}", self.0)).call(),
             Ask::List(limit) => agent.get(format!("{base}?limit={limit}")).call(),
             Ask::Lift(kind, name) => {
                 let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -157,7 +161,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-fn print<T: serde::Serialize>(
+pub(super) fn print<T: serde::Serialize>(
     done: Result<T, Told>,
     format: OutputFormat,
     text: impl FnOnce(&T) -> String,
@@ -169,11 +173,11 @@ fn print<T: serde::Serialize>(
     }
 }
 
-fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
+pub(super) fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value).map(|line| line + "\n")
 }
 
-fn written(text: &str) -> ExitCode {
+pub(super) fn written(text: &str) -> ExitCode {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has enough.

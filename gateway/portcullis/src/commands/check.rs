@@ -18,7 +18,7 @@ use crate::intel::Networks;
 use crate::origins::OriginSettings;
 use crate::rules;
 use crate::rules::{LoadedRules, RulesError};
-use crate::settings::{Settings, SettingsError, read_secret};
+use crate::settings::{Settings, SettingsError, read_secret, read_secrets};
 
 /// What is told, how, and what has been found so far.
 #[derive(Debug)]
@@ -109,12 +109,10 @@ impl Tally {
         {
             self.error(fault);
         }
-        let secrets =
-            settings.challenge.key_file.iter().chain(settings.verdict.iter().map(|verdict| &verdict.secret_file));
-        for path in secrets {
-            if let Err(error) = read_secret(path) {
-                self.error(error);
-            }
+        let keys = settings.challenge.key_file.iter().filter_map(|path| read_secrets(path).err());
+        let verdict = settings.verdict.iter().filter_map(|verdict| read_secret(&verdict.secret_file).err());
+        for error in keys.chain(verdict) {
+            self.error(error);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pingora::http::RequestHeader;
 use portcullis_policy::Decision;
 
-use super::challenge::Redeem;
+use super::challenge::Seen;
 use super::gather::Judged;
 use super::policy::Policy;
 use super::proxy::RequestContext;
@@ -36,8 +36,8 @@ pub struct Record<'a> {
     pub origin_status: Option<u16>,
     /// Whether the route calls that answer failed.
     pub origin_failed: Option<bool>,
-    /// How a solution fared that the request brought.
-    pub redeem: Option<Redeem>,
+    /// What was seen of a challenge.
+    pub seen: Option<Seen>,
     /// The header section as it came over HTTP/1; for its form, never for its values.
     pub raw_head: Option<&'a [u8]>,
     /// How it ended.
@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
             origin_failed: ctx.answer.as_ref().zip(ctx.route()).map(|(answer, route)| answer.has_failed(route)),
-            redeem: ctx.redeem,
+            seen: ctx.seen,
             raw_head,
             outcome,
         }
