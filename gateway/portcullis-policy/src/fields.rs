@@ -8,7 +8,7 @@ use portcullis_signals::{CrawlerKind, Group, Kind as Claims, SignalId};
 
 use crate::model::Print;
 use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
-use crate::written::{MAX_COST, MAX_DELAY, MAX_INSPECTED, MAX_TRIAL, MAX_WAITING, words};
+use crate::written::{FORMAT, MAX_COST, MAX_DELAY, MAX_INSPECTED, MAX_TRIAL, MAX_WAITING, words};
 
 /// One kind of table.
 pub(crate) struct Table {
@@ -144,6 +144,12 @@ pub(crate) static FILE: Table = table(
             "how changed rules come into force; once in all files",
         ),
         key("test", Many(&TEST), Else(""), "a request, and what is expected of it"),
+        key(
+            "format",
+            Whole(1, FORMAT as u64),
+            Else("any"),
+            "the format that the file is written in; one that is not known here is refused",
+        ),
     ],
 );
 

@@ -38,7 +38,7 @@ pub use compile::{Compiled, OriginUse, Origins, compile_any};
 pub use coverage::Coverage;
 pub use decision::{Cause, Decision, Delay, Lift, Reason, RuleFault, Shadow, ShadowWhat};
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
-pub use explain::{Change, Explanation, Flip, Layer, Provided, Step, StepOutcome, Weighing};
+pub use explain::{Change, Counter, Explanation, Flip, Layer, Provided, Step, StepOutcome, Weighing};
 pub use keys::Keyed;
 pub use machine::MachineFault;
 pub use ratelimit::{rate_limit, rate_limit_policy};

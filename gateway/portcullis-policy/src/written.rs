@@ -188,6 +188,7 @@ impl Written {
         for section in root.tables("test", "a test", reader) {
             self.tests.extend(TestTable::read(section, reader));
         }
+        check_format(&mut root, reader);
         root.finish(reader);
     }
 
@@ -217,6 +218,22 @@ impl Written {
         true
     }
 }
+
+/// Refuses a file of a format in which the same words may mean something else.
+fn check_format(root: &mut Section<'_>, reader: &mut Reader<'_>) {
+    let Some(item) = root.take("format") else { return };
+    let Some(found) = reader.integer::<u32>(&item, 1..=u64::from(u32::MAX)) else { return };
+    if found.value != FORMAT {
+        reader.out.push(
+            Diagnostic::error(format!("this file is in format {}, which is not known here", found.value))
+                .at(found.span, format!("known is {FORMAT}"))
+                .help("run the version that it is written for; in another the same rules may mean something else"),
+        );
+    }
+}
+
+/// The format of rules files: it goes up when rules that compiled before come to mean something else.
+pub(crate) const FORMAT: u32 = 1;
 
 /// `[rollout]`.
 fn rollout(mut section: Section<'_>, reader: &mut Reader<'_>) -> Rollout {

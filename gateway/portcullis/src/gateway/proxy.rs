@@ -301,20 +301,19 @@ impl Gateway {
         }
         let head = head_of(header, raw.as_deref());
         let http = if session.is_http2() { Http::Two } else { Http::One };
-        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(&ctx.policy, &head, conn, http, body, ctx.began)));
+        let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
+        let judge = || self.judge(&ctx.policy, &head, conn, http, body, ctx.began);
+        let judged = guarded(judge, plan, self.bounds.on_fault);
         ctx.decided_in = ctx.began.instant.elapsed();
         match judged {
             Ok(judged) => {
                 ctx.judged = Some(judged);
                 Ok(())
             }
-            Err(_) => {
+            Err(fault) => {
                 self.metrics.judgement_fault();
                 tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
-                let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
-                if self.bounds.on_fault == OnFault::Open {
-                    ctx.unjudged_route = catch_unwind(AssertUnwindSafe(plan)).ok();
-                }
+                ctx.unjudged_route = fault.open_to;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let refused = || Box::new(enforce::failed(status, Form::Problem, ctx.id.as_str()).closing());
                 ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
@@ -497,6 +496,24 @@ pub(super) async fn read_body(session: &mut Session, most: usize, within: Durati
     }
 }
 
+/// A request could not be judged, by a fault of ours.
+#[derive(Debug, Eq, PartialEq)]
+struct Fault {
+    /// The route by which it goes on unjudged; none where it is refused.
+    open_to: Option<RouteId>,
+}
+
+/// Judges a request. A panic in that ends no worker: the request is refused, or goes on unjudged where the settings
+/// say so and it can be told where to.
+fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_fault: OnFault) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(judge)).map_err(|_| Fault {
+        open_to: match on_fault {
+            OnFault::Open => catch_unwind(AssertUnwindSafe(plan)).ok(),
+            OnFault::Closed => None,
+        },
+    })
+}
+
 /// The status that tells a client of a failure; none where the client is gone.
 fn failure_status(error: &Error) -> Option<StatusCode> {
     use pingora::ErrorSource;
@@ -518,5 +535,21 @@ fn failure_status(error: &Error) -> Option<StatusCode> {
             ErrorSource::Downstream => Some(StatusCode::BAD_REQUEST),
             ErrorSource::Internal | ErrorSource::Unset => Some(StatusCode::BAD_GATEWAY),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_cannot_be_judged_fails_as_the_settings_say() {
+        let route = RouteId(7);
+        let faulty = || -> u8 { panic!("a fault in judging") };
+        let fault = |open_to| Err(Fault { open_to });
+        assert_eq!(guarded(|| 1, || route, OnFault::Closed), Ok(1));
+        assert_eq!(guarded(faulty, || route, OnFault::Closed), fault(None));
+        assert_eq!(guarded(faulty, || route, OnFault::Open), fault(Some(route)));
+        assert_eq!(guarded(faulty, || panic!("another"), OnFault::Open), fault(None), "it goes nowhere unknown");
     }
 }

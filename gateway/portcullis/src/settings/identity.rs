@@ -4,12 +4,13 @@ use std::path::Path;
 
 use http::HeaderName;
 use portcullis_policy::Diagnostic;
+use portcullis_signals::OwnSignal;
 
 use super::reader::{Faults, Table, Value, quote, span};
 use crate::identity::{ALGORITHMS, IdentitySettings, TokenKey, TokenSettings};
 
-/// The most own signals of one kind; facts hold as many of both kinds.
-const MOST: usize = 32;
+/// The longest name of an own signal, in bytes.
+const MAX_NAME_BYTES: usize = 32;
 
 pub(super) fn read(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> IdentitySettings {
     let from = table.value("headers_from");
@@ -31,6 +32,12 @@ pub(super) fn read(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Id
         faults.add(fault.help("name who writes them: `headers_from = [\"10.0.0.0/8\"]`"));
     }
     let token = token(table.table("token", "`[identity.token]`", faults), base, faults);
+    let count = headers.len() + token.as_ref().map_or(0, |token| token.claims.len());
+    if count > OwnSignal::MOST {
+        let fault = Diagnostic::error(format!("{count} own signals are more than a request can have"))
+            .at(span(table.place()), format!("at most {}", OwnSignal::MOST));
+        faults.add(fault.help("keep those that rules read"));
+    }
     table.finish(faults);
     IdentitySettings { headers, headers_from, token }
 }
@@ -88,7 +95,11 @@ fn token(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Option<Token
 /// The name of an own signal, as rules write it behind `identity.`.
 fn signal(name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<Box<str>> {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !plain || name.is_empty() || name.len() > MOST || name.starts_with(|first: char| first.is_ascii_digit()) {
+    if !plain
+        || name.is_empty()
+        || name.len() > MAX_NAME_BYTES
+        || name.starts_with(|first: char| first.is_ascii_digit())
+    {
         let fault = value
             .fault(&format!("names the own signal {}", quote(name)), "not a name that `identity.` can have behind it");
         faults.add(fault.help("write letters, digits and `_`, such as `account_age_days`"));

@@ -691,4 +691,11 @@ fn own_signals_need_somebody_whom_they_are_believed_from() {
     for words in ["names the own signal `account age`", "nobody may write the headers", "with which algorithm?"] {
         assert!(faulty.contains(words), "{words} in {faulty}");
     }
+    let many: String =
+        (0..=portcullis_signals::OwnSignal::MOST).map(|number| format!("n{number} = \"x-{number}\", ")).collect();
+    let many = format!(
+        "{LISTENER}[identity]\nheaders_from = [\"10.0.0.0/8\"]\nheaders = {{ {} }}\n",
+        many.trim_end_matches(", ")
+    );
+    assert!(faults(&many).contains("own signals are more than a request can have"));
 }

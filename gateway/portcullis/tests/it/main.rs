@@ -6,6 +6,7 @@ mod behaviour;
 mod challenge;
 mod corpus;
 mod coverage;
+mod explained;
 mod flow;
 mod forged_headers;
 mod frameworks;

@@ -88,7 +88,7 @@ expr = 'score >= 0.0'
 action = "block"
 "#;
 
-/// X30: in monitor no answer is altered, whatever asks and however.
+/// A gateway that is tried in monitor must be safe to try: no answer is altered, whatever asks and however.
 #[test]
 fn in_monitor_no_answer_is_ever_altered() {
     let rig = Rig::start(HARSH);

@@ -1,6 +1,6 @@
 //! An explanation for people at a terminal, and for programs.
 
-use portcullis_policy::model::Action;
+use portcullis_policy::model::{Action, Bound};
 use portcullis_policy::{Explanation, Score, StepOutcome, Style};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(super) fn painted(text: &str, style: Style) -> String {
 }
 
 /// What stands above a part of the text.
-const HEADINGS: [&str; 4] = ["signal  ", "steps", "smallest change", "values of the route"];
+const HEADINGS: [&str; 5] = ["signal  ", "counters", "steps", "smallest change", "values of the route"];
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -69,6 +69,12 @@ pub(super) fn json(explanation: &Explanation) -> Value {
             "weight": share(weighing.weight),
             "mode": weighing.mode.name(),
             "points": share(weighing.points),
+        })).collect::<Vec<_>>(),
+        "counters": explanation.counters.iter().map(|counter| json!({
+            "counter": &*counter.name,
+            "count": counter.count,
+            "limit": counter.bound.map(Bound::limit),
+            "over": counter.over,
         })).collect::<Vec<_>>(),
         "steps": explanation.steps.iter().map(|step| json!({
             "step": step.name,
