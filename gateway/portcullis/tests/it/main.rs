@@ -3,6 +3,7 @@
 
 mod bans;
 mod behaviour;
+mod browsers;
 mod challenge;
 mod corpus;
 mod coverage;
@@ -11,6 +12,7 @@ mod forged_headers;
 mod frameworks;
 mod framing;
 mod intel;
+mod ladder;
 mod limits;
 mod monitor;
 mod paths;
