@@ -4,7 +4,7 @@
 //   node gateway.cjs PORTCULLIS chromium|firefox            tries everything
 //   node gateway.cjs PORTCULLIS chromium|firefox times      prints how long page to origin takes, for each preset
 //
-// RUNS=20 sets how many runs of each preset are timed, and HEADFUL=1 has windows.
+// RUNS=20 sets how many runs of each preset are timed, STRICT_RUNS how many of strict, and HEADFUL=1 has windows.
 'use strict';
 
 const { spawn } = require('child_process');
@@ -170,6 +170,47 @@ async function looked(page, name) {
   if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${kind}-gateway-${name.replace(/\W+/g, '-')}.png`), fullPage: true });
 }
 
+// What has led away from other sites: GHSA-jhjj-2g64-px7c, CVE-2025-8066 and their like.
+const HOSTILE = ['//evil.example/', '///evil.example', '/\\evil.example', '\\\\evil.example', '/..//evil.example', '/.//evil.example',
+  '/a/..//evil.example', '/%2f/evil.example', '/%2F%2Fevil.example', '/%5cevil.example', '/%2e%2e//evil.example', '/%09/evil.example',
+  '/\t/evil.example', '/\n/evil.example', '/\r\nLocation: //evil.example', '/%0d%0aLocation:%20//evil.example', '/%00/evil.example',
+  'https://evil.example/', 'https:evil.example', 'javascript:alert(1)', 'java\nscript:alert(1)', ' javascript:alert(1)', 'data:text/html,x',
+  '//user@evil.example/', '//3221225985/', '/\uff0fevil.example', '/%252f%252fevil.example', '/' + 'a'.repeat(5000)];
+
+// The answer to a target that no client library would send.
+function raw(gateway, target) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(Number(new URL(gateway).port), '127.0.0.1', () => socket.write(`GET ${target} HTTP/1.1\r\nhost: ${new URL(gateway).host}\r\nuser-agent: Mozilla/5.0\r\naccept: text/html\r\nconnection: close\r\n\r\n`));
+    let text = '';
+    socket.setEncoding('utf8').on('data', part => { text += part; }).on('end', () => resolve(text)).on('error', reject);
+  });
+}
+
+// Every place that the pages of the challenge lead to, as this browser's own parser reads it.
+async function returns(gateway, page) {
+  const answers = [];
+  for (const target of HOSTILE) {
+    answers.push(await raw(gateway, `/.well-known/portcullis/arrived?return=${encodeURIComponent(target)}`));
+    // Controls would end the line of the request.
+    if (!/[\x00-\x20\u0080-\uffff]/.test(target)) answers.push(await raw(gateway, `${target.startsWith('/') ? '' : '/relaxed?to='}${target}`));
+  }
+  return page.evaluate(answers => {
+    const led = [];
+    for (const answer of answers) {
+      const location = /^location: (.*)\r$/im.exec(answer);
+      const places = location ? [location[1]] : [];
+      const read = new DOMParser().parseFromString(answer.slice(answer.indexOf('\r\n\r\n') + 4), 'text/html');
+      for (const element of read.querySelectorAll('[href], [action], [src], [data-return], [data-redeem], [data-solver], input[name=return]')) {
+        for (const name of ['href', 'action', 'src', 'data-return', 'data-redeem', 'data-solver', 'value']) {
+          if (element.hasAttribute(name) && !/^(data:,|mailto:help@shop.example)/.test(element.getAttribute(name))) places.push(element.getAttribute(name));
+        }
+      }
+      led.push(...places.map(place => [place, new URL(place, window.location.origin + '/deep/page').origin === window.location.origin]));
+    }
+    return [led.length, led.filter(([, same]) => !same).map(([place]) => place)];
+  }, answers);
+}
+
 function records() {
   return fs.readFileSync(path.join(folder, 'audit.jsonl'), 'utf8').trim().split('\n').filter(Boolean).map(JSON.parse);
 }
@@ -185,6 +226,8 @@ async function everything(gateway) {
     report('the strict policy of the page refuses nothing of its own', refused.length === 0, refused.join('; '));
     await page.goto(`${gateway}/relaxed?item=2`);
     report('it is asked once', await reached(page, 'through', 5000));
+    const [places, astray] = await returns(gateway, page);
+    report('no hostile target leads away from the site, as this browser reads it', places >= HOSTILE.length && astray.length === 0, astray.join(' ') || `${places} places`);
 
     // Another tab climbs higher, at the same time as this one is at work.
     const context = await browser.createBrowserContext();
@@ -232,6 +275,13 @@ async function everything(gateway) {
     await alone.goto(`${gateway}/relaxed?alone`);
     report('workers blocked: the page works by itself', await reached(alone, 'through'));
     await alone.close();
+
+    // A computer whose clock is wrong: nothing that counts is told by the client's clock.
+    const late = await (await browser.createBrowserContext()).newPage();
+    await late.evaluateOnNewDocument(() => { const now = Date.now; Date.now = () => now() - 86400000; });
+    await late.goto(`${gateway}/relaxed?yesterday`);
+    report('a clock behind by a day', await reached(late, 'through'));
+    await late.close();
   });
 
   await withPage({ language: 'ar' }, async page => {
@@ -297,16 +347,30 @@ async function times(gateway) {
   const presets = (process.env.PRESETS || 'relaxed balanced strict').split(' ');
   await withPage({}, async (_, browser) => {
     for (const preset of presets) {
-      const taken = [];
-      for (let i = 0; i < runs; i++) {
+      const taken = [], rates = [], count = preset === 'strict' ? Number(process.env.STRICT_RUNS || runs) : runs;
+      let workers = 0;
+      for (let i = 0; i < count; i++) {
         const context = await browser.createBrowserContext();
-        const page = await context.newPage(), began = Date.now();
+        const page = await context.newPage();
+        // What the page says of its work to the gateway, kept until it has arrived.
+        await page.evaluateOnNewDocument(() => {
+          const send = XMLHttpRequest.prototype.send;
+          XMLHttpRequest.prototype.send = function (body) {
+            sessionStorage.setItem('sent', body);
+            return send.call(this, body);
+          };
+        });
+        const began = Date.now();
         await page.goto(`${gateway}/${preset}?run=${i}`);
         if (!await reached(page, 'through', 600000)) throw new Error(`${preset}: run ${i} did not arrive`);
         taken.push(Date.now() - began);
+        const sent = await page.evaluate(() => sessionStorage.getItem('sent'));
+        const work = JSON.parse(new URLSearchParams(sent).get('evidence')).work;
+        workers = work.workers;
+        rates.push(work.hashes / work.ms / 1000 / Math.max(1, work.workers));
         await context.close();
       }
-      console.log(`${kind} ${process.env.HEADFUL ? 'with a window' : 'headless'}, ${os.cpus().length} cores, ${preset}: page to origin, median of ${runs}: ${median(taken)} ms (${Math.min(...taken)} to ${Math.max(...taken)})`);
+      console.log(`${kind} ${process.env.HEADFUL ? 'with a window' : 'headless'}, ${os.cpus().length} cores, ${preset}: page to origin, median of ${count}: ${median(taken)} ms (${Math.min(...taken)} to ${Math.max(...taken)}), ${workers} workers, ${median(rates).toFixed(2)} million hashes a second each`);
     }
   });
 }

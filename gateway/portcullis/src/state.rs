@@ -1,8 +1,8 @@
-//! What outlives the process: bans and standings, in a folder of their own.
+//! What outlives the process: bans, standings and what routes have learned, in a folder of their own.
 //!
 //! ```text
 //! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
-//! memory.snapshot            bans and standings, as `portcullis_velocity::Snapshot` writes them
+//! memory.snapshot            bans, standings and what routes have learned, as `portcullis_velocity::Snapshot` writes them
 //! memory.snapshot.refused    the last one that could not be read
 //! clearances.revoked         clearances that were taken back, one a line, for a day
 //! ```
@@ -22,12 +22,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use portcullis_velocity::{Clocks, Restored, Secret, Snapshot, SnapshotError, UnixMillis};
+use portcullis_velocity::{Clocks, Restored, RouteMemory, Secret, Snapshot, SnapshotError, UnixMillis};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::clock::Now;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Policy};
 use crate::metrics::{SnapshotRead, SnapshotWrite};
 use crate::random;
 
@@ -119,9 +119,11 @@ impl StateFolder {
             Found::Nothing => SnapshotRead::Absent,
             Found::Snapshot(snapshot) => {
                 let reputation = &gateway.behaviours.reputation;
-                let restored = snapshot.restore(reputation, &gateway.bans, clocks(gateway.clock.now()));
+                let at = clocks(gateway.clock.now());
+                let restored = snapshot.restore(reputation, &gateway.bans, at);
+                let routes = snapshot.restore_routes(routes(&gateway.policy.load()), at);
                 let Restored { standings, bans, dropped } = restored;
-                tracing::info!(standings, bans, dropped, snapshot = %path.display(), "remembered");
+                tracing::info!(standings, bans, routes, dropped, snapshot = %path.display(), "remembered");
                 SnapshotRead::Restored
             }
             Found::Refused(why) => {
@@ -141,7 +143,9 @@ impl StateFolder {
     pub fn save(&self, gateway: &Gateway) {
         let mut last = self.last_write.lock();
         let now = gateway.clock.now();
-        let snapshot = Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, clocks(now));
+        let (at, policy) = (clocks(now), gateway.policy.load());
+        let snapshot =
+            Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, at).with_routes(routes(&policy), at);
         let bytes = snapshot.to_bytes(gateway.counters.hasher());
         let written = self.replace(SNAPSHOT, &bytes).and(self.save_revoked(gateway));
         gateway.metrics.snapshot_written(match &written {
@@ -328,6 +332,15 @@ fn warn_if_others_read(path: &Path) {
 
 fn clocks(now: Now) -> Clocks {
     Clocks { now: now.millis, unix: UnixMillis(now.unix_millis().0) }
+}
+
+/// What is learned of each route, by its name.
+fn routes(policy: &Policy) -> impl Iterator<Item = RouteMemory<'_>> {
+    policy.plans().iter().map(|plan| RouteMemory {
+        id: plan.address,
+        posture: &plan.state.posture,
+        cohorts: &plan.state.cohorts,
+    })
 }
 
 /// Writes what is to be kept every minute, and soon after a person changed a ban.

@@ -9,6 +9,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod intel;
 pub(crate) mod lookup;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod simulate;
 
 use std::fmt::Display;

@@ -7,17 +7,18 @@ use portcullis_challenge::{Clearance, Refusal, Scheme};
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::model::BodyPrefix;
-use portcullis_policy::{Decision, RouteId, model};
+use portcullis_policy::{Cause, Decision, RouteId, model};
 use portcullis_signals::{
     Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts, Families, Http,
     Kind, Outcomes, PeerAddr, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{BanKind, Key, Window};
+use smallvec::SmallVec;
 
 use super::Gateway;
 use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
-use super::keys::{ClientKeys, SharerKeys, facts_ban_key};
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key, part_ban_kind};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
@@ -57,6 +58,8 @@ pub struct Judged {
     pub held: Option<Clearance>,
     /// Why the one that it carries is not.
     pub not_held: Option<Refusal>,
+    /// Who is to be banned, where that was decided.
+    pub to_ban: Option<(BanKind, Key)>,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
 }
@@ -236,6 +239,8 @@ impl Gateway {
         facts.conduct.evidence = held.as_ref().map(evidence_of).unwrap_or_default();
         let decision = self.decide(policy, route_id, &mut facts, held.as_ref());
         let cleared = facts.caller.clearance.is_some();
+        let to_ban = (decision.action == model::Action::Ban && decision.cause != Cause::Ban)
+            .then(|| self.to_ban(route, &decision, &facts, &keys));
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
@@ -263,6 +268,7 @@ impl Gateway {
             cleared,
             held,
             not_held,
+            to_ban,
             network,
             recall,
         }
@@ -280,6 +286,24 @@ impl Gateway {
         }
         facts.caller.clearance = level;
         decision
+    }
+
+    /// Whom a ban is on: what the limit counts by that says so, where that is one thing of those that are banned; else the
+    /// client's address.
+    fn to_ban(
+        &self,
+        route: &model::Route,
+        decision: &Decision,
+        facts: &Facts<'_>,
+        keys: &ClientKeys,
+    ) -> (BanKind, Key) {
+        let limit = decision.limit.and_then(|at| route.limits.get(usize::from(at)));
+        let kind = limit.and_then(|limit| match limit.key.as_slice() {
+            [part] => part_ban_kind(part),
+            _ => None,
+        });
+        kind.and_then(|kind| Some((kind, facts_ban_key(self.counters.hasher(), kind, facts)?)))
+            .unwrap_or((BanKind::Address, keys.ban()))
     }
 
     /// What is remembered of the client's earlier requests, and what this one is noted by.
@@ -378,6 +402,12 @@ impl Gateway {
         let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
         let address = scope(|plan| plan.address);
         let requests = keys.address.sibling(address);
+        let prefix = keys.prefix.sibling(scope(|plan| plan.prefix));
+        // What each of them would wait for is waited for once.
+        let named = sharer.and_then(|sharer| sharer.named).map(|named| named.sibling(address));
+        let looks = sharer.map(|sharer| sharer.fingerprint.sibling(address));
+        let warmed: SmallVec<[Key; 4]> = [Some(requests), Some(prefix), looks, named].into_iter().flatten().collect();
+        self.counters.warm(&warmed);
         let velocity = Window::new(VELOCITY_WINDOW);
         // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
         let read = |key| match counting {
@@ -386,9 +416,9 @@ impl Gateway {
         };
         let behaviour = Behaviour {
             address_per_minute: read(requests),
-            prefix_per_minute: read(keys.prefix.sibling(scope(|plan| plan.prefix))),
-            fingerprint_per_minute: sharer.map_or(0, |sharer| read(sharer.fingerprint.sibling(address))),
-            named_per_minute: sharer.and_then(|sharer| sharer.named).map_or(0, |named| read(named.sibling(address))),
+            prefix_per_minute: read(prefix),
+            fingerprint_per_minute: looks.map_or(0, read),
+            named_per_minute: named.map_or(0, read),
         };
         let mut charges =
             Charges { answers: requests.sibling(ANSWERS), failures: requests.sibling(FAILURES), failing: false };

@@ -13,6 +13,7 @@ mod frameworks;
 mod framing;
 mod intel;
 mod ladder;
+mod lessons;
 mod limits;
 mod monitor;
 mod paths;
