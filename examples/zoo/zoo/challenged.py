@@ -48,7 +48,7 @@ def markdown(results, about):
         missed = [row["client"] for row, seen in met if not seen["evidence"]]
         parts.append(f"## {title}\n")
         parts.append(f"{len(met)} met the challenge, {sum(seen['rung'] is not None for _, seen in met)} got through, "
-                     f"and {len(told)} showed that a program drives them.\n")
+                     f"and {len(told)} ({100 * len(told) // max(1, len(met))} %) showed that a program drives them.\n")
         if category == "browser-automated":
             parts.append(f"Missed: {', '.join(missed) or 'none'}.\n")
         parts.append(table(rows))
@@ -62,5 +62,6 @@ def table(rows):
         through = seen["rung"] or ("not through" if seen["shown"] else "not challenged")
         if seen["refused"]:
             through += f" ({', '.join(seen['refused'])})"
-        lines.append(f"| {row['client']} | {row['version']} | {row['mode']} | {through} | {took} | {', '.join(seen['evidence']) or 'nothing'} |")
+        evidence = ", ".join(seen["evidence"]) or "nothing"
+        lines.append(f"| {row['client']} | {row['version']} | {row['mode']} | {through} | {took} | {evidence} |")
     return "\n".join(lines) + "\n"
