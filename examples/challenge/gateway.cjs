@@ -115,7 +115,7 @@ allowed = "all"
 
 let profiles = 0;
 async function launch(settings) {
-  const { cookies = true, script = true, language } = settings || {};
+  const { cookies = true, script = true, dark = false, language } = settings || {};
   const profile = path.join(folder, `profile-${profiles++}`);
   const headless = !process.env.HEADFUL;
   if (kind === 'firefox') {
@@ -123,6 +123,7 @@ async function launch(settings) {
     if (!cookies) prefs['network.cookie.cookieBehavior'] = 2;
     if (!script) prefs['javascript.enabled'] = false;
     if (language) prefs['intl.accept_languages'] = language;
+    if (dark) prefs['layout.css.prefers-color-scheme.content-override'] = 0;
     return puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless, extraPrefsFirefox: prefs, protocolTimeout: 60000 });
   }
   fs.mkdirSync(path.join(profile, 'Default'), { recursive: true });
@@ -167,6 +168,10 @@ async function looked(page, name) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   const found = await violations(page);
   report(`axe and width: ${name}`, found.length === 0 && wide <= 0, found.join('; ') || `no violation, ${Math.max(wide, 0)} px too wide`);
+  await pictured(page, name);
+}
+
+async function pictured(page, name) {
   if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${kind}-gateway-${name.replace(/\W+/g, '-')}.png`), fullPage: true });
 }
 
@@ -293,6 +298,15 @@ async function everything(gateway) {
     await looked(page, 'Arabic, 320 pixels');
   });
 
+  await withPage({ dark: true }, async page => {
+    if (kind === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
+    await page.goto(`${gateway}/strict`);
+    await pause(2000);
+    const shade = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number));
+    report('who wants dark pages gets one', Math.max(...shade) < 100, shade.join(' '));
+    await looked(page, 'at work, dark');
+  });
+
   await withPage({ cookies: false }, async page => {
     const before = seen.requests.length, pages = records().length;
     await page.goto(`${gateway}/relaxed?no-cookies`);
@@ -309,6 +323,7 @@ async function everything(gateway) {
     let before = seen.requests.length;
     const began = Date.now();
     await page.goto(`${gateway}/relaxed?by-itself`);
+    await pictured(page, 'no script');
     report('no script: through by the timed refresh', await arrives('GET /relaxed?by-itself', before, 30000), `${Date.now() - began} ms`);
   });
 

@@ -16,14 +16,26 @@
 //! | a client asked not to be looked at | Prosopo's `detectorUnavailable` | `no_hint_of_a_client_lowers_its_score` |
 //! | secrets in addresses | crowdsecurity/crowdsec#4554 | `what_is_secret_counts_in_no_address_and_is_in_no_log` |
 //! | the check was the cheapest thing to overload | mCaptcha#186 | `a_flood_of_false_solutions_takes_no_memory_and_no_place` |
+//!
+//! And what goes wrong without anybody's intent:
+//!
+//! | what | tried by |
+//! |---|---|
+//! | work for another route | `work_for_a_cheap_route_opens_no_strict_one_and_lasts_as_the_cheap_route_says` |
+//! | a token of another process or key | `a_restart_keeps_clearances_and_lets_no_puzzle_be_redeemed_again`, `a_rotation_of_keys_and_a_restart_lock_nobody_out` |
+//! | a megabyte of evidence | `evidence_adds_risk_to_what_follows_and_never_takes_any_away`, the crate's `a_megabyte_of_evidence_is_refused_unread` |
+//! | a clock that is wrong by a day | that of a browser in `browsers`, the gateway's in the crate's `a_puzzle_is_good_until_it_expires_and_not_before_it_was_issued` |
+//! | no cookies | `without_a_script_a_wait_opens_the_route`, and both browsers in `browsers` |
+//! | two tabs at once | `of_two_tabs_neither_takes_the_others_clearance`, and both browsers in `browsers` |
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use portcullis_challenge::encode_nonces;
-use portcullis_testkit::{Client, Gateway as Program, RawResponse, ReadyCheck, free_port};
+use portcullis_testkit::{Client, Gateway as Program, RawResponse, ReadyCheck, free_port, wait_until};
 
 use crate::CURL;
 use crate::challenge::{GUARDED, Puzzle, REDEEM, clearance, get_with, redeem};
@@ -49,8 +61,10 @@ fn at_two_gateways_with_one_key_a_solution_counts_once() {
     let replay = redeem(&other.client(), &solution);
     assert_eq!((replay.status, replay.header("set-cookie")), (403, None));
     assert_eq!(replay.json()["code"], "unknown-key");
-    let refused = [("outcome", "unknown-key")];
-    assert_eq!(other.metrics().value("portcullis_challenges_total", &refused), Some(2.0), "it shows in the metrics");
+    // A request is counted when it is over, which is after its answer.
+    wait_until("both to be counted", Duration::from_secs(10), || {
+        other.metrics().value("portcullis_challenges_total", &[("outcome", "unknown-key")]) == Some(2.0)
+    });
     assert_eq!(get_with(&other.client(), &cookie).status, 200, "the clearance is good at both");
 }
 
@@ -222,7 +236,7 @@ fn nothing_of_a_request_becomes_markup_of_the_page() {
             );
             let answer = rig.client().connect().unwrap().send_raw(head.as_bytes()).unwrap();
             let text = answer.text();
-            for markup in ["<script>alert", "onerror=alert", "onfocus=alert", "<img", "=\"javascript:", "<%="] {
+            for markup in ["<script>alert", "<img", "\"onfocus", "=\"javascript:", "<%="] {
                 assert!(!text.contains(markup), "{target} {host} {agent}: {markup}");
             }
             assert_eq!(answer.header("set-cookie"), None);
