@@ -156,7 +156,7 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 fn is_plain(record: &Record<'_>) -> bool {
     let quiet =
         record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
-    quiet && record.redeem.is_none() && record.outcome.error.is_none()
+    quiet && record.redeem.is_none() && record.site.is_none() && record.outcome.error.is_none()
 }
 
 impl Drop for Audit {
@@ -263,6 +263,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<SiteLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_status: Option<u16>,
@@ -271,6 +273,13 @@ struct Line<'a> {
     sent_bytes: u64,
     decision_us: u64,
     duration_us: u64,
+}
+
+/// What a request of a widget or of a site's backend came to.
+#[derive(Serialize)]
+struct SiteLine<'a> {
+    name: &'a str,
+    event: &'static str,
 }
 
 #[derive(Serialize)]
@@ -383,6 +392,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
         counters: counters(judged, route),
+        site: record.site.map(|seen| SiteLine { name: &seen.site, event: seen.event.name() }),
         redeem: record.redeem.map(|redeem| match redeem {
             Redeem::Solved(_) => "solved",
             Redeem::Refused(refusal) => refusal.reason(),

@@ -118,6 +118,10 @@ impl Reloader {
             difference = %rules::difference(old, &new),
             "the rules were reloaded"
         );
+        let missing = self.gateway.sites.as_ref().map(|sites| sites.missing_routes(&new)).unwrap_or_default();
+        if !missing.is_empty() {
+            tracing::warn!(routes = %missing.join(", "), "sites name routes that are gone; `[defaults]` judges their visitors");
+        }
         self.gateway.metrics.policy_version(new.version());
         self.gateway.policy.store(Arc::new(running.after(new, loaded.families)));
         Reload::Applied

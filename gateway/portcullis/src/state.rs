@@ -4,6 +4,7 @@
 //! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
 //! memory.snapshot            bans and standings, as `portcullis_velocity::Snapshot` writes them
 //! memory.snapshot.refused    the last one that could not be read
+//! sites.usage                what was counted this month of sites that are not proxied, as JSON
 //! ```
 //!
 //! All of it is the owner's alone. A file is written beside its place, to the disk, and renamed into it, so that a machine
@@ -27,6 +28,7 @@ use tokio::time::sleep;
 
 use crate::clock::Now;
 use crate::gateway::Gateway;
+use crate::gateway::sites::{KeptUsage, Sites};
 use crate::metrics::{SnapshotRead, SnapshotWrite};
 use crate::random;
 
@@ -88,6 +90,10 @@ impl fmt::Display for Unusable {
 
 const SECRET: &str = "hash.key";
 const SNAPSHOT: &str = "memory.snapshot";
+const USAGE: &str = "sites.usage";
+
+/// The longest file of usage: ten thousand sites, and as many that are gone, have room in it.
+const MAX_USAGE_FILE: usize = 8 << 20;
 
 impl StateFolder {
     /// Opens the folder, which is made where there is none, and reads its secret, which is made where there is none.
@@ -129,6 +135,28 @@ impl StateFolder {
             }
         };
         gateway.metrics.snapshot_read(result);
+        if let Some(sites) = &gateway.sites {
+            self.restore_usage(sites);
+        }
+    }
+
+    /// Goes on counting the usage of sites where an earlier process ended.
+    fn restore_usage(&self, sites: &Sites) {
+        let path = self.folder.join(USAGE);
+        match read_bounded(&path, MAX_USAGE_FILE) {
+            Ok(bytes) => {
+                if let Some(kept) = KeptUsage::from_bytes(&bytes) {
+                    return sites.resume(kept);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => tracing::error!(%error, usage = %path.display(), "the usage of sites cannot be read"),
+        }
+        tracing::error!(
+            usage = %path.display(),
+            "the usage of sites is refused and set aside as `.refused`; allowances of this month begin anew"
+        );
+        self.set_aside(&path);
     }
 
     /// Writes down what there is to be kept. What fails is logged once, until it is well again.
@@ -138,6 +166,10 @@ impl StateFolder {
         let snapshot = Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, clocks(now));
         let bytes = snapshot.to_bytes(gateway.counters.hasher());
         let written = self.replace(SNAPSHOT, &bytes);
+        let written = match &gateway.sites {
+            Some(sites) => written.and_then(|()| self.replace(USAGE, &sites.kept(now.unix_millis()).to_bytes())),
+            None => written,
+        };
         gateway.metrics.snapshot_written(match &written {
             Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
             Err(_) => SnapshotWrite::Failed,

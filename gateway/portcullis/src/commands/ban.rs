@@ -72,21 +72,22 @@ pub(crate) fn remove(args: &BanRemoveArgs) -> ExitCode {
 }
 
 /// Something is wrong, and has been said.
-struct Told;
+pub(super) struct Told;
 
 /// What is asked of the gateway.
-enum Ask<'a> {
+pub(super) enum Ask<'a> {
+    Get(&'a str),
     Ban(Vec<u8>),
     List(u32),
     Lift(&'a str, &'a str),
 }
 
 /// The admin listener of a running gateway.
-struct Listener(SocketAddr);
+pub(super) struct Listener(SocketAddr);
 
 impl Listener {
     /// The one that is meant: given, of the settings given, of the settings here, or the usual one.
-    fn of(args: &AdminArgs) -> Result<Self, Told> {
+    pub(super) fn of(args: &AdminArgs) -> Result<Self, Told> {
         let addr = match (args.admin, &args.config) {
             (Some(addr), _) => addr,
             (None, Some(path)) => settings(path).ok_or(Told)?.admin,
@@ -98,7 +99,7 @@ impl Listener {
         Ok(Self(reachable(addr)))
     }
 
-    fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Told> {
+    pub(super) fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Told> {
         let config = Config::builder()
             .http_status_as_error(false)
             // What is asked is for the gateway alone.
@@ -110,6 +111,7 @@ impl Listener {
         let agent = Agent::new_with_config(config);
         let base = format!("http://{}{PATH}", self.0);
         let sent = match ask {
+            Ask::Get(path) => agent.get(format!("http://{}{path}", self.0)).call(),
             Ask::Ban(body) => agent
                 .post(base)
                 .header(CHANGE_HEADER, "1")
@@ -173,7 +175,7 @@ fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value).map(|line| line + "\n")
 }
 
-fn written(text: &str) -> ExitCode {
+pub(super) fn written(text: &str) -> ExitCode {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has enough.

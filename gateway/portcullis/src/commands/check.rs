@@ -15,7 +15,7 @@ use crate::intel::Networks;
 use crate::origins::OriginSettings;
 use crate::rules;
 use crate::rules::LoadedRules;
-use crate::settings::{Settings, read_secret};
+use crate::settings::{Settings, SitesSettings, read_secret};
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -66,6 +66,9 @@ impl Tally {
         ));
         self.files(&settings);
         self.rules(&settings.rules, Some(&settings.origins));
+        if let Some(sites) = &settings.sites {
+            self.sites(sites, &settings);
+        }
     }
 
     /// Checks the files that the settings name, beside the rules.
@@ -92,6 +95,27 @@ impl Tally {
         for path in secrets {
             if let Err(error) = read_secret(path) {
                 self.error(error);
+            }
+        }
+    }
+
+    /// Checks the sites that are not proxied. Their routes are only known where the rules are right.
+    fn sites(&mut self, sites: &SitesSettings, settings: &Settings) {
+        let Ok(rules) = rules::load(&settings.rules, Some(&settings.origins)) else { return };
+        let routes: Vec<&str> = rules.compiled.rules.routes().iter().map(|route| &*route.name).collect();
+        match sites.load(&routes) {
+            Ok(loaded) => {
+                self.warnings += loaded.warnings.warnings().count();
+                tell(loaded.warnings.render(error_style()));
+                self.line(format_args!(
+                    "sites     {}: {}",
+                    sites.file.display(),
+                    counted(loaded.keys.sites().len(), "site")
+                ));
+            }
+            Err(error) => {
+                self.errors += error.count();
+                tell(error.render(error_style()));
             }
         }
     }

@@ -19,6 +19,7 @@ mod proxy;
 mod quiet;
 mod record;
 mod reply;
+pub mod sites;
 mod subject;
 mod upstream;
 mod waiting;
@@ -81,6 +82,8 @@ pub struct Gateway {
     pub prints: PrintAlarms,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
+    /// Sites that are not proxied; none where the settings name none.
+    pub sites: Option<sites::Sites>,
     /// Signs verdicts for origins; none where the settings say so.
     pub verdicts: Option<VerdictSigner>,
     /// The pools of origin servers.

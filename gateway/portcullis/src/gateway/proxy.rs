@@ -24,6 +24,7 @@ use super::gather::{Judged, scheme};
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
+use super::sites::SiteSeen;
 use super::upstream;
 use super::waiting::ReadBody;
 use super::{Gateway, OnFault};
@@ -54,6 +55,8 @@ pub struct RequestContext {
     pub answer: Option<Answer>,
     /// How a solution fared that this request brought.
     pub redeem: Option<Redeem>,
+    /// What a request of a widget or of a site's backend came to.
+    pub site: Option<SiteSeen>,
     /// The route of a request that goes on though judging it failed.
     unjudged_route: Option<RouteId>,
     /// What was read of the body and Pingora does not send by itself.
@@ -84,6 +87,7 @@ impl ProxyHttp for Door {
             decided_in: Duration::ZERO,
             answer: None,
             redeem: None,
+            site: None,
             unjudged_route: None,
             unsent: Vec::new(),
             body_bytes: 0,
@@ -313,6 +317,9 @@ impl Gateway {
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let route = policy.rules().route(judged.decision.route);
         let refusable = matches!(judged.decision.cause, Cause::Ban | Cause::Malformed(_));
+        if !refusable && let Some(reply) = self.site_path(session, conn, ctx).await? {
+            return Ok(Some(reply));
+        }
         let own = session.req_header().uri.path().starts_with(OWN_PATHS);
         if own
             && !refusable
@@ -435,7 +442,7 @@ fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.
-async fn read_body(session: &mut Session, most: usize, within: Duration) -> Result<Vec<u8>> {
+pub(super) async fn read_body(session: &mut Session, most: usize, within: Duration) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     let read = async {
         while let Some(chunk) = session.read_request_body().await? {

@@ -9,6 +9,7 @@ use super::challenge::Redeem;
 use super::gather::Judged;
 use super::policy::Policy;
 use super::proxy::RequestContext;
+use super::sites::SiteSeen;
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::request_id::RequestId;
@@ -36,6 +37,8 @@ pub struct Record<'a> {
     pub origin_status: Option<u16>,
     /// How a solution fared that the request brought.
     pub redeem: Option<Redeem>,
+    /// What a request of a widget or of a site's backend came to.
+    pub site: Option<&'a SiteSeen>,
     /// The header section as it came over HTTP/1; for its form, never for its values.
     pub raw_head: Option<&'a [u8]>,
     /// How it ended.
@@ -74,6 +77,7 @@ impl<'a> Record<'a> {
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
             redeem: ctx.redeem,
+            site: ctx.site.as_ref(),
             raw_head,
             outcome,
         }

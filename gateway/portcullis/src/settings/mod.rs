@@ -7,6 +7,7 @@ mod intel;
 mod reader;
 mod secrets;
 mod sections;
+mod sites;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use intel::{Content, CrawlerDnsSettings, DatabaseContent, IntelSource, Intel
 pub(crate) use reader::quote;
 pub(crate) use secrets::from_hex;
 pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret};
+pub use sites::{LoadedSites, SitesError, SitesSettings};
 
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub challenge: Challenge,
     /// How verdicts for origins are signed; none where they are not.
     pub verdict: Option<VerdictToken>,
+    /// The sites that are not proxied; none where there are none.
+    pub sites: Option<SitesSettings>,
     /// Where audit records go.
     pub audit: AuditSettings,
     /// Where metrics and health are served.
@@ -277,6 +281,7 @@ impl Settings {
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
+            sites: sites::sites(root.table("sites", "`[sites]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),
             log: sections::log(root.table("log", "`[log]`", faults), faults),
             listeners: listeners.into_iter().map(|written| written.listener).collect(),
@@ -303,6 +308,7 @@ impl Settings {
             alarms: Alarms::default(),
             challenge: Challenge::default(),
             verdict: None,
+            sites: None,
             audit: AuditSettings { sink: Sink::Off, ..default_audit() },
             admin: DEFAULT_ADMIN,
             server: Server::default(),

@@ -18,6 +18,8 @@ mod prometheus;
 mod reload;
 mod rig;
 mod secrets;
+mod sites;
+mod solve;
 
 /// What a current Chromium sends with a navigation over TLS.
 const CHROMIUM: &[(&str, &str)] = &[
