@@ -2,7 +2,8 @@
 //!
 //! One request of a browser, on the ordinary path: no rule holds for it. Three policies with as many routes as
 //! rules, whose conditions are of every kind in the same proportions and half of which belong to a route; then
-//! two policies whose rules name one network each. At the end the ratios, measured in turns so that whatever
+//! two policies whose rules name one network each. Then one request with everything about it, and what it takes to
+//! compile a large policy. At the end the ratios, measured in turns so that whatever
 //! else the machine does falls on both sides alike: the first is to stay below 1.20, the second below 1.05.
 
 #![expect(clippy::unwrap_used, reason = "a bench of a policy that does not build is stopped")]
@@ -14,14 +15,14 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash};
-use portcullis_intel::{AddressFacts, Asn, Country};
+use portcullis_intel::{AddressFacts, Asn, Country, NetworkClass};
 use portcullis_policy::model::{
     Action, Case, Listed, Mode, Parts, Route, RouteMatch, Rule, TextPattern, Thresholds, When,
 };
-use portcullis_policy::{RuleSet, Score};
+use portcullis_policy::{RuleSet, Score, SourceFile};
 use portcullis_signals::{
-    Behaviour, CanonicalRequest, ClientAddr, Expectation, ExpectedClients, Facts, Http, Outcomes, RequestHead, Tls,
-    UnixSeconds, UsualConduct,
+    Behaviour, Caller, CanonicalRequest, ClientAddr, ConnectionJudgement, Expectation, ExpectedClients, Facts,
+    Families, Http, LimitReading, Outcomes, OwnSignal, OwnValue, RequestHead, Tls, UnixSeconds, UsualConduct,
 };
 
 const HEADERS: [(&str, &str); 13] = [
@@ -125,6 +126,7 @@ fn rule(route: Option<u32>, when: When) -> Rule {
         route,
         when,
         action: Action::Block,
+        machine: None,
         mode: Mode::Enforce,
         until: None,
         owner: None,
@@ -151,6 +153,123 @@ fn networks(count: u32) -> RuleSet {
     };
     let rules = (0..count).map(|number| rule(None, When { ip: vec![network(number)], ..When::default() }));
     rule_set((0..10).map(route).collect(), rules.collect())
+}
+
+/// Hands the facts of a request to `read` that raises many signals: it claims a browser and shows none.
+fn with_full_facts<T>(read: impl FnOnce(&Facts<'_>) -> T) -> T {
+    with_facts(|facts| {
+        let headers: HeaderMap = HEADERS
+            .iter()
+            .filter(|(name, _)| ["host", "user-agent", "accept-encoding", "x-client"].contains(name))
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .chain([(HeaderName::from_static("x-amount"), HeaderValue::from_static("512.50"))])
+            .collect();
+        let request = CanonicalRequest::of(&RequestHead {
+            method: &Method::GET,
+            target: b"/v1/section7/orders/4711",
+            authority: None,
+            version: Version::HTTP_11,
+            headers: &headers,
+            raw: None,
+        });
+        let mut network = facts.network.clone();
+        for class in [NetworkClass::Datacenter, NetworkClass::Vpn] {
+            network.classes.insert(class);
+        }
+        let hello = ClientHello::default();
+        let tls = facts.tls.map(|tls| Tls { hello: &hello, ..tls });
+        let judged = ConnectionJudgement::of(Families::shipped(), &facts.claim, tls.as_ref(), None);
+        let own = [
+            OwnSignal { name: "orders", value: OwnValue::Int(2) },
+            OwnSignal { name: "account_age_days", value: OwnValue::Int(3) },
+        ];
+        let limits = [LimitReading { count: 3, ..LimitReading::default() }; 3];
+        read(&Facts {
+            request: &request,
+            network: &network,
+            tls,
+            connection: Some(&judged),
+            caller: Caller { user: Some("ann"), session: Some("s1"), own: &own, ..Caller::default() },
+            behaviour: Behaviour { address_per_minute: 180, prefix_per_minute: 900, ..Behaviour::default() },
+            outcomes: Outcomes { attempts: 40, failures: 30 },
+            limits: &limits,
+            ..*facts
+        })
+    })
+}
+
+/// A route with three limits and a rule with an expression.
+fn full() -> RuleSet {
+    let route = |number: u32| {
+        format!(
+            r#"
+            [[route]]
+            name = "route {number}"
+            origin = "app"
+            paths = ["/v1/section{number}/orders/{{order}}"]
+            sensitivity = "high"
+            thresholds = {{ throttle = "off", challenge = "off", block = 0.998, ban = 0.999 }}
+            [[route.limit]]
+            name = "per address"
+            key = ["ip"]
+            rate = "10/1m"
+            [[route.limit]]
+            name = "per prefix"
+            key = ["ip_prefix"]
+            rate = "100/1m"
+            [[route.limit]]
+            name = "failures"
+            key = ["ip"]
+            count = "failures"
+            rate = "50/15m"
+            [[route.rule]]
+            name = "new account, large purchase"
+            expr = 'score > 0.3 && identity.account_age_days < 7 && request.header("x-amount").double() > 1000.0'
+            action = "step_up"
+            "#
+        )
+    };
+    let text: String = (0..10).map(route).collect();
+    RuleSet::compile(&[SourceFile::new("rules/full.toml", text)]).unwrap().rules
+}
+
+fn machines(c: &mut Criterion) {
+    with_full_facts(|facts| {
+        let rules = full();
+        let planned = rules.plan(facts.request);
+        assert!(rules.signals(planned, facts).iter().count() >= 10, "ten signals are active");
+        assert_eq!(rules.route(planned).limits.len(), 3);
+        assert_eq!(rules.decide(facts).action, Action::Allow, "every step is asked");
+        let mut group = c.benchmark_group("decide");
+        group.bench_function("full facts, 10 signals, 3 limits, 1 expression", |b| {
+            b.iter(|| rules.decide(black_box(facts)));
+        });
+        group.finish();
+    });
+}
+
+/// How long a policy takes from its text to its tables: 1,000 routes, and a list of 100,000 networks.
+fn compile(c: &mut Criterion) {
+    let routes: String = (0..1_000)
+        .map(|number| {
+            format!("[[route]]\nname = \"route {number}\"\norigin = \"app\"\npaths = [\"/v1/section{number}\"]\n")
+        })
+        .collect();
+    let rule = "[[rule]]\nname = \"listed\"\nwhen = { ip = [\"@networks\"] }\naction = \"block\"\n";
+    let networks: String = (0..100_000_u32)
+        .map(|number| {
+            let [_, first, second, third] = number.wrapping_mul(2_654_435_761).to_be_bytes();
+            format!("{}.{first}.{second}.{third}\n", number % 190 + 1)
+        })
+        .collect();
+    let files =
+        [SourceFile::new("rules/routes.toml", routes + rule), SourceFile::new("rules/lists/networks.txt", networks)];
+    let mut group = c.benchmark_group("compile");
+    group.sample_size(10);
+    group.bench_function("1,000 routes and a list of 100,000 networks", |b| {
+        b.iter(|| RuleSet::compile(black_box(&files)).unwrap());
+    });
+    group.finish();
 }
 
 fn policy(c: &mut Criterion) {
@@ -207,7 +326,7 @@ fn ratios() {
     });
 }
 
-criterion_group!(benches, policy);
+criterion_group!(benches, policy, machines, compile);
 
 fn main() {
     benches();

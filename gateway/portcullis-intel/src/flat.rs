@@ -1,5 +1,7 @@
 use std::cmp::Reverse;
 
+use prefetch_index::prefetch_index;
+
 /// The integer that an address of one family, or the leading part of it, is compared as.
 pub(crate) trait Key: Copy + Ord {
     const BITS: u32;
@@ -8,7 +10,9 @@ pub(crate) trait Key: Copy + Ord {
 
     /// The number above; only asked of a key below `MAX`.
     fn next(self) -> Self;
-    /// The bits above `shift`, of which there are at most `MAX_INDEX_BITS`.
+    /// The number below; only asked of a key above `ZERO`.
+    fn before(self) -> Self;
+    /// The bits above `shift`, of which there are at most `MAX_STRETCH_BITS`.
     fn bucket(self, shift: u32) -> usize;
 }
 
@@ -22,6 +26,11 @@ macro_rules! key {
             #[inline]
             fn next(self) -> Self {
                 self.saturating_add(1)
+            }
+
+            #[inline]
+            fn before(self) -> Self {
+                self.saturating_sub(1)
             }
 
             #[inline]
@@ -48,9 +57,12 @@ pub(crate) struct Range<K, V> {
 /// The ranges are flattened: all keys from one start up to the next have the same value, or none.
 /// An index over the leading bits says between which starts a key lies; most often the few starts
 /// there are compared all at once, so that a lookup takes the same steps in a small and a large
-/// table. A crowded part of the key space is searched by halving.
+/// table. A crowded part of the key space is searched by halving. Before all that a bit for each of
+/// many more, narrower stretches says whether anything at all holds there: most clients are on no
+/// list, and of them no more than this bit is fetched into the caches of the processor.
 #[derive(Clone, Debug)]
 pub(crate) struct FlatTable<K, V> {
+    touched: Touched,
     shift: u32,
     // INVARIANT: `index[b]` is the last start in a bucket below `b`, or the first start of all; one
     // entry more than there are buckets, so the last start of bucket `b` is `index[b + 1]`.
@@ -83,6 +95,7 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
             }
         }
         FlatTable {
+            touched: Touched::of(&segments),
             shift,
             index: index(&segments, shift, 1 << bits),
             values: segments.iter().map(|(_, value)| value.unwrap_or(filler)).collect(),
@@ -94,6 +107,9 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
     /// The value of the innermost range around `key`.
     #[inline]
     pub(crate) fn lookup(&self, key: K) -> Option<V> {
+        if !self.touched.holds(key) {
+            return None;
+        }
         let bucket = key.bucket(self.shift);
         let from = *self.index.get(bucket)? as usize;
         let window = self.starts.get(from..)?.first_chunk::<WINDOW>()?;
@@ -103,6 +119,13 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
         let position = if below < WINDOW { (from + below).checked_sub(1)? } else { self.search(bucket, from, key)? };
         let covered = self.covered.get(position / 64)? >> (position % 64) & 1 == 1;
         if covered { self.values.get(position).copied() } else { None }
+    }
+
+    /// Has the processor fetch what a lookup of `key` reads first, without waiting for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: K) {
+        prefetch_index(&self.touched.stretches, key.bucket(self.touched.shift) / 64);
+        prefetch_index(&self.index, key.bucket(self.shift));
     }
 
     /// The last start not above `key`, by halving the starts of the bucket.
@@ -124,7 +147,8 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.index)
+        size_of_val(&*self.touched.stretches)
+            + size_of_val(&*self.index)
             + size_of_val(&*self.starts)
             + size_of_val(&*self.values)
             + size_of_val(&*self.covered)
@@ -134,12 +158,51 @@ impl<K: Key, V: Copy + Eq> FlatTable<K, V> {
 impl<K, V> Default for FlatTable<K, V> {
     fn default() -> Self {
         FlatTable {
+            touched: Touched::default(),
             shift: 0,
             index: Box::default(),
             starts: Box::default(),
             values: Box::default(),
             covered: Box::default(),
         }
+    }
+}
+
+/// In which stretches of the key space anything holds, a bit for each.
+#[derive(Clone, Debug, Default)]
+struct Touched {
+    shift: u32,
+    stretches: Box<[u64]>,
+}
+
+impl Touched {
+    fn of<K: Key, V>(segments: &[Segment<K, V>]) -> Self {
+        let bits = (segments.len().max(16).ilog2() + STRETCH_BITS_PER_SEGMENT).min(MAX_STRETCH_BITS);
+        let shift = K::BITS - bits;
+        let mut stretches = vec![0u64; 1 << (bits - 6)].into_boxed_slice();
+        let ends = segments.iter().skip(1).map(|(start, _)| start.before().bucket(shift)).chain([(1 << bits) - 1]);
+        for ((start, value), last) in segments.iter().zip(ends) {
+            if value.is_some() {
+                set_bits(&mut stretches, start.bucket(shift), last);
+            }
+        }
+        Touched { shift, stretches }
+    }
+
+    #[inline]
+    fn holds<K: Key>(&self, key: K) -> bool {
+        let stretch = key.bucket(self.shift);
+        self.stretches.get(stretch / 64).is_some_and(|word| word >> (stretch % 64) & 1 == 1)
+    }
+}
+
+/// Sets the bits from `first` to `last`, both with them.
+fn set_bits(words: &mut [u64], first: usize, last: usize) {
+    let (from, to) = (first / 64, last / 64);
+    for (position, word) in words.iter_mut().enumerate().take(to + 1).skip(from) {
+        let above = if position == from { u64::MAX << (first % 64) } else { u64::MAX };
+        let below = if position == to { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+        *word |= above & below;
     }
 }
 
@@ -197,3 +260,9 @@ const MAX_INDEX_BITS: u32 = 16;
 
 /// How many starts are compared at once: 32 bytes of IPv4 starts, half a cache line.
 const WINDOW: usize = 8;
+
+/// Two to four stretches for a segment: up to half a byte of it.
+const STRETCH_BITS_PER_SEGMENT: u32 = 2;
+
+/// For IPv4 every /24 on its own, in 2 MiB; that takes four million segments.
+const MAX_STRETCH_BITS: u32 = 24;

@@ -107,11 +107,13 @@ impl Intel {
         if facts.special_use.is_some() {
             return facts;
         }
-        if let Some(set) = self.merged.of_address(address) {
-            facts.take(set);
-        }
+        // The databases are searched while the memory of the feeds is on its way.
+        self.merged.prefetch(address);
         for (source, database) in self.numbered() {
             let _ = database.lookup(address, |record| facts.take_record(record, source));
+        }
+        if let Some(set) = self.merged.of_address(address) {
+            facts.take_before(set);
         }
         if let Some(asn) = facts.asn
             && let Some(set) = self.merged.of_asn(asn)
@@ -181,6 +183,14 @@ impl AddressFacts {
     fn take(&mut self, set: &ClaimSet) {
         self.classes = self.classes.union(set.classes);
         self.claims.add_all(&set.strongest);
+    }
+
+    /// Takes in a set whose claims stand before those that are known: of equals they stay.
+    #[inline]
+    fn take_before(&mut self, set: &ClaimSet) {
+        let later = std::mem::replace(&mut self.claims, set.strongest);
+        self.classes = self.classes.union(set.classes);
+        self.claims.add_all(&later);
     }
 
     /// Takes in what a record says: of what is known already, nothing.

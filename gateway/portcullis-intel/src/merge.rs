@@ -126,6 +126,12 @@ impl Merged {
         self.networks.heap_bytes() + size_of_val(&*self.asns) + size_of_val(&*self.sets) + claims
     }
 
+    /// Has the processor fetch what [`Merged::of_address`] reads first, without waiting for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, address: IpAddr) {
+        self.networks.prefetch(address);
+    }
+
     /// What feeds say of a canonical address.
     #[inline]
     pub(crate) fn of_address(&self, address: IpAddr) -> Option<&ClaimSet> {

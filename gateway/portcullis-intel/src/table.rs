@@ -76,6 +76,15 @@ impl<V: Copy + Eq> PrefixTable<V> {
         }
     }
 
+    /// Has the processor fetch what a lookup of a canonical address reads first, without waiting for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4.prefetch(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.prefetch((v6.to_bits() >> 64) as u64),
+        }
+    }
+
     /// Whether the table has no prefix.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty() && self.v6_deep.is_empty()

@@ -7,11 +7,11 @@ use portcullis_fingerprint::{ClientHello, extension, group};
 use portcullis_intel::{AddressFacts, SpecialUse};
 use portcullis_signals::{
     Ban, Behaviour, BodyEnd, Caller, CanonicalRequest, Claim, ClientAddr, ConnectionJudgement, Facts, Families, Family,
-    Fields, Http, LimitReading, Outcomes, RequestHead, Tls, UnixSeconds,
+    Fields, Http, LimitReading, Outcomes, OwnSignal, RequestHead, Tls, UnixSeconds,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, quote};
-use crate::model::{Action, BodyPrefix, LevelOf, OnMissing, Route};
+use crate::model::{Action, BodyPrefix, LevelOf, OnMissing, Over, Route};
 use crate::written::{ACTIONS, Expect, TestRequest, TestTable};
 use crate::{Decision, RuleSet};
 
@@ -29,8 +29,12 @@ pub struct TestOutcome {
     pub name: Arc<str>,
     /// Where the test stands.
     pub span: Span,
+    /// What was decided.
+    pub decision: Decision,
     /// What was not as expected; empty where the test passed.
     pub faults: Diagnostics,
+    /// The limits of the route that are exceeded and score or delay, which a decision does not tell of.
+    pub(crate) mild: Vec<u16>,
 }
 
 impl TestCase {
@@ -85,16 +89,19 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     let connection = stated.hello.is_none().then(|| ConnectionJudgement::of(Families::shipped(), &claim, None, None));
     let network = network(stated);
     let counters = &test.table.counters;
+    let own: Vec<_> = stated.identity.iter().map(|(name, own)| OwnSignal { name, value: own.value() }).collect();
     let http = match &hello {
         Some(hello) if hello.alpn.contains(b"h2") => Http::Two,
+        _ if stated.http2.is_some() => Http::Two,
         _ => Http::One,
     };
     let facts = Facts {
         at: UnixSeconds(stated.at),
         http,
         tls: hello.as_ref().map(|hello| tls(stated, hello)),
+        http2: stated.http2.as_ref(),
         connection: connection.as_ref(),
-        caller: caller(stated, route, &request, &fields),
+        caller: Caller { own: &own, ..caller(stated, route, &request, &fields) },
         ban: counters.banned.then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
             address_per_minute: counters.address_per_minute,
@@ -111,7 +118,10 @@ fn run(rules: &RuleSet, test: &TestCase) -> TestOutcome {
     };
     let decision = rules.decide(&facts);
     compare(rules, test, &decision, &mut faults);
-    TestOutcome { name: test.table.name.value.clone(), span: test.table.span, faults }
+    let softly = |level: &LevelOf<'_>| matches!(level.level.over, Over::Score(_) | Over::Delay { .. });
+    let exceeded = route.levels().zip(&limits).filter(|(level, reading)| reading.over && softly(level));
+    let mild = exceeded.map(|(level, _)| level.at).collect();
+    TestOutcome { name: test.table.name.value.clone(), span: test.table.span, decision, faults, mild }
 }
 
 fn readings(test: &TestCase, route: &Route, faults: &mut Diagnostics) -> Vec<LimitReading> {
@@ -174,6 +184,7 @@ fn caller<'a>(
         device: stated.device.as_deref().or(found.device),
         token: stated.token.as_deref().or(found.token),
         clearance: stated.clearance,
+        own: &[],
     }
 }
 

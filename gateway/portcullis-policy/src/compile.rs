@@ -7,21 +7,23 @@ mod layers;
 mod limits;
 mod overlap;
 mod places;
+mod provenance;
 mod version;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis_signals::SignalId;
+use portcullis_signals::{SignalId, UnixSeconds};
 
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
-use crate::model::{Action, Clients, Listed, Parts, Reads, Route, RouteMatch, Rule, Weights};
-use crate::written::{LimitTable, Located, RouteTable, RouteValues, RuleTable, Toggle, Whole, Written};
+use crate::model::{Action, Clients, Listed, Mode, Parts, Reads, Route, RouteMatch, Rule, Weights};
+use crate::written::{LimitTable, Located, RouteTable, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
 use layers::Layers;
 use places::Places;
+pub(crate) use provenance::Source;
 
 /// A set of rules files that compiled.
 #[derive(Debug)]
@@ -34,6 +36,40 @@ pub struct Compiled {
     pub tests: Vec<TestCase>,
     /// The origins that routes name, each with the first place where it is named.
     pub origins: Vec<OriginUse>,
+    /// Where everything stands.
+    pub(crate) places: Spans,
+}
+
+/// Where the parts of a rule set stand in its files.
+#[derive(Debug, Default)]
+pub(crate) struct Spans {
+    /// Of each rule its name, by its identifier.
+    pub(crate) rules: Vec<Span>,
+    /// Of each route its name, by its identifier; none of the one that is not written.
+    pub(crate) routes: Vec<Option<Span>>,
+    /// Of each limit its name, by route.
+    pub(crate) limits: Vec<Vec<Span>>,
+    /// The lists that nothing names, each with the start of its file.
+    pub(crate) unused_lists: Vec<(Box<str>, Span)>,
+    /// Of each route where its values came from.
+    pub(crate) sources: Vec<Vec<Source>>,
+}
+
+impl Spans {
+    /// The places in the order in which the parts are compiled.
+    fn of(written: &Written) -> Self {
+        let of_routes = written.routes.iter().flat_map(|route| &route.rules);
+        let rules = written.rules.iter().chain(of_routes).filter(|rule| !rule.hollow);
+        let names = written.routes.iter().map(|route| Some(route.name.span));
+        let limits = written.routes.iter().map(|route| route.limits.iter().map(|limit| limit.name.span).collect());
+        Self {
+            rules: rules.map(|rule| rule.name.span).collect(),
+            routes: std::iter::once(None).chain(names).collect(),
+            limits: std::iter::once(Vec::new()).chain(limits).collect(),
+            unused_lists: written.unused_lists.clone(),
+            sources: layers(written).map(|layers| layers.provenance()).collect(),
+        }
+    }
 }
 
 /// An origin that a route names.
@@ -80,9 +116,10 @@ impl RuleSet {
         if diagnostics.has_errors() {
             return Err(diagnostics);
         }
+        let places = Spans::of(&written);
         let files = diagnostics.files();
         let tests = written.tests.into_iter().map(|table| TestCase::new(table, files.clone())).collect();
-        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins })
+        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins, places })
     }
 }
 
@@ -94,9 +131,12 @@ pub fn compile_any(bytes: &[u8]) -> String {
     match RuleSet::compile(&[file]) {
         Ok(compiled) => {
             let mut text = compiled.warnings.render(crate::Style::Plain);
-            for outcome in crate::run_tests(&compiled.rules, &compiled.tests) {
+            text.push_str(&compiled.lint(UnixSeconds(0)).render(crate::Style::Plain));
+            let outcomes = crate::run_tests(&compiled.rules, &compiled.tests);
+            for outcome in &outcomes {
                 text.push_str(&outcome.faults.render(crate::Style::Plain));
             }
+            text.push_str(&compiled.uncovered(&compiled.coverage(&outcomes)).render(crate::Style::Plain));
             text
         }
         Err(diagnostics) => diagnostics.render(crate::Style::Plain),
@@ -114,9 +154,8 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn parts(&mut self, written: &Written) -> Parts {
-        let none = RouteValues::default();
-        let defaults = written.defaults.as_ref().map_or(&none, |defaults| &defaults.value);
-        let bottom = Layers { defaults, route: None, weighing: &written.weighing };
+        let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+        let defaults = bottom.defaults;
         let (mut unrouted, places) = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
         unrouted.reads = places.reads(bottom.inspect_body_bytes());
         self.warn_of_capped(&unrouted.weights, &written.weighing.signals);
@@ -124,15 +163,16 @@ impl Compiler<'_> {
         let mut routes = vec![unrouted];
         let mut rules = Vec::new();
         self.unique("rule", written.rules.iter().map(|rule| &rule.name));
-        rules.extend(written.rules.iter().map(|rule| meant(rule, None)));
+        rules.extend(written.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, None)));
         self.unique("route", written.routes.iter().map(|route| &route.name));
         for table in &written.routes {
             let index = u32::try_from(routes.len()).unwrap_or(u32::MAX);
             let layers = Layers { route: Some(table), ..bottom };
             routes.push(self.route(table, &layers, written.whole));
             self.unique("rule", table.rules.iter().map(|rule| &rule.name));
-            rules.extend(table.rules.iter().map(|rule| meant(rule, Some(index))));
+            rules.extend(table.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, Some(index))));
         }
+        self.check_limits_read(written);
         overlap::check(&written.routes, self.out);
         limits::check_budgets(written.routes.iter(), self.out);
         if written.routes.is_empty() && !self.out.has_errors() {
@@ -167,6 +207,7 @@ impl Compiler<'_> {
                     .help("add `origin = \"...\"` to the route, or to `[defaults]` for all routes"),
             );
         }
+        table.rules.iter().for_each(|rule| self.check_identified(rule, &route));
         self.unique("limit", table.limits.iter().map(|limit| &limit.name));
         route.limits = limits::limits(table, &route, &mut places, self.out);
         route.reads = places.reads(layers.inspect_body_bytes());
@@ -218,6 +259,50 @@ impl Compiler<'_> {
             name,
         };
         (route, places)
+    }
+
+    /// A rule of a route that asks for a caller whom the route never identifies would be left out silently.
+    fn check_identified(&mut self, rule: &RuleTable, route: &Route) {
+        for (what, asks, place) in [
+            ("user", !rule.when.user.is_empty(), &route.identify.user),
+            ("api_key", !rule.when.api_key.is_empty(), &route.identify.api_key),
+        ] {
+            if asks && place.is_none() {
+                self.out.push(
+                    Diagnostic::error(format!(
+                        "rule {} asks for the `{what}`, which nothing identifies",
+                        quote(&rule.name.value)
+                    ))
+                    .at(rule.name.span, format!("route {} does not say where it stands", quote(&route.name)))
+                    .help(format!("add `identify = {{ {what} = \"header:...\" }}` to the route, or to `[defaults]`")),
+                );
+            }
+        }
+    }
+
+    /// An expression that reads a limit which is nowhere would read 0 for ever.
+    fn check_limits_read(&mut self, written: &Written) {
+        let of_route = |route: &RouteTable| route.limits.iter().flat_map(limits::readable).collect::<Vec<_>>();
+        let every: Vec<Arc<str>> = written.routes.iter().flat_map(of_route).collect();
+        let of_routes = written.routes.iter().flat_map(|route| {
+            let own = of_route(route);
+            route.rules.iter().map(move |rule| (rule, own.clone()))
+        });
+        for (rule, known) in written.rules.iter().map(|rule| (rule, every.clone())).chain(of_routes) {
+            let known: Vec<&str> = known.iter().map(|name| &**name).collect();
+            for limit in rule.limits.iter().filter(|limit| !known.contains(&&*limit.value)) {
+                if written.whole == Whole::No {
+                    continue;
+                }
+                let title = format!("there is no limit {}", quote(&limit.value));
+                let mut fault = Diagnostic::error(title).at(limit.span, "named by no limit that the rule could read");
+                fault = match nearest(&limit.value, &known) {
+                    Some(name) => fault.help(format!("did you mean `{name}`?")),
+                    None => fault.help("name a limit as it is written; a rule of a route reads those of the route"),
+                };
+                self.out.push(fault);
+            }
+        }
     }
 
     fn note_origin(&mut self, origin: &Located<Arc<str>>) {
@@ -277,8 +362,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn warn_of_capped(&mut self, weights: &Weights, written: &[(SignalId, Located<crate::Score>)]) {
-        for (signal, weight) in written {
+    fn warn_of_capped(&mut self, weights: &Weights, written: &[(SignalId, Located<crate::Score>, Mode)]) {
+        for (signal, weight, _) in written {
             let group = signal.group();
             let at = portcullis_signals::Group::ALL.iter().position(|known| *known == group);
             let cap = at.and_then(|at| weights.caps.get(at)).copied().unwrap_or(crate::Score::ONE);
@@ -322,12 +407,19 @@ impl Compiler<'_> {
     }
 }
 
+/// The layers of every route, those of the one that is not written first.
+fn layers(written: &Written) -> impl Iterator<Item = Layers<'_>> {
+    let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+    std::iter::once(bottom).chain(written.routes.iter().map(move |table| Layers { route: Some(table), ..bottom }))
+}
+
 fn meant(table: &RuleTable, route: Option<u32>) -> Rule {
     Rule {
         name: table.name.value.clone(),
         route,
         when: table.when.clone(),
         action: table.action.value,
+        machine: table.machine.as_ref().map(|machine| machine.value.clone()),
         mode: table.mode,
         until: table.until,
         owner: table.owner.clone(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, Method, header};
 use memchr::memmem::Finder;
-use portcullis_fingerprint::{Ja3Hash, Ja4};
+use portcullis_fingerprint::{Http2Print, Ja3Hash, Ja4};
 use portcullis_intel::{Asn, ClassSet, Country};
 use portcullis_signals::{Claim, Crawler, CrawlerKind, Facts, Kind, Proof, UnixSeconds};
 use smallvec::SmallVec;
@@ -23,6 +23,9 @@ pub(crate) struct Subject<'a> {
     pub(crate) claim: Claim,
     pub(crate) ja3: Option<Ja3Hash>,
     pub(crate) ja4: Option<Ja4>,
+    pub(crate) http2: Option<&'a Http2Print>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) api_key: Option<&'a str>,
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) headers: &'a HeaderMap,
@@ -40,6 +43,9 @@ impl<'a> Subject<'a> {
             claim: facts.claim,
             ja3: facts.tls.map(|tls| tls.ja3),
             ja4: facts.tls.map(|tls| tls.ja4),
+            http2: facts.http2,
+            user: facts.caller.user,
+            api_key: facts.caller.api_key,
             method: facts.request.method(),
             path: facts.request.path().as_str(),
             headers: facts.request.headers(),
@@ -153,12 +159,15 @@ pub(crate) struct Conditions {
     /// How well a crawler must be known. A claim is enough to be refused, and never enough to be let in.
     proof: Proof,
     claim: Box<[Kind]>,
-    // INVARIANT: these five are sorted.
+    // INVARIANT: these eight are sorted.
     client_name: Box<[&'static str]>,
     asn: Box<[Asn]>,
     country: Box<[Country]>,
     ja3: Box<[Ja3Hash]>,
     ja4: Box<[Ja4]>,
+    http2: Box<[Box<str>]>,
+    user: Box<[Box<str>]>,
+    api_key: Box<[Box<str>]>,
     user_agent: Box<[Pattern]>,
     path: Box<[Pattern]>,
     header: Box<[(HeaderName, Pattern)]>,
@@ -187,6 +196,9 @@ impl Conditions {
             client_name,
             ja3,
             ja4,
+            http2,
+            user,
+            api_key,
             user_agent,
             path,
             method,
@@ -204,6 +216,9 @@ impl Conditions {
             country: sorted(country),
             ja3: sorted(ja3),
             ja4: sorted(ja4),
+            http2: sorted(http2),
+            user: sorted(user),
+            api_key: sorted(api_key),
             user_agent: user_agent.iter().map(Pattern::of).collect(),
             path: path.iter().map(Pattern::of).collect(),
             header: header.iter().map(|(name, pattern)| (name.clone(), Pattern::of(pattern))).collect(),
@@ -234,6 +249,9 @@ impl Conditions {
             && among(&self.country, subject.country)
             && among(&self.ja4, subject.ja4)
             && among(&self.ja3, subject.ja3)
+            && among_texts(&self.user, subject.user)
+            && among_texts(&self.api_key, subject.api_key)
+            && (self.http2.is_empty() || among_texts(&self.http2, subject.http2.map(Http2Print::to_string).as_deref()))
             && (known == Known::Path || any_matches(&self.path, subject.path.as_bytes()))
             && (known == Known::UserAgent || any_matches(&self.user_agent, subject.user_agent()))
             && self.header.iter().all(|(name, pattern)| {
@@ -253,6 +271,11 @@ fn sorted<T: Clone + Ord>(values: &[T]) -> Box<[T]> {
 /// Whether a value is in a list that is empty or sorted; a value that is absent is in no list.
 fn among<T: Ord>(list: &[T], value: Option<T>) -> bool {
     list.is_empty() || value.is_some_and(|value| list.binary_search(&value).is_ok())
+}
+
+fn among_texts(list: &[Box<str>], value: Option<&str>) -> bool {
+    let is_known = |value: &str| list.binary_search_by(|known| (**known).cmp(value)).is_ok();
+    list.is_empty() || value.is_some_and(is_known)
 }
 
 fn any_matches(patterns: &[Pattern], text: &[u8]) -> bool {

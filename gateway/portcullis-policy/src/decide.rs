@@ -8,7 +8,8 @@
 //! 4. the first other rule, those of the route before those of every route
 //! 5. the filter of the highest class of the network
 //! 6. the hardest level of the limits that are exceeded
-//! 7. the thresholds of the score
+//! 7. the first rule with an expression
+//! 8. the thresholds of the score
 //!
 //! Two actions can be met and then say nothing any more, so that the steps after them are asked: a challenge by
 //! a clearance, and a step-up by a clearance of that kind. A throttle holds the address to the route's
@@ -16,15 +17,17 @@
 //! A level that scores raises a signal, and one that delays makes a request wait that is allowed in the end.
 //! What is in monitor is noted in [`Decision::shadow`], and the steps go on as if it were not there.
 //!
-//! The score is worked out behind step 5: what a filter refuses costs no more than that.
+//! The score is worked out behind step 5: what a filter refuses costs no more than that. Rules that weigh change it in
+//! step 7; each sees the score as it was before any of them, so their order does not matter to it.
 
 use portcullis_intel::{ClassSet, NetworkClass};
-use portcullis_signals::{Clearance, Facts, Fault, LimitReading};
+use portcullis_signals::{Clearance, Facts, Fault, LimitReading, Signals};
 use smallvec::SmallVec;
 
-use crate::decision::{Cause, Decision, Delay, Shadow, ShadowWhat, is_scored};
+use crate::decision::{Cause, Decision, Delay, Lift, RuleFault, Shadow, ShadowWhat, is_scored};
 use crate::index::Matches;
-use crate::model::{Action, AmbiguousPaths, Clients, Filter, LevelOf, Mode, Over, Route, Thresholds};
+use crate::machine::{Effect, Scene};
+use crate::model::{Action, AmbiguousPaths, Clients, Filter, LevelOf, Mode, Over, Route, Rule, Thresholds};
 use crate::weigh::{Credit, Weighed};
 use crate::{RouteId, RuleId, RuleSet, Score};
 
@@ -63,6 +66,14 @@ struct Limited {
 
 type Shadows = SmallVec<[Shadow; 2]>;
 
+/// What the rules with an expression found.
+#[derive(Default)]
+struct Judged {
+    finding: Option<Finding>,
+    lifts: SmallVec<[Lift; 1]>,
+    faults: SmallVec<[RuleFault; 1]>,
+}
+
 impl RuleSet {
     /// Decides on one request: the same facts always give the same decision.
     pub fn decide(&self, facts: &Facts<'_>) -> Decision {
@@ -71,17 +82,46 @@ impl RuleSet {
 
     /// Decides on one request whose route is known.
     pub fn decide_on(&self, route: RouteId, facts: &Facts<'_>) -> Decision {
+        self.decide_among(route, facts, &self.matching(route, facts))
+    }
+
+    /// Decides on one request by those of its rules that hold.
+    pub(crate) fn decide_among(&self, route: RouteId, facts: &Facts<'_>, matching: &Matches) -> Decision {
+        self.decide_by(route, facts, matching, None)
+    }
+
+    /// Decides by these signals in place of those that the facts give.
+    pub(crate) fn decide_by(
+        &self,
+        route: RouteId,
+        facts: &Facts<'_>,
+        matching: &Matches,
+        stated: Option<&Signals>,
+    ) -> Decision {
         let policy = self.route(route);
         let mut shadow = Shadows::new();
         let asked = Asked { rules: self, route: policy, facts };
-        let found = asked.before_score(&self.matching(route, facts), &mut shadow);
+        let found = asked.before_score(matching, &mut shadow);
         let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
-        let weighed = if is_scored { self.weigh(route, facts) } else { Weighed::default() };
+        let (signals, mut weighed) = match stated {
+            _ if !is_scored => Default::default(),
+            None => self.weigh(route, facts),
+            Some(stated) => (*stated, self.scale(route).weigh(stated, credit(facts))),
+        };
         let limited = if found.is_none() { asked.limits(&mut shadow) } else { Limited::default() };
-        let finding = found
-            .or(limited.finding)
-            .or_else(|| asked.threshold(weighed.score))
-            .unwrap_or(Finding::new(Action::Allow, Cause::Clear));
+        let mut judged = Judged::default();
+        let found = match found.or(limited.finding) {
+            Some(found) => Some(found),
+            None => {
+                let base = weighed.score;
+                if asked.has_machines(matching) {
+                    judged = asked.machines(route, matching, &signals, &mut weighed, &mut shadow);
+                }
+                asked.watch_signals(route, &signals, [base, weighed.score], &mut shadow);
+                judged.finding.or_else(|| asked.threshold(weighed.score))
+            }
+        };
+        let finding = found.unwrap_or(Finding::new(Action::Allow, Cause::Clear));
         let waits = policy.mode == Mode::Enforce && finding.verdict == Action::Allow;
         Decision {
             route,
@@ -100,14 +140,21 @@ impl RuleSet {
             posture: facts.posture,
             retry_after_ms: finding.retry_after_ms,
             shadow,
+            lifts: judged.lifts,
+            faults: judged.faults,
         }
     }
 
     /// The score of one request on a route, with its reasons.
-    pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> Weighed {
-        let credit = if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None };
-        self.scale(route).weigh(&self.signals(route, facts), credit)
+    pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> (Signals, Weighed) {
+        let signals = self.signals(route, facts);
+        let weighed = self.scale(route).weigh(&signals, credit(facts));
+        (signals, weighed)
     }
+}
+
+fn credit(facts: &Facts<'_>) -> Credit {
+    if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None }
 }
 
 /// What is done about a verdict. A route in monitor lets everything through but requests whose framing or host
@@ -144,7 +191,9 @@ impl Asked<'_, '_> {
 
     fn allow_rule(&self, matching: &Matches, shadow: &mut Shadows) -> Option<Finding> {
         for id in matching {
-            let Some(rule) = self.rules.rule(*id).filter(|rule| rule.action == Action::Allow) else { continue };
+            let Some(rule) = self.rules.rule(*id).filter(|rule| is_access(rule) && rule.action == Action::Allow) else {
+                continue;
+            };
             match rule.mode {
                 Mode::Enforce => return Some(Finding::by_rule(*id, Action::Allow, Cause::AllowRule)),
                 Mode::Monitor => shadow.push(Shadow { what: ShadowWhat::Rule(*id), action: Action::Allow }),
@@ -164,7 +213,9 @@ impl Asked<'_, '_> {
     /// challenge before a block meant that who meets the challenge may pass.
     fn other_rule(&self, matching: &Matches, shadow: &mut Shadows) -> Option<Finding> {
         for id in matching {
-            let Some(rule) = self.rules.rule(*id).filter(|rule| rule.action != Action::Allow) else { continue };
+            let Some(rule) = self.rules.rule(*id).filter(|rule| is_access(rule) && rule.action != Action::Allow) else {
+                continue;
+            };
             let acts = self.acts(rule.action);
             match (rule.mode, acts) {
                 (Mode::Enforce, Some(action)) => {
@@ -247,6 +298,105 @@ impl Asked<'_, '_> {
         Limited { finding: hardest.map(|found| Finding { retry_after_ms: wait, ..found }), delay }
     }
 
+    fn has_machines(&self, matching: &Matches) -> bool {
+        matching.iter().any(|id| self.rules.rule(*id).is_some_and(|rule| rule.machine.is_some()))
+    }
+
+    /// The first rule with an expression that holds and does something decides; those that weigh change the score.
+    fn machines(
+        &self,
+        route: RouteId,
+        matching: &Matches,
+        signals: &Signals,
+        weighed: &mut Weighed,
+        shadow: &mut Shadows,
+    ) -> Judged {
+        let mut judged = Judged::default();
+        let scene = Scene { facts: self.facts, route: self.route, signals, score: weighed.score };
+        let mut decided = false;
+        let mut raised = *signals;
+        let mut lifting: SmallVec<[(RuleId, Effect); 4]> = SmallVec::new();
+        for id in matching {
+            let Some(rule) = self.rules.rule(*id) else { continue };
+            let Some(machine) = &rule.machine else { continue };
+            match machine.program.holds(&scene) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(fault) => {
+                    judged.faults.push(RuleFault { rule: *id, fault });
+                    continue;
+                }
+            }
+            match (rule.mode, machine.effect) {
+                (Mode::Monitor, Effect::Act) => {
+                    let action =
+                        if rule.action == Action::Allow { Some(Action::Allow) } else { self.acts(rule.action) };
+                    shadow.extend(action.map(|action| Shadow { what: ShadowWhat::Rule(*id), action }));
+                }
+                (Mode::Monitor, effect) => {
+                    let score = self.would_weigh(route, effect, signals, weighed.score);
+                    let action = self.moved(weighed.score, score);
+                    shadow.extend(action.map(|action| Shadow { what: ShadowWhat::Rule(*id), action }));
+                }
+                // As among access rules, the first decides even where the client has met what it asks for.
+                (Mode::Enforce, Effect::Act) if !decided => {
+                    decided = true;
+                    judged.finding = self.by_machine(*id, rule.action);
+                }
+                (Mode::Enforce, Effect::Act) => {}
+                (Mode::Enforce, effect) => {
+                    if let Effect::Raise(signal, strength) = effect {
+                        raised.raise(signal, strength);
+                    }
+                    lifting.push((*id, effect));
+                }
+            }
+        }
+        if raised != *signals {
+            *weighed = self.rules.scale(route).weigh(&raised, credit(self.facts));
+        }
+        for (rule, effect) in lifting {
+            let lifted = effect.lifted(weighed.score);
+            let points = lifted.minus(weighed.score);
+            weighed.score = lifted;
+            weighed.raw = effect.lifted(weighed.raw);
+            judged.lifts.push(Lift { rule, points });
+        }
+        judged
+    }
+
+    fn by_machine(&self, id: RuleId, action: Action) -> Option<Finding> {
+        let action = if action == Action::Allow { action } else { self.acts(action)? };
+        let found = Finding::by_rule(id, action, Cause::Machine);
+        Some(Finding { retry_after_ms: self.held_for_ms(action), ..found })
+    }
+
+    /// The score, were one effect in force.
+    fn would_weigh(&self, route: RouteId, effect: Effect, signals: &Signals, score: Score) -> Score {
+        match effect {
+            Effect::Act => score,
+            Effect::Raise(signal, strength) => {
+                let mut raised = *signals;
+                raised.raise(signal, strength);
+                self.rules.scale(route).weigh(&raised, credit(self.facts)).score.max(score)
+            }
+            Effect::Add(_) | Effect::Lift(_) => effect.lifted(score),
+        }
+    }
+
+    /// Notes the signals in monitor that would have changed what the score does, before and behind the machines.
+    fn watch_signals(&self, route: RouteId, signals: &Signals, [base, score]: [Score; 2], shadow: &mut Shadows) {
+        for (signal, with) in self.rules.scale(route).watched(signals, credit(self.facts)) {
+            let action = self.moved(score, Effect::Add(with.minus(base)).lifted(score));
+            shadow.extend(action.map(|action| Shadow { what: ShadowWhat::Signal(signal), action }));
+        }
+    }
+
+    /// What a higher score would do that the lower one does not.
+    fn moved(&self, from: Score, to: Score) -> Option<Action> {
+        self.verdict_of(to).filter(|action| Some(*action) > self.verdict_of(from))
+    }
+
     fn threshold(&self, score: Score) -> Option<Finding> {
         let thresholds = self.route.thresholds_in(self.facts.posture);
         let action = thresholds.reached(score)?;
@@ -254,6 +404,16 @@ impl Asked<'_, '_> {
         let throttled = thresholds.throttle.is_some_and(|throttle| score >= throttle);
         let action = self.acts(action).or_else(|| if throttled { self.acts(Action::Throttle) } else { None })?;
         Some(Finding { retry_after_ms: self.held_for_ms(action), ..Finding::new(action, Cause::Threshold) })
+    }
+
+    /// What the thresholds say of a score.
+    pub(crate) fn verdict_of(&self, score: Score) -> Option<Action> {
+        self.threshold(score).map(|finding| finding.verdict)
+    }
+
+    /// What a limit comes to past it, which counts by itself.
+    pub(crate) fn acts_past(&self, action: Action) -> Option<Action> {
+        self.unmet(action)
     }
 
     /// What an action comes to for this client; none where it has met it.
@@ -298,6 +458,22 @@ fn note_limit(shadow: &mut Shadows, at: u16, action: Action) {
     }
 }
 
+/// Whether a rule is asked before the score.
+const fn is_access(rule: &Rule) -> bool {
+    rule.machine.is_none()
+}
+
+impl Effect {
+    /// A score with this effect on it.
+    pub(crate) fn lifted(self, score: Score) -> Score {
+        match self {
+            Self::Act | Self::Raise(..) => score,
+            Self::Add(points) => Score::thousandths(score.as_thousandths() + points.as_thousandths()),
+            Self::Lift(least) => score.max(least),
+        }
+    }
+}
+
 /// The class that is consulted for an address.
 pub(crate) fn highest_class(classes: ClassSet) -> Option<NetworkClass> {
     if classes.is_empty() {
@@ -332,3 +508,6 @@ impl Thresholds {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod machine_tests;

@@ -4,6 +4,7 @@ use portcullis_intel::NetworkClass;
 use portcullis_signals::{Fault, Posture, SignalId, Strength};
 use smallvec::SmallVec;
 
+use crate::MachineFault;
 use crate::model::{Action, Mode};
 use crate::{RouteId, RuleId, Score};
 
@@ -43,6 +44,10 @@ pub struct Decision {
     pub retry_after_ms: u32,
     /// What would have acted, were it not in monitor, in the order of precedence.
     pub shadow: SmallVec<[Shadow; 2]>,
+    /// What rules gave to the score beside the signals, in the order of the rules.
+    pub lifts: SmallVec<[Lift; 1]>,
+    /// The rules whose expression had no answer for the request, and which were left out.
+    pub faults: SmallVec<[RuleFault; 1]>,
 }
 
 impl Decision {
@@ -53,6 +58,7 @@ impl Decision {
         (self.action, self.verdict, self.cause, self.code) = (Action::Allow, Action::Allow, Cause::Clear, "");
         (self.rule, self.limit, self.level, self.retry_after_ms, self.delay) = (None, None, None, 0, None);
         self.shadow.clear();
+        self.lifts.clear();
         self
     }
 
@@ -95,8 +101,27 @@ pub struct Reason {
     pub signal: SignalId,
     /// How strongly it was present.
     pub strength: Strength,
-    /// Its share of the score; the shares of all reasons add up to the score.
+    /// Its share of the score; the shares of all reasons, and of all [`Lift`]s, add up to the score.
     pub points: Score,
+}
+
+/// What a rule gave to a score.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lift {
+    /// The rule.
+    pub rule: RuleId,
+    /// Its share of the score: that of all lifts and of all reasons add up to the score. Zero for one that raises a
+    /// signal, whose share stands among the reasons.
+    pub points: Score,
+}
+
+/// A rule that was left out, since its expression had no answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RuleFault {
+    /// The rule.
+    pub rule: RuleId,
+    /// Why there was none.
+    pub fault: MachineFault,
 }
 
 /// What a verdict rests on: the step of the precedence that decided.
@@ -116,6 +141,8 @@ pub enum Cause {
     Limit,
     /// A limit whose key the request lacks.
     LimitKey,
+    /// A rule with an expression.
+    Machine,
     /// A threshold of the score.
     Threshold,
     /// Nothing spoke against it.
@@ -140,6 +167,8 @@ pub enum ShadowWhat {
     Filter(NetworkClass),
     /// A limit, as an index into the route's limits.
     Limit(u16),
+    /// A signal, by what it would have added to the score.
+    Signal(SignalId),
 }
 
 impl Cause {
@@ -153,6 +182,7 @@ impl Cause {
             Self::Filter(_) => "filter",
             Self::Limit => "limit",
             Self::LimitKey => "limit-key",
+            Self::Machine => "machine",
             Self::Threshold => "threshold",
             Self::Clear => "clear",
         }
@@ -164,11 +194,11 @@ impl Cause {
             (_, Action::Allow) | (Self::AllowRule | Self::Clear, _) => "",
             (Self::Malformed(_), _) => "API.MALFORMED_REQUEST",
             (Self::Ban, _) => "API.BANNED",
-            (Self::DenyRule, Action::Throttle) => "API.RULE_THROTTLED",
-            (Self::DenyRule, Action::Challenge) => "API.RULE_CHALLENGED",
-            (Self::DenyRule, Action::StepUp) => "API.RULE_STEP_UP",
-            (Self::DenyRule, Action::Block) => "API.RULE_BLOCKED",
-            (Self::DenyRule, Action::Ban) => "API.RULE_BANNED",
+            (Self::DenyRule | Self::Machine, Action::Throttle) => "API.RULE_THROTTLED",
+            (Self::DenyRule | Self::Machine, Action::Challenge) => "API.RULE_CHALLENGED",
+            (Self::DenyRule | Self::Machine, Action::StepUp) => "API.RULE_STEP_UP",
+            (Self::DenyRule | Self::Machine, Action::Block) => "API.RULE_BLOCKED",
+            (Self::DenyRule | Self::Machine, Action::Ban) => "API.RULE_BANNED",
             (Self::Filter(class), Action::Throttle) => filter_codes(class).0,
             (Self::Filter(class), Action::Challenge | Action::StepUp) => filter_codes(class).1,
             (Self::Filter(class), Action::Block | Action::Ban) => filter_codes(class).2,

@@ -195,6 +195,11 @@ impl Diagnostics {
         text
     }
 
+    /// Takes away what was found from `first` on.
+    pub(crate) fn split_off(&mut self, first: usize) -> Vec<Diagnostic> {
+        self.entries.split_off(first.min(self.entries.len()))
+    }
+
     /// Puts the diagnostics into the order of the text.
     pub(crate) fn sort(&mut self) {
         self.entries.sort_by_key(|entry| entry.primary.as_ref().map(|label| label.span));
@@ -207,12 +212,11 @@ impl Diagnostics {
         }
         let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |span: Span| line_ends.partition_point(|end| *end < index(span.start));
-        let broken: HashSet<_> = faults.iter().map(|span| line(*span)).collect();
+        let broken: HashSet<_> = faults.iter().map(|span| (span.file, line(*span))).collect();
         let tail = self.entries.split_off(first.min(self.entries.len()));
-        self.entries.extend(
-            tail.into_iter()
-                .filter(|entry| entry.primary.as_ref().is_none_or(|label| !broken.contains(&line(label.span)))),
-        );
+        self.entries.extend(tail.into_iter().filter(|entry| {
+            entry.primary.as_ref().is_none_or(|label| !broken.contains(&(label.span.file, line(label.span))))
+        }));
     }
 
     fn group<'a>(&'a self, entry: &'a Diagnostic) -> Group<'a> {

@@ -1,17 +1,31 @@
 //! Why a request is decided as it is, for a person.
 
+mod flip;
+mod layers;
+mod near;
+
 use std::fmt;
 use std::sync::Arc;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Facts, Posture, SignalId, Strength};
+use portcullis_signals::{Facts, Posture, SignalId, Signals, Strength};
 
+use crate::conditions::Subject;
 use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
-use crate::model::{Action, Bound, LevelOf, Mode, Over, Thresholds};
+use crate::machine::{Effect, Scene};
+use crate::model::{Action, Bound, LevelOf, Mode, Over, Rule, Thresholds};
 use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
+
+pub use flip::{Change, Flip};
+pub use layers::{Layer, Provided};
+
+use flip::Turning;
+
+/// How many rules that nearly held one step names.
+const MAX_NEAR: usize = 3;
 
 /// Why one request is decided as it is. `Display` writes it for a terminal.
 #[derive(Clone, Debug)]
@@ -34,6 +48,10 @@ pub struct Explanation {
     pub score: Score,
     /// The same before the credit of a clearance.
     pub raw: Score,
+    /// The smallest single change after which the verdict would be another; none where no single one is enough.
+    pub flip: Option<Flip>,
+    /// The values of the route with the layers that they came from: see [`Compiled::explain`](crate::Compiled::explain).
+    pub layers: Vec<Provided>,
 }
 
 /// One signal of a request with what it weighs.
@@ -45,6 +63,8 @@ pub struct Weighing {
     pub strength: Strength,
     /// The score that it alone gives at full strength on this route.
     pub weight: Score,
+    /// Whether it counts.
+    pub mode: Mode,
     /// Its share of the score.
     pub points: Score,
 }
@@ -81,28 +101,34 @@ impl RuleSet {
         let decision = self.decide_on(id, facts);
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
-        let weighed = self.weigh(id, facts);
+        let (signals, weighed) = self.weigh(id, facts);
+        let matching = self.matching(id, facts);
+        let turning =
+            Turning { rules: self, route: id, facts, matching: &matching, signals: &signals, decision: &decision };
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
             route: Arc::clone(&route.name),
-            signals: self.weighings(id, facts, &weighed),
-            steps: asked.steps(&self.matching(id, facts), decision.cause, weighed.score),
+            signals: self.weighings(id, &signals, &weighed),
+            flip: turning.smallest(),
+            layers: Vec::new(),
+            steps: asked.steps(id, &matching, &decision, &signals, weighed.score),
             thresholds: *route.thresholds_in(facts.posture),
-            score: weighed.score,
-            raw: weighed.raw,
+            score: if decision.lifts.is_empty() { weighed.score } else { decision.score },
+            raw: if decision.lifts.is_empty() { weighed.raw } else { decision.raw },
             decision,
         }
     }
 
-    fn weighings(&self, id: RouteId, facts: &Facts<'_>, weighed: &Weighed) -> Vec<Weighing> {
+    fn weighings(&self, id: RouteId, signals: &Signals, weighed: &Weighed) -> Vec<Weighing> {
         let points = |signal| weighed.reasons.iter().find(|reason| reason.signal == signal).map(|reason| reason.points);
-        self.signals(id, facts)
+        signals
             .iter()
             .map(|(signal, strength)| Weighing {
                 signal,
                 strength,
                 weight: self.route(id).weights.of(signal),
+                mode: if self.route(id).weights.monitored.contains(&signal) { Mode::Monitor } else { Mode::Enforce },
                 points: points(signal).unwrap_or(Score::ZERO),
             })
             .collect()
@@ -110,25 +136,36 @@ impl RuleSet {
 }
 
 impl Asked<'_, '_> {
-    fn steps(&self, matching: &Matches, cause: Cause, score: Score) -> Vec<Step> {
-        let decisive = match cause {
+    fn steps(
+        &self,
+        id: RouteId,
+        matching: &Matches,
+        decision: &Decision,
+        signals: &Signals,
+        score: Score,
+    ) -> Vec<Step> {
+        let machines = matches!(decision.cause, Cause::Machine | Cause::Threshold | Cause::Clear);
+        let decided = if machines { decision.score } else { score };
+        let decisive = match decision.cause {
             Cause::Malformed(_) => 0,
             Cause::AllowRule => 1,
             Cause::Ban => 2,
             Cause::DenyRule => 3,
             Cause::Filter(_) => 4,
             Cause::Limit | Cause::LimitKey => 5,
-            Cause::Threshold => 6,
+            Cause::Machine => 6,
+            Cause::Threshold => 7,
             Cause::Clear => usize::MAX,
         };
         let found = [
             ("malformed request", self.fault_notes()),
-            ("allow rules", self.rule_notes(matching, |action| action == Action::Allow)),
+            ("allow rules", self.rule_notes(id, matching, |action| action == Action::Allow)),
             ("bans", self.ban_notes()),
-            ("other rules", self.rule_notes(matching, |action| action != Action::Allow)),
+            ("other rules", self.rule_notes(id, matching, |action| action != Action::Allow)),
             ("filters", self.filter_notes()),
             ("limits", self.limit_notes()),
-            ("thresholds", self.threshold_notes(score)),
+            ("machines", self.machine_notes(matching, signals, score)),
+            ("thresholds", self.threshold_notes(decided)),
         ];
         let outcome = |at: usize| match at.cmp(&decisive) {
             std::cmp::Ordering::Less => StepOutcome::Pass,
@@ -142,15 +179,33 @@ impl Asked<'_, '_> {
         self.facts.request.fault().map(|fault| fault.name().to_owned()).into_iter().collect()
     }
 
-    fn rule_notes(&self, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
-        let rules = matching.iter().filter_map(|id| self.rules.rule(*id)).filter(|rule| wanted(rule.action));
-        rules
-            .map(|rule| {
-                let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
-                let remark = self.remark(rule.action, rule.mode);
-                format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
+    fn rule_notes(&self, id: RouteId, matching: &Matches, wanted: impl Fn(Action) -> bool) -> Vec<String> {
+        let rules = matching
+            .iter()
+            .filter_map(|id| self.rules.rule(*id))
+            .filter(|rule| rule.machine.is_none() && wanted(rule.action));
+        let held = rules.map(|rule| {
+            let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
+            let remark = self.remark(rule.action, rule.mode);
+            format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
+        });
+        held.chain(self.near_notes(id, &wanted)).collect()
+    }
+
+    /// The rules that hold for want of one condition only; the first few.
+    fn near_notes(&self, id: RouteId, wanted: impl Fn(Action) -> bool) -> Vec<String> {
+        let subject = Subject::of(self.facts);
+        let concerns = |rule: &&Rule| {
+            rule.machine.is_none() && wanted(rule.action) && rule.route.is_none_or(|route| route == id.0)
+        };
+        let near = self.rules.rules().iter().filter(concerns).filter_map(|rule| {
+            let name = &rule.name;
+            Some(match near::missed(rule, &subject)? {
+                "until" => format!("nearly: rule `{name}`, which has expired"),
+                missed => format!("nearly: rule `{name}`, all but its `{missed}`"),
             })
-            .collect()
+        });
+        near.take(MAX_NEAR).collect()
     }
 
     fn ban_notes(&self) -> Vec<String> {
@@ -208,6 +263,31 @@ impl Asked<'_, '_> {
             .collect()
     }
 
+    /// What each rule with an expression says; those that do not hold are named too, since the expression is why.
+    fn machine_notes(&self, matching: &Matches, signals: &Signals, score: Score) -> Vec<String> {
+        let scene = Scene { facts: self.facts, route: self.route, signals, score };
+        let rules = matching.iter().filter_map(|id| self.rules.rule(*id));
+        rules
+            .filter_map(|rule| {
+                let machine = rule.machine.as_ref()?;
+                let name = &rule.name;
+                Some(match machine.program.holds(&scene) {
+                    Ok(false) => format!("rule `{name}` does not hold"),
+                    Err(fault) => format!("rule `{name}` is left out: {fault}"),
+                    Ok(true) => {
+                        let does = match machine.effect {
+                            Effect::Act => format!("says {}", rule.action.name()),
+                            Effect::Raise(signal, strength) => format!("raises `{signal}` to {strength}"),
+                            Effect::Add(points) => format!("adds {points}"),
+                            Effect::Lift(least) => format!("lifts the score to {least}"),
+                        };
+                        format!("rule `{name}` {does}{}", self.remark(rule.action, rule.mode))
+                    }
+                })
+            })
+            .collect()
+    }
+
     fn threshold_notes(&self, score: Score) -> Vec<String> {
         self.route
             .thresholds_in(self.facts.posture)
@@ -257,7 +337,13 @@ impl fmt::Display for Explanation {
                 writeln!(f, "{:23}{note}", "")?;
             }
         }
-        Ok(())
+        if let Some(flip) = &self.flip {
+            writeln!(f, "\nsmallest change\n  {flip}")?;
+        }
+        if !self.layers.is_empty() {
+            writeln!(f, "\nvalues of the route, and where they come from")?;
+        }
+        self.layers.iter().try_for_each(|provided| writeln!(f, "  {provided}"))
     }
 }
 
@@ -292,10 +378,16 @@ impl Explanation {
             writeln!(f, "\nsignal               group      strength  weight  points")?;
         }
         for weighing in &self.signals {
-            let Weighing { signal, strength, weight, points } = weighing;
+            let Weighing { signal, strength, weight, mode, points } = weighing;
+            let mode = if *mode == Mode::Monitor { "  in monitor" } else { "" };
             // `Strength` and `Score` do not pad themselves.
             let (strength, weight, points) = (strength.to_string(), weight.to_string(), points.to_string());
-            writeln!(f, "{:<20} {:<10} {strength:>8} {weight:>7} {points:>7}", signal.name(), signal.group().name())?;
+            writeln!(
+                f,
+                "{:<20} {:<10} {strength:>8} {weight:>7} {points:>7}{mode}",
+                signal.name(),
+                signal.group().name()
+            )?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ mod addresses;
 mod texts;
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use http::HeaderName;
@@ -31,6 +31,9 @@ pub(crate) struct RuleIndex {
     address: AddressIndex,
     ja4: Lists<Ja4>,
     ja3: Lists<Ja3Hash>,
+    http2: Lists<TextKey>,
+    user: Lists<TextKey>,
+    api_key: Lists<TextKey>,
     asn: Lists<Asn>,
     user_agent: TextIndex,
     path: TextIndex,
@@ -92,6 +95,12 @@ impl RuleIndex {
             self.ja4.file(&when.ja4, scope, id);
         } else if !when.ja3.is_empty() {
             self.ja3.file(&when.ja3, scope, id);
+        } else if !when.api_key.is_empty() {
+            self.api_key.file(&text_keys(&when.api_key), scope, id);
+        } else if !when.user.is_empty() {
+            self.user.file(&text_keys(&when.user), scope, id);
+        } else if !when.http2.is_empty() {
+            self.http2.file(&text_keys(&when.http2), scope, id);
         } else if !when.asn.is_empty() {
             self.asn.file(&when.asn, scope, id);
         } else if !when.user_agent.is_empty() && when.user_agent.iter().all(|pattern| pattern.longest_piece().is_some())
@@ -116,6 +125,12 @@ impl RuleIndex {
     pub(crate) fn matches(&self, route: u32, subject: &Subject<'_>) -> Matches {
         let mut found =
             Found { index: self, subject, scopes: [Scope::Route(route), Scope::Every], rules: SmallVec::new() };
+        // A text is hashed only for what some rule asks.
+        let key = |lists: &Lists<TextKey>, text: Option<&str>| text.filter(|_| !lists.is_empty()).map(TextKey::of);
+        let api_key = key(&self.api_key, subject.api_key);
+        let user = key(&self.user, subject.user);
+        let http2 =
+            if self.http2.is_empty() { None } else { subject.http2.map(|print| TextKey::of(&print.to_string())) };
         for scope in found.scopes {
             self.address.each(subject.ip, scope, |rule| found.check(rule, Known::Nothing));
             found.check_all(&self.rest, Some(()), scope);
@@ -123,6 +138,9 @@ impl RuleIndex {
             found.check_all(&self.country, subject.country, scope);
             found.check_all(&self.ja4, subject.ja4, scope);
             found.check_all(&self.ja3, subject.ja3, scope);
+            found.check_all(&self.api_key, api_key, scope);
+            found.check_all(&self.user, user, scope);
+            found.check_all(&self.http2, http2, scope);
         }
         if !self.user_agent.is_empty() {
             found.check_texts(&self.user_agent, &Text::of(subject.user_agent()), Known::UserAgent);
@@ -228,6 +246,26 @@ impl<K: Copy + Eq + Hash> Lists<K> {
         }
         value.and_then(|value| self.by_value.get(&(scope, value))).map_or(&[], Vec::as_slice)
     }
+}
+
+impl<K> Lists<K> {
+    fn is_empty(&self) -> bool {
+        self.by_value.is_empty()
+    }
+}
+
+/// A text by its hash. Two texts of one hash find each other's rules, which are then checked in full.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct TextKey(u64);
+
+impl TextKey {
+    fn of(text: &str) -> Self {
+        Self(FixedState::default().hash_one(text))
+    }
+}
+
+fn text_keys(texts: &[Box<str>]) -> Vec<TextKey> {
+    texts.iter().map(|text| TextKey::of(text)).collect()
 }
 
 /// The text indexes while they are filled.

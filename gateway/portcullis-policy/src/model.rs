@@ -14,6 +14,7 @@ use portcullis_fingerprint::{Ja3Hash, Ja4};
 use portcullis_intel::{Asn, Country, NetworkClass};
 use portcullis_signals::{CrawlerKind, Expectation, ExpectedClients, Group, Kind, Posture, SignalId, UsualConduct};
 
+pub use crate::machine::{Effect, Machine};
 use crate::score::Score;
 use crate::weigh::signal_place;
 
@@ -220,6 +221,8 @@ pub struct Weights {
     pub connection_cap: Score,
     /// What a clearance takes off the score, as a share of it.
     pub clearance_credit: Score,
+    /// The signals that weigh nothing, and say what they would have done.
+    pub monitored: Vec<SignalId>,
 }
 
 /// What is done with one class of network.
@@ -242,8 +245,10 @@ pub struct Rule {
     pub route: Option<u32>,
     /// All of these must hold; within one condition, any value.
     pub when: When,
-    /// What it does.
+    /// What it does; `Allow` on one whose machine only weighs.
     pub action: Action,
+    /// An expression that must hold too, or what the rule adds to the score. Such a rule is asked behind the limits.
+    pub machine: Option<Machine>,
     /// Whether it acts.
     pub mode: Mode,
     /// When it stops to apply, in seconds since 1970 (UTC).
@@ -254,8 +259,8 @@ pub struct Rule {
     pub reason: Option<Arc<str>>,
 }
 
-/// The conditions of a rule; an empty one holds always. At least one is not empty.
-#[derive(Clone, Debug, Default)]
+/// The conditions of a rule; an empty one holds always. At least one is not empty, unless the rule has a machine.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct When {
     /// Client addresses.
     pub ip: Vec<IpNetwork>,
@@ -275,6 +280,12 @@ pub struct When {
     pub ja3: Vec<Ja3Hash>,
     /// JA4 values.
     pub ja4: Vec<Ja4>,
+    /// Prints of HTTP/2 clients, as [`Http2Print`](portcullis_fingerprint::Http2Print) displays itself.
+    pub http2: Vec<Box<str>>,
+    /// Users, as the route's `identify` finds them.
+    pub user: Vec<Box<str>>,
+    /// API keys, as the route's `identify` finds them.
+    pub api_key: Vec<Box<str>>,
     /// Patterns for the whole User-Agent.
     pub user_agent: Vec<TextPattern>,
     /// Patterns for the whole canonical path.
@@ -343,6 +354,7 @@ impl Route {
                 caps: vec![Score::ONE; Group::ALL.len()],
                 connection_cap: Score::ONE,
                 clearance_credit: Score::ZERO,
+                monitored: Vec::new(),
             },
             filters: Vec::new(),
             limits: Vec::new(),

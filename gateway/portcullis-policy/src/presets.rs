@@ -195,6 +195,7 @@ pub(crate) fn weights() -> Weights {
         caps: Group::ALL.iter().map(|group| cap(*group)).collect(),
         connection_cap: CONNECTION_CAP,
         clearance_credit: CLEARANCE_CREDIT,
+        monitored: Vec::new(),
     }
 }
 

@@ -26,6 +26,12 @@ impl Score {
 }
 
 impl Score {
+    /// What is left of the score without another; none is below 0.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// The score as decimal text in ASCII, three digits behind the point.
     pub fn decimal(self) -> [u8; 5] {
         let digit = |unit: u16| b'0' + u8::try_from(self.0 / unit % 10).unwrap_or(0);

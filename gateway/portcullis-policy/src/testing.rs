@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, ClassSet, Country, NetworkClass};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Clearance, ClientAddr, Facts, LimitReading, Posture, RequestHead, Tls,
-    TlsVersion, UnixSeconds,
+    Ban, Behaviour, Caller, CanonicalRequest, Clearance, ClientAddr, Facts, LimitReading, OwnSignal, Posture,
+    RequestHead, Tls, TlsVersion, UnixSeconds,
 };
 
 use crate::Decision;
@@ -27,6 +27,9 @@ pub(crate) struct Asks {
     pub(crate) classes: Vec<NetworkClass>,
     pub(crate) tls: Option<(Ja3Hash, Ja4)>,
     pub(crate) clearance: Option<Clearance>,
+    pub(crate) user: Option<&'static str>,
+    pub(crate) api_key: Option<&'static str>,
+    pub(crate) own: &'static [OwnSignal<'static>],
     pub(crate) ban: Option<Ban>,
     pub(crate) address_per_minute: u32,
     pub(crate) named_per_minute: u32,
@@ -47,6 +50,9 @@ impl Default for Asks {
             classes: Vec::new(),
             tls: None,
             clearance: None,
+            user: None,
+            api_key: None,
+            own: &[],
             ban: None,
             address_per_minute: 1,
             named_per_minute: 0,
@@ -85,7 +91,13 @@ impl Asks {
         read(&Facts {
             at: UnixSeconds(self.at),
             tls: self.tls.map(|(ja3, ja4)| Tls { version: TlsVersion::Tls13, hello: &hello, ja3, ja4, resumed: false }),
-            caller: Caller { clearance: self.clearance, ..Caller::default() },
+            caller: Caller {
+                clearance: self.clearance,
+                user: self.user,
+                api_key: self.api_key,
+                own: self.own,
+                ..Caller::default()
+            },
             ban: self.ban,
             behaviour: Behaviour {
                 address_per_minute: self.address_per_minute,

@@ -28,10 +28,12 @@ const SIGNALS: usize = SignalId::ALL.len();
 const GROUPS: usize = Group::ALL.len();
 
 /// The weights of a route in the form in which they are read on every request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scale {
     /// By signal, in thousandths.
     weights: [u16; SIGNALS],
+    /// The signals in monitor, with the weight that each would have.
+    watched: Box<[(SignalId, u16)]>,
     /// By group, in billionths.
     caps: [u64; GROUPS],
     connection_cap: u64,
@@ -74,12 +76,18 @@ impl Scale {
     pub(crate) fn of(weights: &Weights) -> Self {
         let mut scale = Self {
             weights: [0; SIGNALS],
+            watched: weights.monitored.iter().map(|signal| (*signal, weights.of(*signal).as_thousandths())).collect(),
             caps: [ONE; GROUPS],
             connection_cap: u64::from(weights.connection_cap.as_thousandths()) * THOUSANDTH,
             credit: weights.clearance_credit.as_thousandths(),
         };
         for (slot, weight) in scale.weights.iter_mut().zip(&weights.signals) {
             *slot = weight.as_thousandths();
+        }
+        for signal in &weights.monitored {
+            if let Some(slot) = scale.weights.get_mut(signal_place(*signal)) {
+                *slot = 0;
+            }
         }
         for (slot, cap) in scale.caps.iter_mut().zip(&weights.caps) {
             *slot = u64::from(cap.as_thousandths()) * THOUSANDTH;
@@ -114,6 +122,19 @@ impl Scale {
         let score = round(kept);
         deal_out(score, &mut shares, &values, &sums);
         Weighed { raw: round(raw), score, reasons: reasons(&shares, &values) }
+    }
+
+    /// The signals in monitor that are present, each with the score that there would be if it counted.
+    pub(crate) fn watched(&self, signals: &Signals, credit: Credit) -> impl Iterator<Item = (SignalId, Score)> {
+        self.watched.iter().filter(|(signal, _)| signals.strength(*signal) > Strength::NONE).map(
+            move |(signal, weight)| {
+                let mut scale = self.clone();
+                if let Some(slot) = scale.weights.get_mut(signal_place(*signal)) {
+                    *slot = *weight;
+                }
+                (*signal, scale.weigh(signals, credit).score)
+            },
+        )
     }
 
     /// The score of what the groups give: that of TLS and HTTP/2 under their common cap.
@@ -212,6 +233,7 @@ mod tests {
             caps: vec![Score::ONE; GROUPS],
             connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
+            monitored: Vec::new(),
         };
         for (signal, weight) in signals {
             weights.signals[signal_place(*signal)] = Score::thousandths(*weight);
@@ -317,6 +339,7 @@ mod tests {
             caps,
             connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
+            monitored: Vec::new(),
         })
     }
 

@@ -3,24 +3,28 @@
 //! What the values mean together is the business of [`crate::compile`].
 
 mod limit;
+mod lists;
 mod place;
 mod reader;
 mod route;
 mod rule;
 mod test;
 mod values;
+pub(crate) mod words;
 
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 
-pub(crate) use limit::{LevelTable, LimitTable, WrittenCount, WrittenPart};
+pub(crate) use limit::{LevelTable, LimitTable, MAX_COST, MAX_DELAY, MAX_WAITING, WrittenCount, WrittenPart};
 pub(crate) use place::WrittenPlace;
 pub(crate) use route::RouteTable;
 pub(crate) use rule::RuleTable;
 pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
-pub(crate) use values::{RouteValues, THRESHOLDS, Toggle, Weighing};
+pub(crate) use values::{MAX_INSPECTED, RouteValues, THRESHOLDS, TighteningTable, Toggle, Weighing};
 
+pub use lists::LISTS_FOLDER;
+use lists::{Form, Lists, list_of};
 use reader::{Reader, Section};
 
 /// A value and where it stood.
@@ -43,8 +47,8 @@ impl<T> Located<T> {
 /// All rules files together, as written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// `[defaults]`.
-    pub(crate) defaults: Option<Located<RouteValues>>,
+    /// `[defaults]`, which says nothing where it is not written.
+    pub(crate) defaults: RouteValues,
     /// `[weights]`, `[caps]` and `[credit]`.
     pub(crate) weighing: Weighing,
     /// Every `[[route]]`.
@@ -57,6 +61,8 @@ pub(crate) struct Written {
     pub(crate) ja4: Vec<Ja4>,
     /// Every `[[test]]`.
     pub(crate) tests: Vec<TestTable>,
+    /// The lists that nothing names, each with the start of its file.
+    pub(crate) unused_lists: Vec<(Box<str>, Span)>,
     /// Whether every file could be read whole, so that what is missing is missing indeed.
     pub(crate) whole: Whole,
     once: Vec<(&'static str, Span)>,
@@ -83,8 +89,10 @@ impl Written {
     pub(crate) fn read(diagnostics: &mut Diagnostics) -> Self {
         let files = diagnostics.files().clone();
         let mut written = Self::default();
-        for (index, file) in files.iter().enumerate() {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let mut lists = Lists::of(files.clone());
+        let mut rules = Vec::new();
+        // Lists first: a rule may name one of any file.
+        for (index, file) in (0_u32..).zip(files.iter()) {
             if file.text.len() > MAX_FILE_BYTES {
                 let span = Span { file: index, start: 0, end: 0 };
                 diagnostics.push(
@@ -94,14 +102,37 @@ impl Written {
                 );
                 continue;
             }
-            written.read_file(index, &file.text, diagnostics);
+            match list_of(&file.name) {
+                Some((name, Form::Lines)) => lists.add_lines(name, index, &file.text),
+                Some((name, Form::Toml)) => written.read_list(name, index, &file.text, diagnostics, &mut lists),
+                None => rules.push((index, &file.text)),
+            }
         }
+        for (index, text) in rules {
+            written.read_toml(index, text, diagnostics, &mut lists, Self::read_root);
+        }
+        written.unused_lists = lists.unused();
         written
     }
 
-    fn read_file(&mut self, index: u32, text: &str, diagnostics: &mut Diagnostics) {
+    fn read_list(&mut self, name: &str, index: u32, text: &str, diagnostics: &mut Diagnostics, lists: &mut Lists) {
+        // A head names no list itself, so what it is read with is not the table of all lists.
+        self.read_toml(index, text, diagnostics, &mut Lists::default(), |_, mut section, reader| {
+            section.what = "a list";
+            lists.add_table(name, section, reader);
+        });
+    }
+
+    fn read_toml(
+        &mut self,
+        index: u32,
+        text: &str,
+        diagnostics: &mut Diagnostics,
+        lists: &mut Lists,
+        read: impl FnOnce(&mut Self, Section<'_>, &mut Reader<'_>),
+    ) {
         let (root, faults) = toml::de::DeTable::parse_recoverable(text);
-        let mut reader = Reader::new(index, diagnostics);
+        let mut reader = Reader::new(index, diagnostics, lists);
         let broken: Vec<_> =
             faults.iter().take(MAX_SYNTAX_FAULTS).map(|fault| reader.syntax(fault, &root, text)).collect();
         if let Some(fault) = faults.get(MAX_SYNTAX_FAULTS) {
@@ -118,7 +149,7 @@ impl Written {
         }
         let before = reader.out.entries().len();
         let section = Section::of_root(&root, index);
-        self.read_root(section, &mut reader);
+        read(self, section, &mut reader);
         // What was made of a broken line says nothing that its own fault does not say better.
         diagnostics.forget_echoes(before, text, &broken);
     }
@@ -129,7 +160,7 @@ impl Written {
             let values = RouteValues::read(&mut section, reader);
             section.finish(reader);
             if self.first("[defaults]", span, reader) {
-                self.defaults = Some(Located::new(values, span));
+                self.defaults = values;
             }
         }
         self.read_weighing(&mut root, reader);
@@ -140,8 +171,8 @@ impl Written {
             self.rules.extend(RuleTable::read(section, reader));
         }
         if let Some(mut section) = root.take("lists").and_then(|item| reader.section(&item, "`lists`")) {
-            self.ja3.extend(section.list("ja3", reader, |reader, item| reader.ja3(item)));
-            self.ja4.extend(section.list("ja4", reader, |reader, item| reader.ja4(item)));
+            self.ja3.extend(section.values("ja3", reader, |reader, item| reader.ja3(item)));
+            self.ja4.extend(section.values("ja4", reader, |reader, item| reader.ja4(item)));
             section.finish(reader);
         }
         for section in root.tables("test", "a test", reader) {

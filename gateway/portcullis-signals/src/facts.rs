@@ -161,6 +161,38 @@ pub struct Caller<'a> {
     pub token: Option<&'a str>,
     /// The clearance that the client holds, verified.
     pub clearance: Option<Clearance>,
+    /// What the operator's own systems know of the caller, each name once; at most [`OwnSignal::MOST`].
+    pub own: &'a [OwnSignal<'a>],
+}
+
+/// One thing that the operator's own systems know of a caller, such as the age of its account in days.
+///
+/// It comes from whom the policy trusts and from nobody else: a header that only a trusted origin or proxy may write,
+/// or a claim of a token whose signature was checked. What a client says of itself never stands here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OwnSignal<'a> {
+    /// The name: ASCII letters, digits and `_`, as policies write it behind `identity.`.
+    pub name: &'a str,
+    /// The value.
+    pub value: OwnValue<'a>,
+}
+
+/// The value of an [`OwnSignal`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OwnValue<'a> {
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number; never NaN.
+    Double(f64),
+    /// A text.
+    Text(&'a str),
+}
+
+impl OwnSignal<'_> {
+    /// How many of them one caller has at most. They are looked up one by one, so their number is bounded.
+    pub const MOST: usize = 32;
 }
 
 /// How far a client climbed the challenge ladder; the gateway signed it and it has not expired.

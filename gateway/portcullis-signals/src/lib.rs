@@ -36,7 +36,10 @@ pub use conduct::{Conduct, Fields, Posture, UsualConduct};
 pub use context::Context;
 pub use crawler::{Crawler, Proof};
 pub use detect::{Expectation, ExpectedClients};
-pub use facts::{Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, Tls, TlsVersion, UnixSeconds};
+pub use facts::{
+    Ban, Behaviour, Caller, Clearance, Facts, Http, LimitReading, Outcomes, OwnSignal, OwnValue, Tls, TlsVersion,
+    UnixSeconds,
+};
 pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError, FamiliesFault};
 pub use framing::{FramingFault, RequestHead};
 pub use headers::HeaderDigest;

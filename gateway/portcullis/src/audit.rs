@@ -442,6 +442,7 @@ fn shadows<'a>(record: &'a Record<'_>, judged: &Judged) -> Vec<ShadowLine<'a>> {
         ShadowWhat::Rule(rule) => ("rule", rules.rule(rule).map_or("", |rule| &*rule.name)),
         ShadowWhat::Limit(at) => ("limit", route.limits.get(usize::from(at)).map_or("", |limit| &*limit.name)),
         ShadowWhat::Filter(class) => ("filter", class.name()),
+        ShadowWhat::Signal(signal) => ("signal", signal.name()),
     };
     judged
         .decision
@@ -463,6 +464,7 @@ const fn cause_name(cause: Cause) -> &'static str {
         Cause::Filter(_) => "filter",
         Cause::Limit => "limit",
         Cause::LimitKey => "limit-key",
+        Cause::Machine => "machine",
         Cause::Threshold => "score",
         Cause::Clear => "clear",
     }

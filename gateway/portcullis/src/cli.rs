@@ -29,6 +29,11 @@ enum Command {
     Check(CheckArgs),
     /// Run the tests in a folder of rules.
     Test(TestArgs),
+    /// Say what rules probably do not mean, though they compile: what never fires, contradicts, has expired, is open to
+    /// all.
+    Lint(LintArgs),
+    /// Write the JSON Schema of rules files, by which editors complete and check them.
+    Schema(SchemaArgs),
     /// Say how one request would be decided, step by step, or many that were captured.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(Box<ExplainArgs>),
@@ -143,6 +148,42 @@ pub struct CheckArgs {
     /// A folder of rules, or one file; without it and `--config`, the settings in `portcullis.toml`.
     #[arg(value_name = "RULES_DIR")]
     pub rules: Option<PathBuf>,
+    /// What is told, and what counts as wrong.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// Arguments that say what a check tells, and what counts as wrong.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ReportArgs {
+    /// Warn of rules, limits and routes that no test of the rules reaches.
+    #[arg(long)]
+    pub coverage: bool,
+    /// Fail where there is a warning, too.
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// What the output looks like; as JSON a line for each finding and one for the result.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// A folder of rules, or one file.
+    #[arg(value_name = "RULES_DIR", default_value = "rules")]
+    pub rules: PathBuf,
+    /// What is told, and what counts as wrong.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Write the reference page of all keys instead, in Markdown.
+    #[arg(long)]
+    pub reference: bool,
 }
 
 /// Arguments of `test`.
@@ -151,6 +192,9 @@ pub struct TestArgs {
     /// A folder of rules, or one file.
     #[arg(value_name = "RULES_DIR", default_value = "rules")]
     pub rules: PathBuf,
+    /// What is told, and what counts as wrong.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// The arguments of `explain` that say what one request is; captures say that themselves.
@@ -492,6 +536,8 @@ impl Cli {
             Command::Run(args) => commands::run::run(&args),
             Command::Check(args) => commands::check::run(&args),
             Command::Test(args) => commands::check::test(&args),
+            Command::Lint(args) => commands::check::lint(&args),
+            Command::Schema(args) => commands::schema::run(&args),
             Command::Explain(args) => commands::explain::run(&args),
             Command::Simulate(args) => commands::simulate::run(&args),
             Command::Fingerprint(args) => commands::fingerprint::run(&args),

@@ -13,7 +13,8 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use portcullis_policy::Style;
+use portcullis_policy::{LISTS_FOLDER, SourceFile, Style};
+use parking_lot::Mutex;
 use portcullis_signals::FAMILIES_FOLDER;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -35,6 +36,8 @@ pub struct Reloader {
     origins: Vec<OriginSettings>,
     intel: IntelFiles,
     sources: Arc<Notify>,
+    /// The text of the rules in force, where this process read it.
+    good: Mutex<Arc<[SourceFile]>>,
 }
 
 /// How long a folder must be left alone before it is read. An editor or `git` writes several files at once.
@@ -53,6 +56,7 @@ impl Reloader {
             origins: settings.origins.clone(),
             intel: settings.intel.clone(),
             sources,
+            good: Mutex::default(),
         }
     }
 
@@ -80,9 +84,9 @@ impl Reloader {
     /// Loads what changed between the first load and the watch, which was told to nobody.
     fn catch_up(&self) {
         let running = self.gateway.policy.load();
-        let same = |loaded: rules::LoadedRules| means_the_same(&running, &loaded);
-        if !rules::load(&self.rules, Some(&self.origins)).is_ok_and(same) {
-            self.guarded("rules", || self.reload_rules());
+        match rules::load(&self.rules, Some(&self.origins)) {
+            Ok(loaded) if means_the_same(&running, &loaded) => *self.good.lock() = loaded.sources,
+            _ => self.guarded("rules", || self.reload_rules()),
         }
     }
 
@@ -96,9 +100,27 @@ impl Reloader {
                     "the rules were not reloaded; those in force stay\n{}",
                     error.render(Style::Plain)
                 );
+                self.reload_lists();
                 return Reload::Refused;
             }
         };
+        self.apply("rules", loaded)
+    }
+
+    /// Puts changed lists in force with the rules as they were: half edited rules keep no list from taking effect.
+    fn reload_lists(&self) {
+        let good = Arc::clone(&self.good.lock());
+        match rules::load_lists(&self.rules, &good, Some(&self.origins)) {
+            Ok(Some(loaded)) if !good.is_empty() => self.guarded("lists", || self.apply("lists", loaded)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!("the lists were not reloaded\n{}", error.render(Style::Plain));
+            }
+        }
+    }
+
+    fn apply(&self, what: &'static str, loaded: rules::LoadedRules) -> Reload {
+        *self.good.lock() = Arc::clone(&loaded.sources);
         let running = self.gateway.policy.load();
         let same = means_the_same(&running, &loaded);
         let (old, new) = (running.rules(), loaded.compiled.rules);
@@ -113,9 +135,11 @@ impl Reloader {
             old = %old.version(),
             new = %new.version(),
             files = loaded.files,
+            lists = loaded.lists,
             // Without the one for requests that no other takes, which nobody wrote.
             routes = new.routes().len().saturating_sub(1),
             difference = %rules::difference(old, &new),
+            what,
             "the rules were reloaded"
         );
         let missing = self.gateway.sites.as_ref().map(|sites| sites.missing_routes(&new)).unwrap_or_default();
@@ -246,7 +270,9 @@ impl FolderWatch {
         if let Some(watcher) = &mut self.watcher {
             // Fails while there is none, and what brings it back is told by the folder around it.
             let _ = watcher.watch(&self.folder, RecursiveMode::NonRecursive);
-            let _ = watcher.watch(&self.folder.join(FAMILIES_FOLDER), RecursiveMode::NonRecursive);
+            for inner in [FAMILIES_FOLDER, LISTS_FOLDER] {
+                let _ = watcher.watch(&self.folder.join(inner), RecursiveMode::NonRecursive);
+            }
         }
     }
 }
@@ -264,6 +290,8 @@ fn concerns(event: &Event, own: Option<&std::ffi::OsStr>) -> bool {
             || path.file_name() == own
             || path.ends_with("..data")
             || path.ends_with(FAMILIES_FOLDER)
+            || path.ends_with(LISTS_FOLDER)
+            || rules::is_list(path)
     };
     changes && (event.paths.is_empty() || event.paths.iter().any(named))
 }
@@ -293,6 +321,11 @@ mod tests {
             (created, "rules", true),
             (created, "rules/..data", true),
             (created, "rules/families", true),
+            (created, "rules/lists", true),
+            (written, "rules/lists/partners.txt", true),
+            (written, "rules/lists/partners.toml", true),
+            (written, "rules/lists/.partners.txt.swp", false),
+            (written, "rules/partners.txt", false),
             (written, "rules/families/browsers.toml", true),
             (created, "audit.jsonl", false),
         ] {

@@ -1,4 +1,4 @@
-//! Rules from a folder: every `*.toml` file in it, in the order of their names.
+//! Rules from a folder: every `*.toml` file in it, in the order of their names, and the lists in its folder `lists`.
 
 use std::fmt;
 use std::fs;
@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_policy::{Compiled, Diagnostic, Diagnostics, Origins, RuleSet, SourceFile, Span, Style};
+use portcullis_policy::{
+    Compiled, Diagnostic, Diagnostics, LISTS_FOLDER, Origins, RuleSet, SourceFile, Span, Style,
+};
 use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesFault};
 use sha2::{Digest, Sha256};
 
@@ -83,8 +85,12 @@ pub struct LoadedRules {
     pub families: Arc<Families>,
     /// The rows of the folder alone, where it has any.
     pub own_families: Option<OwnFamilies>,
-    /// How many files there were.
+    /// How many files there were, those of lists left out.
     pub files: usize,
+    /// How many files of lists there were.
+    pub lists: usize,
+    /// The text of all of them.
+    pub sources: Arc<[SourceFile]>,
 }
 
 /// The rules that are shipped, by the names of their files.
@@ -107,6 +113,8 @@ pub fn shipped() -> Result<LoadedRules, RulesError> {
         families: Arc::new(Families::shipped().clone()),
         own_families: None,
         files: files.len(),
+        lists: 0,
+        sources: files.into(),
     })
 }
 
@@ -118,10 +126,44 @@ pub fn shipped() -> Result<LoadedRules, RulesError> {
 ///
 /// Where something cannot be read, and every fault in the rules.
 pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRules, RulesError> {
-    let files = read(path)?;
+    let mut files = read(path)?;
+    let own = files.len();
+    files.extend(read_lists(path, &files)?);
+    let lists = files.len() - own;
+    let loaded = compile(path, files.into(), origins)?;
+    Ok(LoadedRules { files: own, lists, ..loaded })
+}
+
+/// Compiles the rules that were loaded from a folder with the lists that are there now; none where these are the same.
+///
+/// So lists take effect though somebody left the rules beside them half edited.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_lists(
+    path: &Path,
+    known: &[SourceFile],
+    origins: Option<&[OriginSettings]>,
+) -> Result<Option<LoadedRules>, RulesError> {
+    let (old, rules): (Vec<_>, Vec<_>) = known.iter().cloned().partition(|file| is_list(Path::new(&file.name)));
+    let new = read_lists(path, &rules)?;
+    if new == old {
+        return Ok(None);
+    }
+    let (files, lists) = (rules.len(), new.len());
+    let loaded = compile(path, rules.into_iter().chain(new).collect(), origins)?;
+    Ok(Some(LoadedRules { files, lists, ..loaded }))
+}
+
+fn compile(
+    path: &Path,
+    sources: Arc<[SourceFile]>,
+    origins: Option<&[OriginSettings]>,
+) -> Result<LoadedRules, RulesError> {
     let names: Option<Vec<&str>> = origins.map(|origins| origins.iter().map(|origin| &*origin.name).collect());
     let origins = names.as_deref().map_or(Origins::Any, Origins::Known);
-    let mut compiled = RuleSet::compile_for(&files, origins).map_err(RulesError::Faulty)?;
+    let mut compiled = RuleSet::compile_for(&sources, origins).map_err(RulesError::Faulty)?;
     let own = own_families(path)?;
     let families =
         own.as_ref().map_or_else(|| Families::shipped().clone(), |own| Families::shipped().overlaid(&own.rows));
@@ -129,7 +171,8 @@ pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRul
         let version = own.version(compiled.rules.version());
         compiled.rules = compiled.rules.versioned(version);
     }
-    Ok(LoadedRules { compiled, families: Arc::new(families), own_families: own, files: files.len() })
+    let files = sources.len();
+    Ok(LoadedRules { compiled, families: Arc::new(families), own_families: own, files, lists: 0, sources })
 }
 
 /// The rows about browsers that stand in a folder of rules.
@@ -206,10 +249,44 @@ pub fn read(path: &Path) -> Result<Vec<SourceFile>, RulesError> {
     paths.iter().map(|file| read_file(file)).collect()
 }
 
+/// Reads the lists beside these rules. Those beside a file that is loaded by itself are read where it names one.
+fn read_lists(path: &Path, rules: &[SourceFile]) -> Result<Vec<SourceFile>, RulesError> {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = folder.join(LISTS_FOLDER);
+    let is_named = path.is_dir() || rules.iter().any(|file| file.text.contains("\"@"));
+    if !is_named || !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |error| RulesError::Unreadable(folder.clone(), error);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if !is_list(&file) {
+            continue;
+        }
+        if paths.len() == MAX_FILES {
+            return Err(RulesError::TooMany(folder.clone()));
+        }
+        paths.push(file);
+    }
+    paths.sort();
+    paths.iter().map(|file| read_file(file)).collect()
+}
+
 /// Whether a path is that of a rules file; those that editors leave behind are none.
 pub fn is_rules_file(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    path.extension().is_some_and(|extension| extension == "toml") && !hidden
+    path.extension().is_some_and(|extension| extension == "toml") && !is_hidden(path)
+}
+
+/// Whether a path is that of a list: a file of values, or its head, in the folder of lists.
+pub fn is_list(path: &Path) -> bool {
+    let in_folder = path.parent().is_some_and(|folder| folder.ends_with(LISTS_FOLDER));
+    let kind = path.extension().is_some_and(|extension| extension == "toml" || extension == "txt");
+    in_folder && kind && !is_hidden(path)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn read_file(path: &Path) -> Result<SourceFile, RulesError> {

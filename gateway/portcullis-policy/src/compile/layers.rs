@@ -193,9 +193,13 @@ impl<'a> Layers<'a> {
     pub(super) fn weights(&self) -> Weights {
         let mut weights = presets::weights();
         for layer in std::iter::once(self.weighing).chain(self.rising().map(|values| &values.weighing)) {
-            for (signal, weight) in &layer.signals {
+            for (signal, weight, mode) in &layer.signals {
                 let at = SignalId::ALL.iter().position(|known| known == signal);
                 set(&mut weights.signals, at, weight.value);
+                weights.monitored.retain(|known| known != signal);
+                if *mode == Mode::Monitor {
+                    weights.monitored.push(*signal);
+                }
             }
             for (group, cap) in &layer.caps {
                 let at = Group::ALL.iter().position(|known| known == group);

@@ -18,6 +18,14 @@ pub(super) fn limits(table: &RouteTable, route: &Route, places: &mut Places, out
     table.limits.iter().filter_map(|limit| limits.limit(limit)).collect()
 }
 
+/// The names under which an expression reads a limit: its own, which is that of its softest level, and those of its
+/// levels.
+pub(super) fn readable(table: &LimitTable) -> Vec<Arc<str>> {
+    let name = &table.name.value;
+    let levels = levels(name, &table.levels).into_iter().map(|level| level.name);
+    std::iter::once(name.clone()).chain(levels.filter(|level| level != name)).collect()
+}
+
 struct Limits<'a> {
     route: &'a Route,
     places: &'a mut Places,

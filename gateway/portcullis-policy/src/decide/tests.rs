@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Bound, Cost, Count, KeyPart, Level, Limit, OnMissing, Rule, TextPattern, When};
+use crate::model::{Bound, Cost, Count, KeyPart, Level, Limit, Machine, OnMissing, Rule, TextPattern, When};
 use crate::testing::{Asks, rule_set};
 use crate::weigh::signal_place;
 use portcullis_signals::{Ban, Posture, SignalId};
@@ -14,7 +14,29 @@ fn rule(name: &'static str, action: Action, mode: Mode) -> Rule {
         route: None,
         when: When { header: vec![(http::HeaderName::from_static(name), yes)], ..When::default() },
         action,
+        machine: None,
         mode,
+        until: None,
+        owner: None,
+        reason: None,
+    }
+}
+
+/// A rule with an expression and nothing else.
+pub(super) fn expression(name: &str, text: &str, action: Action) -> Rule {
+    weighing_rule(name, text, action, Effect::Act)
+}
+
+/// A rule with an expression that does this.
+pub(super) fn weighing_rule(name: &str, text: &str, action: Action, effect: Effect) -> Rule {
+    let program = crate::machine::compile(text).unwrap();
+    Rule {
+        name: name.into(),
+        route: None,
+        when: When::default(),
+        action,
+        machine: Some(Machine { text: text.into(), effect, program: program.into() }),
+        mode: Mode::Enforce,
         until: None,
         owner: None,
         reason: None,
@@ -71,7 +93,7 @@ fn tool() -> Asks {
     Asks::default().with_header("user-agent", "curl/8.5.0")
 }
 
-const STEPS: [&str; 7] = ["malformed", "allow-rule", "ban", "rule", "filter", "limit", "threshold"];
+const STEPS: [&str; 8] = ["malformed", "allow-rule", "ban", "rule", "filter", "limit", "machine", "threshold"];
 
 /// A request that gives each of these steps something to say, on [`every_step`].
 fn asking(steps: &[&str]) -> Asks {
@@ -83,6 +105,7 @@ fn asking(steps: &[&str]) -> Asks {
             "ban" => asks.ban = Some(Ban { remaining_secs: 90 }),
             "rule" => asks = asks.with_header("x-deny", "yes"),
             "filter" => asks.classes.push(NetworkClass::Tor),
+            "machine" => asks = asks.with_header("x-machine", "yes"),
             "limit" => asks.limits = vec![over(700)],
             "threshold" => asks = asks.with_header("user-agent", "curl/8.5.0"),
             other => panic!("{other}"),
@@ -96,7 +119,9 @@ fn every_step(mode: Mode) -> RuleSet {
     route.mode = mode;
     route.filters = vec![Filter { class: NetworkClass::Tor, action: Action::Block, mode: Mode::Enforce }];
     route.limits = vec![limit("per address", Action::Throttle, Mode::Enforce)];
-    let rules = vec![rule("x-deny", Action::Block, Mode::Enforce), rule("x-allow", Action::Allow, Mode::Enforce)];
+    let machine = expression("machine", "request.header('x-machine') == 'yes'", Action::StepUp);
+    let rules =
+        vec![rule("x-deny", Action::Block, Mode::Enforce), rule("x-allow", Action::Allow, Mode::Enforce), machine];
     rule_set(route, rules)
 }
 
@@ -109,6 +134,7 @@ fn each_step_alone_decides() {
         ("rule", Action::Block, "API.RULE_BLOCKED"),
         ("filter", Action::Block, "API.TOR_BLOCKED"),
         ("limit", Action::Throttle, "API.LIMIT_EXCEEDED"),
+        ("machine", Action::StepUp, "API.RULE_STEP_UP"),
         ("threshold", Action::Block, "API.SCORE_BLOCKED"),
     ] {
         let decision = asking(&[step]).decide(&every_step(Mode::Enforce));
@@ -133,7 +159,7 @@ fn of_every_two_steps_the_earlier_decides() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 21);
+    assert_eq!(pairs, 28);
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn rules() -> RuleSet {
             ..When::default()
         },
         action: Action::Allow,
+        machine: None,
         mode: Mode::Enforce,
         until: None,
         owner: None,
@@ -66,7 +67,11 @@ fn a_challenge_is_explained() {
       4 other rules        nothing
       5 filters            class `datacenter` is consulted and says challenge, in monitor
       6 limits             nothing
-    > 7 thresholds         score 0.550 has reached challenge
+      7 machines           nothing
+    > 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      without `ua-tool`, which gave 0.338: allow
     ");
 }
 
@@ -89,7 +94,11 @@ fn a_request_that_a_rule_allows_is_explained() {
     - 4 other rules        not asked
     - 5 filters            class `datacenter` is consulted and says challenge, in monitor
     - 6 limits             not asked
-    - 7 thresholds         score 0.550 has reached challenge
+    - 7 machines           not asked
+    - 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      without rule `partner`: challenge
     ");
 }
 
@@ -112,7 +121,11 @@ fn a_clearance_is_explained() {
       4 other rules        nothing
       5 filters            class `datacenter` is consulted and says challenge, in monitor
       6 limits             nothing
-      7 thresholds         score 0.440 has reached challenge, met by a clearance
+      7 machines           nothing
+      8 thresholds         score 0.440 has reached challenge, met by a clearance
+
+    smallest change
+      with 0.360 more score: block
     ");
 }
 
@@ -142,7 +155,11 @@ fn what_a_filter_refuses_is_explained_with_the_score_that_was_not_needed() {
     > 5 filters            class `tor` is consulted and says block
                            not consulted beside it: `datacenter`
     - 6 limits             not asked
-    - 7 thresholds         score 0.550 has reached challenge
+    - 7 machines           not asked
+    - 8 thresholds         score 0.550 has reached challenge
+
+    smallest change
+      were its network no `tor`: challenge
     ");
 }
 
@@ -240,6 +257,60 @@ fn levels_of_limits_and_a_posture_are_explained() {
                            limit `steps` (3 of 3 at the same time) says challenge, met by a clearance
                            limit `watched` (1 of 1 in 60 s) says ban, in monitor
                            limit `keyed` refuses a request that lacks a part of its key, in monitor
-      7 thresholds         nothing
+      7 machines           nothing
+      8 thresholds         nothing
+
+    smallest change
+      with 0.720 more score: block
     ");
+}
+
+#[test]
+fn the_level_that_decided_is_what_would_turn_it_and_the_nearest_level_is_what_comes_next() {
+    use crate::model::{Bound, Cost, Count, KeyPart, Level, Limit, OnMissing, Over};
+    use portcullis_signals::LimitReading;
+    use std::time::Duration;
+
+    let level = |name: &str, limit, secs, action| Level {
+        name: name.into(),
+        counter: 1,
+        bound: Bound::Window { limit, window: Duration::from_secs(secs) },
+        over: Over::Act(action),
+    };
+    let limit = |name: &str, count, cost, levels| Limit {
+        name: name.into(),
+        counter: 1,
+        key: vec![KeyPart::Ip],
+        on_missing: OnMissing::Refuse,
+        count,
+        cost,
+        levels,
+        mode: Mode::Enforce,
+    };
+    let mut route = crate::model::Route::bare("search");
+    route.limits = vec![
+        limit(
+            "per address",
+            Count::Requests,
+            Cost::Units(5),
+            vec![level("per address 1m", 10, 60, Action::Throttle), level("per address 1h", 50, 3_600, Action::Block)],
+        ),
+        limit("failed", Count::Failures, Cost::Units(1), vec![level("failed", 8, 60, Action::Ban)]),
+        limit("sent", Count::Bytes, Cost::Units(1), vec![level("sent", 8, 60, Action::Ban)]),
+    ];
+    let read = |count| LimitReading { count, ..LimitReading::default() };
+    let over = |count| LimitReading { count, over: true, ..LimitReading::default() };
+    let unkeyed = LimitReading { unkeyed: true, ..LimitReading::default() };
+    for (limits, said) in [
+        ([read(0), read(0), read(0), read(0)], "with 2 more requests, by limit `per address 1m`: throttle"),
+        ([read(0), read(46), read(0), read(7)], "with the next request, by limit `per address 1h`: block"),
+        ([read(0), read(0), read(7), read(0)], "with one more failure, by limit `failed`: ban"),
+        ([over(12), read(20), read(0), read(0)], "within limit `per address 1m`: allow"),
+        ([over(60), over(60), read(0), read(0)], "within limit `per address 1h`: throttle"),
+        ([read(0), read(0), unkeyed, read(0)], "with all that limit `failed` counts by: allow"),
+    ] {
+        let asks = Asks { limits: limits.to_vec(), ..Asks::default() };
+        let explanation = asks.facts(|facts| rule_set(route.clone(), vec![]).explain(facts));
+        assert_eq!(explanation.flip.map(|flip| flip.to_string()).as_deref(), Some(said), "{limits:?}");
+    }
 }

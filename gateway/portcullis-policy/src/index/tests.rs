@@ -50,6 +50,9 @@ fn naive(rules: &[Rule], route: u32, subject: &Subject<'_>) -> Vec<u32> {
             && any(&when.client_name, |name| Some(*name) == subject.claim.name)
             && any(&when.ja3, |ja3| Some(*ja3) == subject.ja3)
             && any(&when.ja4, |ja4| Some(*ja4) == subject.ja4)
+            && any(&when.http2, |print| subject.http2.is_some_and(|found| found.to_string() == **print))
+            && any(&when.user, |user| subject.user == Some(&**user))
+            && any(&when.api_key, |key| subject.api_key == Some(&**key))
             && any(&when.method, |method| method == subject.method)
             && any(&when.user_agent, |pattern| pattern.matches(subject.user_agent()))
             && any(&when.path, |pattern| pattern.matches(subject.path.as_bytes()))
@@ -72,6 +75,10 @@ fn texts(written: &[&str], case: Case) -> Vec<crate::model::TextPattern> {
     written.iter().map(|text| patterns::pattern(text, case).unwrap()).collect()
 }
 
+fn boxed(texts: &[&str]) -> Vec<Box<str>> {
+    texts.iter().map(|text| (*text).into()).collect()
+}
+
 fn any_when() -> impl Strategy<Value = When> {
     let header = |name: &'static str| {
         texts(&TAGS, Case::Sensitive).into_iter().map(move |text| (HeaderName::from_static(name), text))
@@ -87,15 +94,29 @@ fn any_when() -> impl Strategy<Value = When> {
             some_of(&["curl", "gptbot", "googlebot"]),
         ),
         some_of(&[Ja3Hash([1; 16]), Ja3Hash([2; 16])]),
-        some_of(&[ja4(5), ja4(6)]),
+        (some_of(&[ja4(5), ja4(6)]), some_of(&boxed(&["ann", "ben"])), some_of(&boxed(&["k1", "k2"]))),
         some_of(&texts(&AGENTS, Case::Insensitive)),
         some_of(&texts(&PATHS, Case::Sensitive)),
         some_of(&[Method::GET, Method::POST]),
         some_of(&header("x-tag").chain(header("x-other")).collect::<Vec<_>>()),
     )
         .prop_map(
-            |(ip, asn, country, (class, crawler, claim, client_name), ja3, ja4, user_agent, path, method, header)| {
+            |(
+                ip,
+                asn,
+                country,
+                (class, crawler, claim, client_name),
+                ja3,
+                (ja4, user, api_key),
+                user_agent,
+                path,
+                method,
+                header,
+            )| {
                 When {
+                    http2: Vec::new(),
+                    user,
+                    api_key,
                     ip,
                     asn,
                     country,
@@ -122,6 +143,7 @@ fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
             route,
             when,
             action,
+            machine: None,
             mode: Mode::Enforce,
             until,
             owner: None,
@@ -146,9 +168,10 @@ fn any_asks() -> impl Strategy<Value = Asks> {
         select(vec!["curl/8.5.0", "Shop/1.0", "robot", "GoodBot/2", "a-b-c", "Googlebot/2.1", "GPTBot/1.2", ""]),
         subsequence(vec!["yes", "no", "yesno"], 0..=3),
         subsequence(vec!["yes", "no"], 0..=1),
-        0_u64..20,
+        (0_u64..20, select(vec![None, Some("ann"), Some("ben")]), select(vec![None, Some("k1"), Some("k2")])),
     );
-    (connection, request).prop_map(|((ip, asn, country, classes, tls), (method, path, agent, tags, others, at))| {
+    (connection, request).prop_map(|((ip, asn, country, classes, tls), (method, path, agent, tags, others, more))| {
+        let (at, user, api_key) = more;
         let mut asks = Asks {
             at,
             method,
@@ -158,6 +181,8 @@ fn any_asks() -> impl Strategy<Value = Asks> {
             country,
             classes,
             tls: tls.map(|(ja3, tag)| (Ja3Hash([ja3; 16]), ja4(tag))),
+            user,
+            api_key,
             ..Asks::default()
         };
         asks = asks.with_header("user-agent", agent);
@@ -192,6 +217,7 @@ fn rule(when: When) -> Rule {
         route: None,
         when,
         action: Action::Block,
+        machine: None,
         mode: Mode::Enforce,
         until: None,
         owner: None,

@@ -108,6 +108,7 @@ impl Identify {
                 token.id.read(request, fields).or_else(|| token.place.read(request, fields).map(bearer))
             }),
             clearance: None,
+            own: &[],
         }
     }
 }

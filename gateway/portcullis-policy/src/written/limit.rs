@@ -56,7 +56,7 @@ pub(crate) enum WrittenPart {
 
 /// What is past a level, before its own values are known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Doing {
+pub(super) enum Doing {
     Score,
     Delay,
     Act(Action),
@@ -517,7 +517,7 @@ const PARTS: [(&str, KeyPart); 20] = [
 
 const COUNTS: [&str; 4] = ["requests", "failures", "bytes", "distinct:user"];
 
-const DOING: [(&str, Doing); 6] = [
+pub(super) const DOING: [(&str, Doing); 6] = [
     ("score", Doing::Score),
     ("delay", Doing::Delay),
     ("throttle", Doing::Act(Action::Throttle)),
@@ -530,13 +530,13 @@ const DOING: [(&str, Doing); 6] = [
 const DELAY: Duration = Duration::from_secs(2);
 
 /// The longest wait that may be written: past it clients give up and ask again.
-const MAX_DELAY: Duration = Duration::from_secs(30);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// How many requests of a limit may be waiting, where nothing is said.
 const WAITING: u32 = 100;
 
 /// The most that may be written: each holds a connection and its memory.
-const MAX_WAITING: u64 = 10_000;
+pub(crate) const MAX_WAITING: u64 = 10_000;
 
 /// The highest cost of one request that may be written.
-const MAX_COST: u64 = 1_000_000;
+pub(crate) const MAX_COST: u64 = 1_000_000;

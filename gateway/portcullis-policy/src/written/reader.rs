@@ -9,6 +9,7 @@ use portcullis_fingerprint::{Ja3Hash, Ja4};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lists::{Lists, Read};
 use super::{Located, Whole};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, alternatives, nearest, quote};
 use crate::score::Score;
@@ -40,7 +41,11 @@ pub(super) struct Section<'a> {
 /// Reads one file, reporting into the diagnostics of all.
 pub(super) struct Reader<'d> {
     pub(super) out: &'d mut Diagnostics,
+    /// The named lists.
+    pub(super) lists: &'d mut Lists,
     pub(super) whole: Whole,
+    /// Whether a condition that was read last names lists without a value, so that nothing can meet it.
+    pub(super) hollow: bool,
     file: u32,
 }
 
@@ -107,6 +112,16 @@ impl<'a> Section<'a> {
         self.take(key).map(|item| reader.list(&item, read)).unwrap_or_default()
     }
 
+    /// The values of a condition, where `"@name"` stands for those of a list.
+    pub(super) fn values<T: Clone + 'static>(
+        &mut self,
+        key: &'static str,
+        reader: &mut Reader<'_>,
+        read: Read<T>,
+    ) -> Vec<T> {
+        self.take(key).map(|item| reader.values(&item, read)).unwrap_or_default()
+    }
+
     /// The tables of an array of tables: `[[route]]`.
     pub(super) fn tables(
         &mut self,
@@ -153,8 +168,8 @@ impl<'a> Section<'a> {
 }
 
 impl<'d> Reader<'d> {
-    pub(super) fn new(file: u32, out: &'d mut Diagnostics) -> Self {
-        Self { out, whole: Whole::Yes, file }
+    pub(super) fn new(file: u32, out: &'d mut Diagnostics, lists: &'d mut Lists) -> Self {
+        Self { out, lists, whole: Whole::Yes, hollow: false, file }
     }
 
     /// Reports text that is no TOML, and says where.
@@ -232,6 +247,20 @@ impl<'d> Reader<'d> {
         }
         self.expected(item, "a text");
         None
+    }
+
+    /// Where the letters of a text begin in the file, behind its quotation marks; none where it has escapes, so that
+    /// what is read is not what stands there.
+    pub(super) fn start_of_text(&self, item: &Item<'_>, text: &str) -> Option<usize> {
+        let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        let file = self.out.files().get(place(item.span.file))?;
+        let (start, end) = (place(item.span.start), place(item.span.end));
+        let written = file.text.get(start..end)?;
+        let at = written.find(text)?;
+        // Marks and, in texts of many lines, the first line feed.
+        let marks = |part: &str| part.chars().all(|letter| matches!(letter, '"' | '\'' | '\n' | '\r'));
+        let fits = marks(written.get(..at)?) && marks(written.get(at + text.len()..)?);
+        fits.then_some(start + at)
     }
 
     /// A name that people and records use.
@@ -474,7 +503,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// A number from 0 to 1 as a score, where it has at most three decimals.
-fn thousandths(number: f64) -> Option<Score> {
+pub(super) fn thousandths(number: f64) -> Option<Score> {
     // Through its text, since a float is no whole number of thousandths and is not cast to one.
     let text = format!("{number:.3}");
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();

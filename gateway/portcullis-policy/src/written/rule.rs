@@ -1,5 +1,6 @@
 //! `[[rule]]` and `[[route.rule]]` as written.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -8,24 +9,31 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Claim, CrawlerKind, Kind};
+use portcullis_signals::{Claim, CrawlerKind, Kind, Strength};
 use toml::de::DeValue;
 
 use super::Located;
-use super::reader::{Item, Reader, Section};
+use super::reader::{self, Item, Reader, Section};
 use super::route::method;
 use super::test::ACTIONS;
 use super::values::MODES;
 use crate::diagnostics::{Diagnostic, nearest, quote};
-use crate::model::{Action, Case, Mode, TextPattern, When};
+use crate::machine::{self, Fault, Machine, Program};
+use crate::model::{Action, Case, Effect, Mode, TextPattern, When};
 use crate::patterns::pattern;
+use crate::score::Score;
 
 /// One access rule.
 #[derive(Debug)]
 pub(crate) struct RuleTable {
     pub(crate) name: Located<Arc<str>>,
     pub(crate) when: When,
+    /// Whether `when` names lists without a value, so that no request can meet it.
+    pub(crate) hollow: bool,
     pub(crate) action: Located<Action>,
+    pub(crate) machine: Option<Located<Machine>>,
+    /// The limits that the expression reads, each with its place.
+    pub(crate) limits: Vec<Located<Box<str>>>,
     pub(crate) mode: Mode,
     pub(crate) until: Option<u64>,
     pub(crate) owner: Option<Arc<str>>,
@@ -35,29 +43,41 @@ pub(crate) struct RuleTable {
 impl RuleTable {
     pub(super) fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let name = section.require("name", "\"partner\"", reader).and_then(|item| reader.name(&item));
-        let action = section.require("action", "\"block\"", reader).and_then(|item| reader.choice(&item, &ACTIONS));
+        let effect = effect(&mut section, reader);
         let mode = section.take("mode").and_then(|item| reader.choice(&item, &MODES));
         let until = section.take("until").and_then(|item| until(&item, reader));
         let owner = section.take("owner").and_then(|item| reader.name(&item));
         let reason = section.take("reason").and_then(|item| reader.text(&item));
-        let expression = section.take("expr");
-        if let Some(item) = &expression {
-            reader.out.push(
-                Diagnostic::error("rules with an expression are not supported yet")
-                    .at(item.key_span, "cannot be evaluated")
-                    .help("say it with `when`, or take the rule out: a rule is never left out silently"),
-            );
-        }
+        let written = section.take("expr");
+        let program = written.as_ref().map(|item| expression(item, reader));
+        reader.hollow = false;
         let when = match section.take("when") {
             Some(item) => reader.section(&item, "`when`").map(|section| conditions(section, reader)),
-            None if expression.is_some() => None,
+            None if written.is_some() => Some(When::default()),
             None => section.require("when", "{ ip = [\"192.0.2.0/24\"] }", reader).and(None),
         };
         section.finish(reader);
+        let (action, effect) = effect?;
+        let mut limits = Vec::new();
+        let machine = match (program, effect) {
+            (None, Effect::Act) => None,
+            (None, effect) => Some(Located::new(Machine::always(effect), action.span)),
+            (Some(program), effect) => {
+                let (text, program, start) = program?;
+                let place = |at: &Range<usize>| {
+                    start.map_or(text.span, |start| reader::span(text.span.file, start + at.start..start + at.end))
+                };
+                limits = program.limits.iter().map(|(name, at)| Located::new(name.clone(), place(at))).collect();
+                Some(Located::new(Machine { text: text.value, effect, program: Arc::new(program) }, text.span))
+            }
+        };
         Some(Self {
             name: name?,
             when: when?,
-            action: action?,
+            hollow: reader.hollow,
+            action,
+            limits,
+            machine,
             mode: mode.map_or(Mode::Enforce, |mode| mode.value),
             until,
             owner: owner.map(|owner| owner.value),
@@ -66,26 +86,130 @@ impl RuleTable {
     }
 }
 
+/// What a rule does: its action, a signal that it raises, or what it gives to the score.
+fn effect(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<(Located<Action>, Effect)> {
+    let action = section.take("action");
+    let signal = section.take("signal");
+    let strength = section.take("strength");
+    let score = section.take("score");
+    let said: Vec<_> = [action, signal, score].into_iter().flatten().collect();
+    if let [first, second, ..] = *said {
+        let title = format!("a rule with both {} and {}", quote(first.key), quote(second.key));
+        reader.out.push(
+            Diagnostic::error(title)
+                .at(second.key_span, "does a second thing")
+                .beside(first.key_span, "does this")
+                .help("make two rules of it"),
+        );
+        return None;
+    }
+    if let Some(item) = strength.filter(|_| signal.is_none()) {
+        let fault = Diagnostic::error("`strength` without `signal`").at(item.key_span, "of which signal?");
+        reader.out.push(fault.help("add `signal = \"...\"`, or take it out"));
+    }
+    if let Some(item) = signal {
+        let signal = super::test::signal(reader, &item)?;
+        let strength = strength.and_then(|item| reader.score(&item));
+        let strength =
+            strength.map_or(Strength::FULL, |share| Strength::thousandths(share.value.as_thousandths().into()));
+        return Some((Located::new(Action::Allow, signal.span), Effect::Raise(signal.value, strength)));
+    }
+    if let Some(item) = score {
+        return Some((Located::new(Action::Allow, item.span), gain(&item, reader)?));
+    }
+    match action {
+        Some(item) => Some((reader.choice(&item, &ACTIONS)?, Effect::Act)),
+        None => {
+            let _ = section.require("action", "\"block\"", reader);
+            None
+        }
+    }
+}
+
+/// What a rule gives to the score: `"+0.2"` on top, or `">=0.6"` at least.
+fn gain(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Effect> {
+    let help = "write \"+0.2\" to add to the score, or \">=0.6\" to lift it to at least that";
+    let Some(text) = item.value.as_str() else {
+        reader.wrong(item, "what a rule gives to the score is a text", "add it, or lift the score to it?", help);
+        return None;
+    };
+    let trimmed = text.trim();
+    let title = format!("{} is no gain of a score", quote(text));
+    if trimmed.starts_with(['-', '<']) {
+        reader.wrong(item, title, "a rule never lowers a score", help);
+        return None;
+    }
+    let number =
+        |text: &str| reader::thousandths(text.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number))?);
+    let effect = match (trimmed.strip_prefix('+'), trimmed.strip_prefix(">=")) {
+        (Some(more), _) => number(more).map(Effect::Add),
+        (_, Some(least)) => number(least).map(Effect::Lift),
+        _ => None,
+    };
+    match effect {
+        Some(Effect::Add(points) | Effect::Lift(points)) if points == Score::ZERO => {
+            reader.wrong(item, title, "changes nothing", help);
+            None
+        }
+        Some(Effect::Add(points)) if points > MOST_ADDED => {
+            let help = format!("a rule adds at most {MOST_ADDED}; \">={points}\" lifts the score to at least that");
+            reader.wrong(item, title, "too much for one rule", help);
+            None
+        }
+        None => {
+            reader.wrong(item, title, "no number from 0 to 1 with a sign", help);
+            None
+        }
+        found => found,
+    }
+}
+
+/// An expression with its text, and where the text begins in the file; none of it where the text has escapes.
+fn expression(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(Located<Arc<str>>, Program, Option<usize>)> {
+    let text = reader.text(item)?;
+    let start = reader.start_of_text(item, text.value);
+    match machine::compile(text.value) {
+        Ok(program) => Some((Located::new(text.value.into(), item.span), program, start)),
+        Err(fault) => {
+            let Fault { title, at, label, help } = fault;
+            let place = start.map_or(item.span, |start| reader::span(item.span.file, start + at.start..start + at.end));
+            let label = if start.is_some() {
+                label
+            } else {
+                format!("{}: {label}", quote(text.value.get(at).unwrap_or_default()))
+            };
+            reader.out.push(Diagnostic::error(title).at(place, label).help(help));
+            None
+        }
+    }
+}
+
+/// The most that one rule adds to a score: two doubts more are still no certainty.
+const MOST_ADDED: Score = Score::thousandths(500);
+
 fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
     let span = section.span;
     let before = reader.out.entries().len();
     let when = When {
-        ip: section.list("ip", reader, network),
-        asn: section.list("asn", reader, asn),
-        country: section.list("country", reader, |reader, item| {
+        ip: section.values("ip", reader, network),
+        asn: section.values("asn", reader, asn),
+        country: section.values("country", reader, |reader, item| {
             reader.parsed::<Country>(item, "a country is its two letters (ISO 3166-1), such as \"DE\"")
         }),
-        class: section.list("class", reader, class),
-        crawler: section.list("crawler", reader, crawler),
-        claim: section.list("claim", reader, |reader, item| {
+        class: section.values("class", reader, class),
+        crawler: section.values("crawler", reader, crawler),
+        claim: section.values("claim", reader, |reader, item| {
             Some(reader.choice(item, &Kind::ALL.map(|kind| (kind.name(), kind)))?.value)
         }),
-        client_name: section.list("client_name", reader, client_name),
-        ja3: section.list("ja3", reader, |reader, item| reader.ja3(item)),
-        ja4: section.list("ja4", reader, |reader, item| reader.ja4(item)),
-        user_agent: section.list("user_agent", reader, user_agent),
-        path: section.list("path", reader, path),
-        method: section.list("method", reader, |reader, item| Some(method(reader, item)?.value)),
+        client_name: section.values("client_name", reader, client_name),
+        ja3: section.values("ja3", reader, |reader, item| reader.ja3(item)),
+        ja4: section.values("ja4", reader, |reader, item| reader.ja4(item)),
+        http2: section.values("http2", reader, http2),
+        user: section.values("user", reader, exact),
+        api_key: section.values("api_key", reader, exact),
+        user_agent: section.values("user_agent", reader, user_agent),
+        path: section.values("path", reader, path),
+        method: section.values("method", reader, |reader, item| Some(method(reader, item)?.value)),
         header: headers(&mut section, reader),
     };
     for item in section.items().filter(|item| item.value.as_array().is_some_and(|list| list.is_empty())) {
@@ -174,6 +298,33 @@ fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
     }
     text_pattern(reader, item, Case::Sensitive)
 }
+
+/// The print of an HTTP/2 client: settings, window, priorities and pseudo-headers, with bars between them.
+pub(super) fn http2(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Box<str>> {
+    let text = reader.text(item)?.value;
+    let plain = |letter: char| letter.is_ascii_digit() || ":;,|masp".contains(letter);
+    if text.split('|').count() != 4 || !text.chars().all(plain) {
+        let help =
+            "an HTTP/2 print looks like `1:65536;4:6291456|15663105|0|m,a,s,p`; audit records hold it as `http2`";
+        reader.wrong(item, format!("{} is no HTTP/2 print", quote(text)), "not four parts with bars between", help);
+        return None;
+    }
+    Some(text.into())
+}
+
+/// A text that is compared as a whole: a user, an API key.
+fn exact(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Box<str>> {
+    let text = reader.text(item)?.value;
+    if text.is_empty() || text.len() > MAX_EXACT_BYTES || text.chars().any(char::is_control) {
+        let help = format!("write 1 to {MAX_EXACT_BYTES} bytes on one line; it is compared as a whole");
+        reader.wrong(item, format!("{} cannot be met", quote(item.key)), "empty, too long or of many lines", help);
+        return None;
+    }
+    Some(text.into())
+}
+
+/// The longest user or API key, in bytes.
+const MAX_EXACT_BYTES: usize = 1024;
 
 pub(super) fn text_pattern(reader: &mut Reader<'_>, item: &Item<'_>, case: Case) -> Option<TextPattern> {
     let text = reader.text(item)?;

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
+use portcullis_fingerprint::{ClientHello, Http2Print, Ja3Hash, Ja4, Priority, Pseudo};
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Clearance, Conduct, Posture, SignalId, Strength};
+use portcullis_signals::{Clearance, Conduct, OwnSignal, OwnValue, Posture, SignalId, Strength};
+use toml::de::DeValue;
 
 use super::Located;
 use super::reader::{Item, Reader, Section};
 use super::route::method;
-use super::rule::{class, until};
+use super::rule::{class, http2, until};
 use crate::diagnostics::{Diagnostic, Span, quote};
 use crate::model::Action;
 use crate::score::Score;
@@ -39,6 +40,7 @@ pub(crate) struct TestRequest {
     pub(crate) classes: Vec<NetworkClass>,
     pub(crate) ja3: Option<Ja3Hash>,
     pub(crate) ja4: Option<Ja4>,
+    pub(crate) http2: Option<Http2Print>,
     pub(crate) hello: Option<ClientHello>,
     pub(crate) clearance: Option<Clearance>,
     pub(crate) user: Option<String>,
@@ -48,7 +50,29 @@ pub(crate) struct TestRequest {
     pub(crate) device: Option<String>,
     pub(crate) token: Option<String>,
     pub(crate) body: Option<String>,
+    pub(crate) identity: Vec<(String, Own)>,
     pub(crate) at: u64,
+}
+
+/// The value of an own signal.
+#[derive(Clone, Debug)]
+pub(crate) enum Own {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+}
+
+impl Own {
+    /// The value as facts hold it.
+    pub(crate) fn value(&self) -> OwnValue<'_> {
+        match self {
+            Self::Bool(value) => OwnValue::Bool(*value),
+            Self::Int(value) => OwnValue::Int(*value),
+            Self::Double(value) => OwnValue::Double(*value),
+            Self::Text(value) => OwnValue::Text(value),
+        }
+    }
 }
 
 /// What the counters read when the request of a test comes.
@@ -145,6 +169,7 @@ impl TestRequest {
             classes: section.list("class", reader, class),
             ja3: section.take("ja3").and_then(|item| reader.ja3(&item)),
             ja4: section.take("ja4").and_then(|item| reader.ja4(&item)),
+            http2: section.take("http2").and_then(|item| http2_print(&item, reader)),
             hello: section.take("client_hello").and_then(|item| client_hello(&item, reader)),
             clearance: section
                 .take("clearance")
@@ -157,6 +182,11 @@ impl TestRequest {
             device: section.take("device").and_then(|item| text(item, reader)),
             token: section.take("token").and_then(|item| text(item, reader)),
             body: section.take("body").and_then(|item| text(item, reader)),
+            identity: section
+                .take("identity")
+                .and_then(|item| reader.section(&item, "`identity`"))
+                .map(|table| table.items().filter_map(|item| own(&item, reader)).take(OwnSignal::MOST).collect())
+                .unwrap_or_default(),
             at: section.take("at").and_then(|item| until(&item, reader)).unwrap_or(0),
         };
         section.finish(reader);
@@ -255,7 +285,7 @@ impl Expect {
     }
 }
 
-fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>> {
+pub(super) fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>> {
     let text = reader.text(item)?;
     if let Ok(signal) = text.value.parse() {
         return Some(Located::new(signal, item.span));
@@ -263,6 +293,20 @@ fn signal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located<SignalId>>
     let names: Vec<_> = SignalId::ALL.iter().map(|signal| signal.name()).collect();
     reader.unknown_word(item.span, "signal", text.value, &names);
     None
+}
+
+fn own(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(String, Own)> {
+    let value = match item.value {
+        DeValue::Boolean(value) => Some(Own::Bool(*value)),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Own::Int),
+        DeValue::Float(number) => number.as_str().parse().ok().filter(|number: &f64| !number.is_nan()).map(Own::Double),
+        DeValue::String(text) => Some(Own::Text(text.to_string())),
+        _ => None,
+    };
+    if value.is_none() {
+        reader.expected(item, "a text, a number, `true` or `false`");
+    }
+    Some((item.key.to_owned(), value?))
 }
 
 fn path(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
@@ -299,6 +343,51 @@ fn read_header(item: &Item<'_>, headers: &mut HeaderMap, reader: &mut Reader<'_>
         return;
     }
     headers.extend(header_value(item, reader).map(|value| (name, value)));
+}
+
+/// The print of an HTTP/2 client that displays itself as the text.
+fn http2_print(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Http2Print> {
+    let text = http2(reader, item)?;
+    let print = parse_print(&text).filter(|print| *print.to_string() == *text);
+    if print.is_none() {
+        let help =
+            "an HTTP/2 print looks like `1:65536;4:6291456|15663105|0|m,a,s,p`; audit records hold it as `http2`";
+        reader.wrong(item, format!("{} is no HTTP/2 print", quote(&text)), "cannot be read", help);
+    }
+    print
+}
+
+fn parse_print(text: &str) -> Option<Http2Print> {
+    let mut parts = text.split('|');
+    let (settings, window, priorities, pseudo) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let listed = |text: &str, mark: char| -> Vec<String> {
+        text.split(mark).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let setting = |part: &String| {
+        let (id, value) = part.split_once(':')?;
+        Some((id.parse().ok()?, value.parse().ok()?))
+    };
+    let priority = |part: &String| {
+        let mut numbers = part.split(':').map(|number| number.parse::<u32>().ok());
+        Some(Priority {
+            stream: numbers.next()??,
+            exclusive: numbers.next()?? == 1,
+            depends_on: numbers.next()??,
+            weight: u16::try_from(numbers.next()??).ok()?,
+        })
+    };
+    let letter = |part: &String| {
+        let all = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
+        all.into_iter().find(|pseudo| pseudo.letter().to_string() == *part)
+    };
+    let priorities = if priorities == "0" { Vec::new() } else { listed(priorities, ',') };
+    Some(Http2Print {
+        settings: listed(settings, ';').iter().map(setting).collect::<Option<_>>()?,
+        window_increment: window.parse().ok()?,
+        priorities: priorities.iter().map(priority).collect::<Option<_>>()?,
+        pseudo: listed(pseudo, ',').iter().map(letter).collect::<Option<_>>()?,
+        ..Http2Print::default()
+    })
 }
 
 /// The bytes of a ClientHello in hex: a handshake message, or the records around it.
@@ -342,7 +431,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Who asks where a test does not say: an address of documentation (RFC 5737).
 const DEFAULT_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
-const CLEARANCES: [(&str, Clearance); 3] =
+pub(super) const CLEARANCES: [(&str, Clearance); 3] =
     [("proof_of_work", Clearance::ProofOfWork), ("memory_hard", Clearance::MemoryHard), ("step_up", Clearance::StepUp)];
 
 /// The actions, as tests and rules name them.

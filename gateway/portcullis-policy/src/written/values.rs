@@ -96,7 +96,7 @@ pub(crate) enum Toggle {
 /// Weights, caps and credit.
 #[derive(Debug, Default)]
 pub(crate) struct Weighing {
-    pub(crate) signals: Vec<(SignalId, Located<Score>)>,
+    pub(crate) signals: Vec<(SignalId, Located<Score>, Mode)>,
     pub(crate) caps: Vec<(Group, Located<Score>)>,
     pub(crate) connection_cap: Option<Located<Score>>,
     pub(crate) clearance: Option<Located<Score>>,
@@ -187,7 +187,9 @@ impl Weighing {
             let names: Vec<_> = SignalId::ALL.iter().map(|signal| signal.name()).collect();
             for item in table.items() {
                 match item.key.parse::<SignalId>() {
-                    Ok(signal) => self.signals.extend(reader.score(&item).map(|weight| (signal, weight))),
+                    Ok(signal) => {
+                        self.signals.extend(weight(&item, reader).map(|(weight, mode)| (signal, weight, mode)))
+                    }
                     Err(_) => reader.unknown_word(item.key_span, "signal", item.key, &names),
                 }
             }
@@ -218,6 +220,18 @@ impl Weighing {
         self.connection_cap = other.connection_cap.or(self.connection_cap);
         self.clearance = other.clearance.or(self.clearance);
     }
+}
+
+/// `ua-tool = 0.3`, or `ua-tool = { weight = 0.3, mode = "monitor" }`.
+fn weight(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(Located<Score>, Mode)> {
+    if !item.value.is_table() {
+        return Some((reader.score(item)?, Mode::Enforce));
+    }
+    let mut table = reader.section(item, "a weight")?;
+    let weight = table.require("weight", "0.30", reader).and_then(|item| reader.score(&item));
+    let mode = table.take("mode").and_then(|item| reader.choice(&item, &MODES));
+    table.finish(reader);
+    Some((weight?, mode.map_or(Mode::Enforce, |mode| mode.value)))
 }
 
 fn sub<'a>(
@@ -393,25 +407,26 @@ fn json_test(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(JsonPointer, J
 const POSTURES: [(&str, &str); 2] = [("elevated", "`elevated`"), ("under_attack", "`under_attack`")];
 
 /// The most of a body that may be looked at: it is held back from the origin for so long.
-const MAX_INSPECTED: u64 = 1 << 16;
+pub(crate) const MAX_INSPECTED: u64 = 1 << 16;
 
-const SENSITIVITIES: [(&str, Sensitivity); 4] = [
+pub(super) const SENSITIVITIES: [(&str, Sensitivity); 4] = [
     ("low", Sensitivity::Low),
     ("normal", Sensitivity::Normal),
     ("high", Sensitivity::High),
     ("critical", Sensitivity::Critical),
 ];
 
-const CLIENTS: [(&str, Clients); 4] = [
+pub(super) const CLIENTS: [(&str, Clients); 4] = [
     ("browser", Clients::Browser),
     ("api", Clients::Api),
     ("mixed", Clients::Mixed),
     ("unattended", Clients::Unattended),
 ];
 
-const AMBIGUOUS: [(&str, AmbiguousPaths); 2] = [("refuse", AmbiguousPaths::Refuse), ("allow", AmbiguousPaths::Allow)];
+pub(super) const AMBIGUOUS: [(&str, AmbiguousPaths); 2] =
+    [("refuse", AmbiguousPaths::Refuse), ("allow", AmbiguousPaths::Allow)];
 
-const TOGGLES: [(&str, Toggle); 4] = [
+pub(super) const TOGGLES: [(&str, Toggle); 4] = [
     ("off", Toggle::Off),
     ("score", Toggle::Score),
     ("challenge", Toggle::Act(Action::Challenge)),

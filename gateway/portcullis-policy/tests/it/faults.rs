@@ -512,23 +512,50 @@ identify = { user = "x-user" }
 }
 
 #[test]
-fn a_rule_with_an_expression() {
+fn an_expression_with_an_unknown_name() {
     let text = r#"[[route]]
 name = "login"
 origin = "app"
 [[route.rule]]
 name = "large purchase"
-expr = "score > 0.3"
+expr = 'scor > 0.3 && identity.spent > 500'
 action = "step_up"
+[[rule]]
+name = "many lines"
+expr = """
+  facts.country == 'DE'
+  && facts.cuntry != 'FR'
+"""
+action = "block"
+[[rule]]
+name = "escapes"
+expr = "facts.country == \"DE\" && fcts.asn > 0"
+action = "block"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
-    error: rules with an expression are not supported yet
-     --> rules/one.toml:6:1
+    error: unknown variable `scor`
+     --> rules/one.toml:6:9
       |
-    6 | expr = "score > 0.3"
-      | ^^^^ cannot be evaluated
+    6 | expr = 'scor > 0.3 && identity.spent > 500'
+      |         ^^^^ not known here
       |
-      = help: say it with `when`, or take the rule out: a rule is never left out silently
+      = help: did you mean `score`?
+
+    error: unknown variable `facts.cuntry`
+      --> rules/one.toml:12:12
+       |
+    12 |   && facts.cuntry != 'FR'
+       |            ^^^^^^ not known here
+       |
+       = help: did you mean `facts.country`?
+
+    error: unknown variable `fcts.asn`
+      --> rules/one.toml:17:8
+       |
+    17 | expr = "facts.country == \"DE\" && fcts.asn > 0"
+       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `fcts.asn`: not known here
+       |
+       = help: did you mean `facts.asn`?
     "#);
 }
 

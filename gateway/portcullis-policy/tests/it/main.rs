@@ -1,6 +1,7 @@
 //! Rules text, compiled: what is shipped, what is wrong, and what comes from nowhere.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
@@ -8,13 +9,17 @@
 )]
 
 mod evasion;
+mod explained;
 mod faults;
 mod filters;
 mod limits;
+mod lint;
+mod lists;
 mod meaning;
 mod reach;
 mod shipped;
 mod strange;
+mod wrong;
 
 use portcullis_policy::{Compiled, RuleSet, SourceFile};
 

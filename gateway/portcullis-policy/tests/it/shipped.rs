@@ -66,7 +66,8 @@ fn every_example_of_the_readme_compiles() {
             if block.contains("[defaults]") { "" } else { "[defaults]\norigin = \"app\"\n" },
         );
         let block = SourceFile::new("rules/README.md", block);
-        match RuleSet::compile(&[block, given]) {
+        let list = SourceFile::new("rules/lists/partners.txt", "203.0.113.0/24\n");
+        match RuleSet::compile(&[block, given, list]) {
             Ok(compiled) => {
                 for outcome in run_tests(&compiled.rules, &compiled.tests) {
                     assert!(outcome.passed(), "{}", outcome.faults);
@@ -83,4 +84,13 @@ fn the_weights_in_the_file_are_the_shipped_ones() {
     let shipped = RuleSet::compile(&[]).unwrap();
     let weights = |rules: &RuleSet| rules.routes().first().unwrap().weights.clone();
     assert_eq!(weights(&written.rules), weights(&shipped.rules));
+}
+
+#[test]
+fn the_page_and_the_schema_beside_the_rules_are_those_of_the_table_of_keys() {
+    let page = include_str!("../../../../rules/REFERENCE.md");
+    let schema = include_str!("../../../../rules/schema.json");
+    let help = "write it anew by `cargo run -p portcullis-policy --example reference`, for the schema with `-- schema`";
+    assert!(page == portcullis_policy::reference(), "the page has drifted: {help}");
+    assert!(schema == format!("{:#}\n", portcullis_policy::schema()), "the schema has drifted: {help}");
 }

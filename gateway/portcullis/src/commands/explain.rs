@@ -60,7 +60,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         tell(error.render(error_style()));
         Told
     })?;
-    let (rules, families) = (loaded.compiled.rules, loaded.families);
+    let (rules, families) = (&loaded.compiled.rules, loaded.families);
     let written = Written::read(args, &intel)?;
     let target = match &written.query {
         Some(query) => format!("{}?{query}", written.path),
@@ -75,7 +75,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         raw: None,
     });
     let route = rules.plan(&request);
-    let limits = readings(&rules, route, &args.over)?;
+    let limits = readings(rules, route, &args.over)?;
     let claim = Claim::of(written.headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
     // Where only a fingerprint is given, nothing is known of what else the handshake held.
     let tls = written.tls().filter(|_| args.client_hello.is_some());
@@ -103,7 +103,7 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         limits: &limits,
         ..Facts::bare(&request, ClientAddr(canonical(args.ip)), &written.network)
     };
-    Ok(rules.explain(&facts).to_string())
+    Ok(loaded.compiled.explain(&facts).to_string())
 }
 
 /// The folder of the rules, and what is known of addresses.

@@ -8,6 +8,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod intel;
 pub(crate) mod lookup;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod simulate;
 pub(crate) mod sites;
 pub(crate) mod solve;

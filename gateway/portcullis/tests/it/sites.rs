@@ -88,6 +88,8 @@ action = "allow"
 name = "all"
 paths = ["/{*rest}", "/"]
 origin = "app"
+# The bodies of this route are read before its requests go on; those of widgets and backends are not among them.
+identify = { user = "form:site", account = "form:secret" }
 "#;
 
 /// A gateway with sites, whose file stands in a folder of its own.
