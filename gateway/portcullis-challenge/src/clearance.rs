@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::binding::{Binding, Bound};
+use crate::evidence::Signals;
 use crate::keys::{KeyRing, Purpose};
 use crate::network::Move;
 use crate::puzzle::in_time;
@@ -82,6 +83,9 @@ pub struct Clearance {
     pub expires_at: UnixMillis,
     /// How far its holder has moved since it was signed.
     pub moved: Move,
+    /// What the evidence showed that came with the work of its line. It adds risk to all that the holder
+    /// does with it, or nothing.
+    pub findings: Signals,
 }
 
 impl Clearance {
@@ -94,8 +98,16 @@ impl Clearance {
     pub fn for_work(ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> String {
         let now = solved.redeemed_at;
         let expires_at = now.after(solved.clearance_ttl.min(MAX_CLEARANCE_TTL));
-        Terms { id, level: solved.level, work: Some(solved.work.hashes()), granted_at: now, issued_at: now, expires_at }
-            .seal(ring, binding, Cohort::of(binding))
+        let terms = Terms {
+            id,
+            level: solved.level,
+            work: Some(solved.work.hashes()),
+            granted_at: now,
+            issued_at: now,
+            expires_at,
+            findings: solved.findings,
+        };
+        terms.seal(ring, binding, Cohort::of(binding))
     }
 
     /// Signs the clearance for a wait that was waited, otherwise as [`for_work`](Self::for_work).
@@ -117,7 +129,8 @@ impl Clearance {
         ttl: Duration,
     ) -> String {
         let expires_at = now.after(ttl.min(MAX_CLEARANCE_TTL));
-        Terms { id, level, work: None, granted_at: now, issued_at: now, expires_at }.seal(
+        let findings = Signals::default();
+        Terms { id, level, work: None, granted_at: now, issued_at: now, expires_at, findings }.seal(
             ring,
             binding,
             Cohort::of(binding),
@@ -154,6 +167,8 @@ impl Clearance {
             granted_at: self.granted_at,
             issued_at: now,
             expires_at,
+            // What was seen once is not forgotten by doing better.
+            findings: self.findings.and(solved.findings),
         };
         Some(terms.seal(ring, binding, self.cohort))
     }
@@ -195,10 +210,11 @@ impl Clearance {
     /// The [`Refusal`] of the first step that did not hold: form, code, time, binding.
     pub fn verify(ring: &KeyRing, value: &str, binding: &Binding<'_>, now: UnixMillis) -> Result<Self, Refusal> {
         let (payload, _) = token::open::<ClearancePayload>(ring, value)?;
-        let Terms { id, level, work, granted_at, issued_at, expires_at } = payload.terms;
+        let Terms { id, level, work, granted_at, issued_at, expires_at, findings } = payload.terms;
         in_time(issued_at, expires_at, now)?;
         let moved = payload.bound.admit(binding)?;
-        Ok(Self { id, level, work, cohort: payload.cohort, granted_at, issued_at, expires_at, moved })
+        let cohort = payload.cohort;
+        Ok(Self { id, level, work, cohort, granted_at, issued_at, expires_at, moved, findings })
     }
 }
 
@@ -224,6 +240,7 @@ struct Terms {
     granted_at: UnixMillis,
     issued_at: UnixMillis,
     expires_at: UnixMillis,
+    findings: Signals,
 }
 
 impl Terms {
@@ -241,7 +258,7 @@ pub(crate) struct ClearancePayload {
 
 impl Payload for ClearancePayload {
     const PURPOSE: Purpose = Purpose::Clearance;
-    const BYTES: usize = 16 + 1 + WORK_BYTES + 4 + 8 + 8 + 8 + Bound::BYTES;
+    const BYTES: usize = 16 + 1 + WORK_BYTES + 4 + 8 + 8 + 8 + 4 + Bound::BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.terms.id);
@@ -253,6 +270,7 @@ impl Payload for ClearancePayload {
         out.extend_from_slice(&self.terms.granted_at.0.to_be_bytes());
         out.extend_from_slice(&self.terms.issued_at.0.to_be_bytes());
         out.extend_from_slice(&self.terms.expires_at.0.to_be_bytes());
+        out.extend_from_slice(&self.terms.findings.bits().to_be_bytes());
         self.bound.write(out);
     }
 
@@ -267,7 +285,8 @@ impl Payload for ClearancePayload {
         let granted_at = fields.time()?;
         let issued_at = fields.time()?;
         let expires_at = fields.time()?;
-        let terms = Terms { id, level, work, granted_at, issued_at, expires_at };
+        let findings = Signals::from_bits(u32::from_be_bytes(fields.take()?));
+        let terms = Terms { id, level, work, granted_at, issued_at, expires_at, findings };
         Some(Self { terms, cohort, bound: Bound::read(fields)? })
     }
 }

@@ -464,6 +464,12 @@ impl Signals {
         Signal::ALL.into_iter().filter(move |signal| self.0 & signal.bit() != 0)
     }
 
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -478,6 +484,12 @@ pub struct Findings(Signals);
 impl Findings {
     fn add(&mut self, signal: Signal) {
         self.0 = Signals(self.0.0 | signal.bit());
+    }
+
+    /// The findings that a token carried.
+    #[must_use]
+    pub const fn of(signals: Signals) -> Self {
+        Self(signals)
     }
 
     /// Which signals.

@@ -94,7 +94,7 @@ pub use redeem::{MAX_REDEEM_BYTES, Proof, RedeemForm};
 pub use refusal::Refusal;
 pub use response::{MAX_RESPONSE_BYTES, RESPONSE_TTL, Response, VerifiedResponse};
 pub use return_target::{LocalPath, MAX_RETURN_BYTES, return_target};
-pub use revocation::{Cohort, CohortError, MAX_REVOCATIONS, Revocations, RevocationsFull};
+pub use revocation::{Cohort, CohortError, MAX_REVOCATIONS, Revocations, RevocationsFull, Revoked};
 pub use sighting::{SOLVE_SECONDS, Sighting, Step};
 pub use solution::{MAX_SOLUTION_BYTES, Solution, Solved};
 pub use spent::{Spent, SpentEntry, SpentSet};

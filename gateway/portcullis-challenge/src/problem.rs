@@ -98,6 +98,11 @@ pub fn render(problem: &Problem<'_>, out: &mut String) {
     out.push('}');
 }
 
+/// Appends a puzzle and where to redeem it, as the member `challenge` has it, for a page that renews.
+pub fn render_offer(offer: &Offer<'_>, out: &mut String) {
+    push_offer(out, offer.puzzle, Some(offer.redeem_path));
+}
+
 /// Appends a puzzle alone, for a widget, which knows where to redeem it.
 pub fn render_puzzle(puzzle: &Puzzle, out: &mut String) {
     push_offer(out, puzzle, None);

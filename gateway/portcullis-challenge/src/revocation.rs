@@ -117,6 +117,35 @@ impl Revocations {
         self.all = self.all.filter(lives);
     }
 
+    /// What was taken back, and when, to be kept and [put back](Self::put_back).
+    pub fn entries(&self) -> impl Iterator<Item = (Revoked, UnixMillis)> {
+        let ids = self.ids.iter().map(|(id, since)| (Revoked::Id(*id), *since));
+        let cohorts = self.cohorts.iter().map(|(cohort, since)| (Revoked::Cohort(*cohort), *since));
+        ids.chain(cohorts).chain(self.all.map(|since| (Revoked::All, since)))
+    }
+
+    /// Takes back what `revoked` names, as of `since`; what is listed with a later time keeps that.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationsFull`] past [`MAX_REVOCATIONS`].
+    pub fn put_back(&mut self, revoked: Revoked, since: UnixMillis) -> Result<(), RevocationsFull> {
+        let known = match revoked {
+            Revoked::Id(id) => self.ids.get(&id),
+            Revoked::Cohort(cohort) => self.cohorts.get(&cohort),
+            Revoked::All => self.all.as_ref(),
+        };
+        let since = known.map_or(since, |known| since.max(*known));
+        match revoked {
+            Revoked::Id(id) => self.revoke(id, since),
+            Revoked::Cohort(cohort) => self.revoke_cohort(cohort, since),
+            Revoked::All => {
+                self.revoke_all(since);
+                Ok(())
+            }
+        }
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -135,6 +164,17 @@ impl Revocations {
         }
         if known || self.len() < MAX_REVOCATIONS { Ok(()) } else { Err(RevocationsFull) }
     }
+}
+
+/// What of clearances is taken back together.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Revoked {
+    /// The one that is named so.
+    Id([u8; 16]),
+    /// Those of a kind of client.
+    Cohort(Cohort),
+    /// All.
+    All,
 }
 
 /// The most entries of [`Revocations`]: some 4 MiB. Who has more to take back takes back cohorts.

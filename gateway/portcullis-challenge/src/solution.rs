@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::binding::Binding;
 use crate::clearance::Level;
+use crate::evidence::Signals;
 use crate::keys::KeyRing;
 use crate::memory::Scratch;
 use crate::network::Move;
@@ -169,6 +170,7 @@ impl<'a> Solution<'a> {
             clearance_ttl: payload.clearance_ttl.duration(),
             redeemed_at: now,
             moved,
+            findings: Signals::default(),
         };
         Ok((solved, seed))
     }
@@ -231,6 +233,9 @@ pub struct Solved {
     pub redeemed_at: UnixMillis,
     /// How far the client moved from where the puzzle was issued.
     pub moved: Move,
+    /// What the evidence showed that came with the solution: none until the caller judged it and says so
+    /// here. The clearance carries it on.
+    pub findings: Signals,
 }
 
 impl Solved {

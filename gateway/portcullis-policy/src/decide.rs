@@ -11,6 +11,9 @@
 //! 7. the first rule with an expression
 //! 8. the thresholds of the score
 //!
+//! Of what step 6 finds and what step 7 or else step 8 finds the harder is done: a limit that throttles hides no
+//! challenge, and a rule with an expression lets nobody past a limit.
+//!
 //! Two actions can be met and then say nothing any more, so that the steps after them are asked: a challenge by
 //! a clearance, and a step-up by a clearance of that kind. A throttle holds the address to the route's
 //! `throttle_per_minute` and says nothing below it, save that of a limit, which counts by itself.
@@ -21,7 +24,7 @@
 //! step 7; each sees the score as it was before any of them, so their order does not matter to it.
 
 use portcullis_intel::{ClassSet, NetworkClass};
-use portcullis_signals::{Clearance, Facts, Fault, LimitReading, Signals};
+use portcullis_signals::{Clearance, Facts, Fault, LimitReading, Posture, Signals};
 use smallvec::SmallVec;
 
 use crate::decision::{Cause, Decision, Delay, Lift, RuleFault, Shadow, ShadowWhat, is_scored};
@@ -110,7 +113,7 @@ impl RuleSet {
         };
         let limited = if found.is_none() { asked.limits(&mut shadow) } else { Limited::default() };
         let mut judged = Judged::default();
-        let found = match found.or(limited.finding) {
+        let found = match found {
             Some(found) => Some(found),
             None => {
                 let base = weighed.score;
@@ -118,7 +121,7 @@ impl RuleSet {
                     judged = asked.machines(route, matching, &signals, &mut weighed, &mut shadow);
                 }
                 asked.watch_signals(route, &signals, [base, weighed.score], &mut shadow);
-                judged.finding.or_else(|| asked.threshold(weighed.score))
+                harder(limited.finding, judged.finding.or_else(|| asked.threshold(weighed.score)))
             }
         };
         let finding = found.unwrap_or(Finding::new(Action::Allow, Cause::Clear));
@@ -154,7 +157,9 @@ impl RuleSet {
 }
 
 fn credit(facts: &Facts<'_>) -> Credit {
-    if facts.caller.clearance.is_some() { Credit::Clearance } else { Credit::None }
+    // Waiting is dear to nobody: it meets a challenge, and that is all.
+    let worked = facts.caller.clearance.filter(|clearance| *clearance >= Clearance::ProofOfWork);
+    Credit { clearance: worked, history: facts.conduct.credit }
 }
 
 /// What is done about a verdict. A route in monitor lets everything through but requests whose framing or host
@@ -398,7 +403,8 @@ impl Asked<'_, '_> {
     }
 
     fn threshold(&self, score: Score) -> Option<Finding> {
-        let thresholds = self.route.thresholds_in(self.facts.posture);
+        let posture = if self.facts.conduct.is_regular { Posture::Normal } else { self.facts.posture };
+        let thresholds = self.route.thresholds_in(posture);
         let action = thresholds.reached(score)?;
         // What a clearance has met leaves the throttle below it in force.
         let throttled = thresholds.throttle.is_some_and(|throttle| score >= throttle);
@@ -446,6 +452,14 @@ impl Asked<'_, '_> {
         // One more than the excess must have left the window, to make room for the request to come.
         let leaving = (count + 1).saturating_sub(u64::from(self.route.throttle_per_minute)).min(count);
         u32::try_from((60_000 * leaving).div_ceil(count)).unwrap_or(60_000)
+    }
+}
+
+/// The harder one; of two alike the limit's, which says for how long to wait.
+fn harder(limited: Option<Finding>, scored: Option<Finding>) -> Option<Finding> {
+    match (limited, scored) {
+        (Some(limit), Some(score)) => Some(if score.verdict > limit.verdict { score } else { limit }),
+        (limit, score) => limit.or(score),
     }
 }
 

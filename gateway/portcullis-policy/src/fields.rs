@@ -484,7 +484,10 @@ static CREDIT: Table = table(
     "`credit`",
     "[credit]",
     "What is taken off a score.",
-    &[key("clearance", Score, Else("0.5"), "the share that a solved challenge takes off")],
+    &[
+        key("clearance", Score, Else("0.5"), "the share that a solved challenge takes off"),
+        key("history", Score, Else("0.3"), "the share that a month of clean use takes off what is left"),
+    ],
 );
 
 static LISTS: Table = table(
@@ -572,8 +575,13 @@ static COUNTERS: Table = table(
         key("missing_paths", COUNT, Else("0"), "those of them that failed"),
         key("sequence", COUNT, Else("0"), "identifiers one after the other"),
         key("cohort_surge", Score, Else("0.0"), "how far the client's cohort departs from its past"),
+        key("cohort_growth", Score, Else("0.0"), "how far its looks depart from their past here"),
+        key("cohort_unknown", Score, Else("0.0"), "how few had its looks here before"),
+        key("cohort_sequence", COUNT, Else("0"), "identifiers that its cohort shares out one after the other"),
         key("stuffing_success", Score, Else("0.0"), "how clearly failures ended in a success"),
         key("reputation", Score, Else("0.0"), "how bad its name is"),
+        key("credit", Score, Else("0.0"), "how long its use was clean"),
+        key("regular", Flag, Else("false"), "whether it was here before the attack"),
         key("posture", Choice(words::postures), Else("normal"), "how the route fares"),
         key("banned", Flag, Else("false"), "whether the client is banned"),
         key("limits", Names(&In(&COUNTED)), Else(""), "limits by their names"),

@@ -223,6 +223,8 @@ pub struct Weights {
     pub clearance_credit: Score,
     /// The signals that weigh nothing, and say what they would have done.
     pub monitored: Vec<SignalId>,
+    /// What a month of clean use takes off what is left, as a share of it; less of it takes less.
+    pub history_credit: Score,
 }
 
 /// What is done with one class of network.
@@ -355,6 +357,7 @@ impl Route {
                 connection_cap: Score::ONE,
                 clearance_credit: Score::ZERO,
                 monitored: Vec::new(),
+                history_credit: Score::ZERO,
             },
             filters: Vec::new(),
             limits: Vec::new(),

@@ -151,6 +151,8 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::CookieNeverReturned => 200,
         SignalId::PageAlone => 150,
         SignalId::PrintChanged => 300,
+        // As much as any one thing that a browser shows of itself: with another one it is a higher rung.
+        SignalId::ScriptEvidence => 390,
         SignalId::FingerprintListed => 360,
         SignalId::AsnHosting => 250,
         SignalId::NetTor => 360,
@@ -171,7 +173,9 @@ pub(crate) const fn weight(signal: SignalId) -> Score {
         SignalId::DistinctNetworks => 390,
         SignalId::Enumeration => 590,
         // Those like an attacker may be honest: enough for a challenge, which they pass, and no more.
-        SignalId::CohortSurge => 390,
+        SignalId::CohortSurge | SignalId::CohortUnknown => 390,
+        // A hit looks like that, too. Routes where success is what is abused give it more.
+        SignalId::CohortGrowth => 100,
         SignalId::Reputation => 390,
         SignalId::VerdictForged => 300,
     })
@@ -196,6 +200,7 @@ pub(crate) fn weights() -> Weights {
         connection_cap: CONNECTION_CAP,
         clearance_credit: CLEARANCE_CREDIT,
         monitored: Vec::new(),
+        history_credit: HISTORY_CREDIT,
     }
 }
 
@@ -205,6 +210,10 @@ pub(crate) const CONNECTION_CAP: Score = Score::thousandths(450);
 
 /// What a clearance takes off: half. A client that solved a puzzle and then misbehaves is still stopped.
 pub(crate) const CLEARANCE_CREDIT: Score = Score::thousandths(500);
+
+/// What a month of clean use in one network takes off: three tenths. It is less than a clearance, since a stolen session
+/// in the same house has it too.
+pub(crate) const HISTORY_CREDIT: Score = Score::thousandths(300);
 
 /// What the throttle threshold allows an address, in requests a minute: a person reads, a program waits.
 pub(crate) const THROTTLE_PER_MINUTE: u32 = 30;

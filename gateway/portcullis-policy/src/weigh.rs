@@ -4,14 +4,14 @@
 //! contribution = weight × strength                      of each signal
 //! group        = min(1 − Π(1 − contribution), cap)      of each group; TLS and HTTP/2 have one more cap together
 //! raw          = 1 − Π(1 − group)
-//! score        = raw × (1 − credit)
+//! score        = raw × (1 − clearance) × (1 − history × strength)
 //! ```
 //!
 //! All of it is integer arithmetic in billionths, so that every machine finds the same. A product of doubts is
 //! rounded down, hence a risk up, by less than 27 billionths in all; the score is then rounded to thousandths,
 //! a half upwards. Signals are taken in the order of the closed list, whatever order they were raised in.
 
-use portcullis_signals::{Group, SignalId, Signals, Strength};
+use portcullis_signals::{Clearance, Group, SignalId, Signals, Strength};
 use smallvec::SmallVec;
 
 use crate::Score;
@@ -37,15 +37,17 @@ pub(crate) struct Scale {
     /// By group, in billionths.
     caps: [u64; GROUPS],
     connection_cap: u64,
-    /// In thousandths.
-    credit: u16,
+    /// What a clearance takes off, in thousandths.
+    clearance: u16,
+    /// What a full history takes off, in thousandths.
+    history: u16,
 }
 
-/// Whether the client has earned the credit of its clearance.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Credit {
-    None,
-    Clearance,
+/// What the client has earned.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Credit {
+    pub(crate) clearance: Option<Clearance>,
+    pub(crate) history: Strength,
 }
 
 /// A score with its reasons.
@@ -79,7 +81,8 @@ impl Scale {
             watched: weights.monitored.iter().map(|signal| (*signal, weights.of(*signal).as_thousandths())).collect(),
             caps: [ONE; GROUPS],
             connection_cap: u64::from(weights.connection_cap.as_thousandths()) * THOUSANDTH,
-            credit: weights.clearance_credit.as_thousandths(),
+            clearance: weights.clearance_credit.as_thousandths(),
+            history: weights.history_credit.as_thousandths(),
         };
         for (slot, weight) in scale.weights.iter_mut().zip(&weights.signals) {
             *slot = weight.as_thousandths();
@@ -115,10 +118,9 @@ impl Scale {
             *value = (ONE - group_doubt).min(cap);
         }
         let raw = self.joined(&values);
-        let kept = match credit {
-            Credit::None => raw,
-            Credit::Clearance => raw * (1000 - u64::from(self.credit)) / 1000,
-        };
+        let clearance = credit.clearance.map_or(0, |_| u64::from(self.clearance));
+        let history = u64::from(self.history) * u64::from(credit.history.as_thousandths()) / 1000;
+        let kept = raw * (1000 - clearance) / 1000 * (1000 - history) / 1000;
         let score = round(kept);
         deal_out(score, &mut shares, &values, &sums);
         Weighed { raw: round(raw), score, reasons: reasons(&shares, &values) }
@@ -227,6 +229,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const CLEARED: Credit = Credit { clearance: Some(Clearance::ProofOfWork), history: Strength::NONE };
+
     fn weights(signals: &[(SignalId, u16)], caps: &[(Group, u16)], credit: u16) -> Weights {
         let mut weights = Weights {
             signals: vec![Score::ZERO; SIGNALS],
@@ -234,6 +238,7 @@ mod tests {
             connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
             monitored: Vec::new(),
+            history_credit: Score::thousandths(credit / 2),
         };
         for (signal, weight) in signals {
             weights.signals[signal_place(*signal)] = Score::thousandths(*weight);
@@ -286,10 +291,10 @@ mod tests {
             (&[(SignalId::VerdictForged, 1000)], 0, 0),
         ] {
             let signals = signals(raised);
-            let weighed = scale.weigh(&signals, Credit::None);
+            let weighed = scale.weigh(&signals, Credit::default());
             assert_eq!(weighed.raw, Score::thousandths(raw), "{raised:?}");
             assert_eq!(weighed.score, weighed.raw, "{raised:?}");
-            let weighed = scale.weigh(&signals, Credit::Clearance);
+            let weighed = scale.weigh(&signals, CLEARED);
             assert_eq!(
                 (weighed.raw, weighed.score),
                 (Score::thousandths(raw), Score::thousandths(cleared)),
@@ -303,7 +308,7 @@ mod tests {
         use SignalId::{AsnHosting, NetTor, UaTool};
         let scale =
             Scale::of(&weights(&[(UaTool, 400), (AsnHosting, 100), (NetTor, 300)], &[(Group::Network, 200)], 0));
-        let weighed = scale.weigh(&signals(&[(AsnHosting, 1000), (NetTor, 1000), (UaTool, 1000)]), Credit::None);
+        let weighed = scale.weigh(&signals(&[(AsnHosting, 1000), (NetTor, 1000), (UaTool, 1000)]), Credit::default());
         // 1 − 0.6 × 0.8 = 0.52: two thirds to the claim, one to the network, of which three quarters to Tor.
         assert_eq!(weighed.score, Score::thousandths(520));
         let points: Vec<_> =
@@ -327,7 +332,7 @@ mod tests {
         ] {
             let mut signals = Signals::default();
             raised.iter().for_each(|signal| signals.raise(*signal, Strength::FULL));
-            let weighed = Scale::of(&capped).weigh(&signals, Credit::None);
+            let weighed = Scale::of(&capped).weigh(&signals, Credit::default());
             assert_eq!(weighed.score, Score::thousandths(score), "{raised:?}");
         }
     }
@@ -340,6 +345,7 @@ mod tests {
             connection_cap: Score::ONE,
             clearance_credit: Score::thousandths(credit),
             monitored: Vec::new(),
+            history_credit: Score::thousandths(credit / 2),
         })
     }
 
@@ -357,7 +363,7 @@ mod tests {
             let before = signals(&raised);
             let mut after = before;
             after.raise(more, Strength::thousandths(strength));
-            for credit in [Credit::None, Credit::Clearance] {
+            for credit in [Credit::default(), CLEARED, Credit { history: Strength::FULL, ..CLEARED }] {
                 let (before, after) = (scale.weigh(&before, credit), scale.weigh(&after, credit));
                 prop_assert!(before.score <= after.score);
                 prop_assert!(before.raw <= after.raw);
@@ -367,7 +373,7 @@ mod tests {
         #[test]
         fn a_score_stays_within_bounds_and_its_points_add_up(weights in any_weights(), raised in any_raised()) {
             let scale = Scale::of(&weights);
-            for credit in [Credit::None, Credit::Clearance] {
+            for credit in [Credit::default(), CLEARED, Credit { history: Strength::FULL, ..CLEARED }] {
                 let weighed = scale.weigh(&signals(&raised), credit);
                 prop_assert!(weighed.score <= weighed.raw && weighed.raw <= Score::ONE);
                 let points: u16 = weighed.reasons.iter().map(|reason| reason.points.as_thousandths()).sum();
@@ -381,7 +387,7 @@ mod tests {
             let scale = Scale::of(&weights);
             let mut turned = raised.clone();
             turned.reverse();
-            let (one, other) = (scale.weigh(&signals(&raised), Credit::None), scale.weigh(&signals(&turned), Credit::None));
+            let (one, other) = (scale.weigh(&signals(&raised), Credit::default()), scale.weigh(&signals(&turned), Credit::default()));
             prop_assert_eq!(one.score, other.score);
             prop_assert_eq!(one.reasons, other.reasons);
         }
@@ -389,7 +395,7 @@ mod tests {
         #[test]
         fn one_signal_alone_gives_its_weight(weights in any_weights(), signal in proptest::sample::select(SignalId::ALL)) {
             let weight = weights.signals[signal_place(signal)].min(weights.caps[group_place(signal.group())]);
-            prop_assert_eq!(Scale::of(&weights).weigh(&signals(&[(signal, 1000)]), Credit::None).score, weight);
+            prop_assert_eq!(Scale::of(&weights).weigh(&signals(&[(signal, 1000)]), Credit::default()).score, weight);
         }
     }
 }

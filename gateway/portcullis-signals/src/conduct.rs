@@ -37,6 +37,13 @@ pub struct Conduct {
     /// How far the client's cohort on this route (those of the same JA4, HTTP/2 print, header order and autonomous
     /// system) departs from its own past and from the route's.
     pub cohort_surge: Strength,
+    /// How far its requests are above what is expected of it, from how many addresses, whether they fail or not.
+    pub cohort_growth: Strength,
+    /// How surely nobody of this look was on the route before the attack. It says nothing while there is none.
+    pub cohort_unknown: Strength,
+    /// How many requests of those who look alike asked for the identifiers behind those before, each from another address
+    /// than the last: who shares a catalogue out.
+    pub cohort_sequence: u32,
     /// How clearly a run of failures, of the client or its cohort on this route, ended in a success.
     pub stuffing_success: Strength,
     /// Users that the client's address named on this route in the last fifteen minutes.
@@ -54,6 +61,15 @@ pub struct Conduct {
     pub sequence: u32,
     /// How bad the name of the client is: blocks, failed challenges and reports of abuse, decayed.
     pub reputation: Strength,
+    /// What the caller has earned in this network by long clean use: none until days of it, full after a month.
+    ///
+    /// It is of a name and a network together, of which the latter cannot be made up.
+    pub credit: Strength,
+    /// Whether the caller has been in clean use under all its names in this network for some while, so that it meets its
+    /// route in the normal posture whoever attacks that.
+    pub is_regular: bool,
+    /// How clearly the browser's script contradicted itself or the browser when the clearance was earned.
+    pub evidence: Strength,
 }
 
 /// How much of it is usual on a route; up to so much says nothing, and four times as much everything.

@@ -7,7 +7,7 @@ use crate::coherence::{self, Channel, ConnectionJudgement};
 use crate::families::{Coverage, Families};
 use crate::headers::{Field, HeaderDigest};
 use crate::signal::{SignalId, Signals, Strength};
-use crate::{Conduct, Facts, Kind, Proof, UsualConduct};
+use crate::{Conduct, Facts, Kind, Posture, Proof, UsualConduct};
 
 /// What is usual on a route, against which behaviour is judged.
 ///
@@ -182,14 +182,23 @@ impl Facts<'_> {
         let spraying = excess(of_address(conduct.failed_users), usual.failed_users).min(failing_users);
         let enumeration = excess(of_address(conduct.paths), usual.paths)
             .max(excess(of_address(conduct.missing_paths), usual.missing_paths))
-            .max(excess(conduct.sequence, usual.sequence));
+            .max(excess(conduct.sequence, usual.sequence))
+            // New orders, too, are looked at one after the other, but not far more of them than ever.
+            .max(excess(conduct.cohort_sequence, usual.sequence).min(conduct.cohort_growth));
+        let unknown = match self.posture {
+            Posture::UnderAttack => conduct.cohort_unknown,
+            Posture::Normal | Posture::Elevated => Strength::NONE,
+        };
         for (signal, strength) in [
             (SignalId::StuffingSuccess, conduct.stuffing_success),
             (SignalId::DistinctUsers, spraying),
             (SignalId::DistinctNetworks, excess(conduct.networks, usual.networks)),
             (SignalId::Enumeration, enumeration),
             (SignalId::CohortSurge, conduct.cohort_surge),
+            (SignalId::CohortGrowth, conduct.cohort_growth),
+            (SignalId::CohortUnknown, unknown),
             (SignalId::Reputation, conduct.reputation),
+            (SignalId::ScriptEvidence, conduct.evidence),
         ] {
             signals.raise(signal, strength);
         }

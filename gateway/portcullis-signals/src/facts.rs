@@ -198,6 +198,8 @@ impl OwnSignal<'_> {
 /// How far a client climbed the challenge ladder; the gateway signed it and it has not expired.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Clearance {
+    /// It waited, or did less work than the route asks for. It meets a challenge and earns no credit.
+    NoScript,
     /// It solved a proof of work.
     ProofOfWork,
     /// It solved a memory-hard proof of work.

@@ -205,6 +205,9 @@ signals! {
     /// The fingerprint changed under one session: once, when a person changes network; again and again, when the
     /// session was copied or the fingerprint is made up.
     PrintChanged = "print-changed", Context;
+    /// What the browser's script said of it when it met a challenge contradicts itself or what the browser says, or
+    /// names a tool that drives it.
+    ScriptEvidence = "script-evidence", Context;
     /// The JA3 or JA4 is on a list of the policy.
     FingerprintListed = "fingerprint-listed", Lists;
     /// The network belongs to a hosting provider or data centre.
@@ -244,6 +247,11 @@ signals! {
     /// Those like the client (the same handshake, order of fields and system) suddenly ask far more, or fail far more,
     /// than they and the route did before. Honest people may be among them.
     CohortSurge = "cohort-surge", Cohort;
+    /// Those like the client suddenly ask far more, from many networks, and none of it fails. That is success to a shop
+    /// and an attack where success is the harm: accounts made, codes sent, things put aside.
+    CohortGrowth = "cohort-growth", Cohort;
+    /// The route is under attack, and nobody who looks like the client was there before. Raised in that posture only.
+    CohortUnknown = "cohort-unknown", Cohort;
     /// The client was blocked, failed challenges or was reported before.
     Reputation = "reputation", Reputation;
     /// The client sent a header that only the gateway may write.

@@ -14,14 +14,16 @@
 //! taught little by minutes that depart from it). All in whole numbers, from 0 to 1 in thousandths.
 //!
 //! ```text
-//! others   = route's rate now without this cohort / its usual, at least 1 and at most 16
+//! others   = (route's rate now without this cohort + 4) / (its usual + 4), at least 1 and at most 16
 //! expected = cohort's usual · others
 //! new      = min(cohort now − expected, route now − route usual)
-//! growth   = ((expected + new) / (expected + floor) − 2) / 6          floor = max(10, route usual / 10)
+//! growth   = ((expected + new) / (expected + floor · others) − 2) / 6  floor = max(2, route usual / 10)
 //! failing  = excess of the cohort's failures over the most of: the route's usual ratio, the cohort's own,
 //!            and that of all others now                               (see `Baseline`)
-//! spread   = (distinct addresses − 16) / 48
-//! surge    = spread · max(growth · (0.3 + 0.7 · failing), 0.7 · failing)
+//! lasting  = the same of the last hours (half-life 256 min, 256 answers at most) over the most of: that of all others
+//!            in these hours and now, and the cohort's own usual ratio, but no more than two of three
+//! spread   = (distinct addresses in an hour − 16) / 48
+//! surge    = spread · max(failing · (0.7 + 0.3 · growth), (lasting − 0.3) / 0.7)
 //! ```
 //!
 //! What each is for:
@@ -31,9 +33,16 @@
 //!   as a whole does not grow, so nothing of it is `new`.
 //! - **An origin that fails everybody** lets `failing` be measured against all others now.
 //! - **One client**, however loud, has one address: its `spread` is 0.
-//! - **Growth without failures** (a scraper, or a hit) is 0.3 at most; failures decide.
+//! - **Growth without failures** (a scraper, or a hit) is no surge; failures decide. Where success is what is abused
+//!   (accounts, codes by SMS, stock), [`CohortReading::growth`] itself says it.
+//! - **People differ**: those of one look may well fail half as often again as those of another, for hours. So `lasting`
+//!   says nothing until it is a good part of the way.
+//! - **A few tries an hour from each of hundreds of addresses** make no minute remarkable: `lasting` knows hours. It also
+//!   remembers what a cohort did that is held off and has no answers any more. Of others only those count that do
+//!   not fail like that themselves, so an attack does not become the measure of itself.
 //!
-//! Before a route has been known for half an hour there is no growth, and failures count against one in ten. That
+//! Before a route has been known for half an hour there is no growth, and failures count against one in ten. A minute of
+//! several times the usual rate teaches little, as one of failures does. That
 //! a cohort is new is no alarm by itself; it is taken for one never seen in all the time the route is known, so what
 //! it does becomes usual within an hour or two, not at once.
 //!
@@ -42,19 +51,21 @@
 //! [`RoutePosture`](crate::RoutePosture).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::decay::left_of;
 use crate::key::Key;
 use crate::outcomes::{Baseline, Outcome, Tally};
+use crate::posture::Posture;
 use crate::sets::{Claim, Kept, Sets};
 use crate::sketch::Sketch;
 use crate::table::Stats;
 use crate::time::Millis;
 use crate::usual::{Lesson, Minute, Usual};
 
-/// The cohorts of one route, in memory that was bounded beforehand: about 300 bytes each.
+/// The cohorts of one route, in memory that was bounded beforehand: about 350 bytes each.
 ///
 /// When there are more than it holds, the quietest of sixteen gives way; one displaced that comes again is taken for one
 /// never seen. So an attacker who invents looks displaces such, and those that honest clients share stay.
@@ -75,8 +86,15 @@ impl Cohorts {
     /// every honest client of a kind, the better. `address` is what stands for one client: for IPv6 its /48 or /56, as
     /// one party may hold 65,536 of /64. `user` is whom the request names, if anybody.
     pub fn note_request(&self, cohort: Key, address: Key, user: Option<Key>, now: Millis) -> CohortReading {
-        let at = self.route.at(now);
+        self.route.at(now);
         self.route.running.requests.fetch_add(1, Ordering::Relaxed);
+        self.note_look(cohort, address, user, now)
+    }
+
+    /// Counts a request that is counted already for another cohort, which tells clients apart more finely or more
+    /// coarsely, and gives how this one fares.
+    pub fn note_look(&self, cohort: Key, address: Key, user: Option<Key>, now: Millis) -> CohortReading {
+        let at = self.route.at(now);
         let route = self.route.shown(at);
         let note = |cohort: &mut Cohort| {
             cohort.advance(at, &self.route, &route);
@@ -85,30 +103,52 @@ impl Cohorts {
             if let Some(user) = user {
                 cohort.users.note(user);
             }
-            cohort.shown(at, &route)
+            let reading = cohort.shown(at, &route).against(&route);
+            cohort.departs = reading.lasting >= DEPARTS;
+            reading
         };
-        self.sets.change(cohort, now, Claim::Least, note).unwrap_or_default().against(&route)
+        self.sets.change(cohort, now, Claim::Least, note).unwrap_or_default()
+    }
+
+    /// Says in which posture the route is: what is seen in a raised one for the first time is not known by that.
+    pub fn in_posture(&self, posture: Posture) {
+        // It is asked for with every request, and changes seldom.
+        if self.route.posture.load(Ordering::Relaxed) != posture as u8 {
+            self.route.posture.store(posture as u8, Ordering::Relaxed);
+        }
     }
 
     /// Counts what the origin answered to a request of a cohort. The gateway's own refusals are no answers.
     pub fn note_answer(&self, cohort: Key, outcome: Outcome, now: Millis) {
-        let at = self.route.at(now);
+        self.route.at(now);
         let failed = u32::from(outcome == Outcome::Failure);
         self.route.running.answers.fetch_add(1, Ordering::Relaxed);
         if failed > 0 {
             self.route.running.failures.fetch_add(failed, Ordering::Relaxed);
         }
+        let departs = self.note_look_answer(cohort, outcome, now);
+        if !departs {
+            self.route.running.kept_answers.fetch_add(1, Ordering::Relaxed);
+            self.route.running.kept_failures.fetch_add(failed, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an answer to a request of [`Cohorts::note_look`]. Says whether the cohort has been failing for long.
+    pub fn note_look_answer(&self, cohort: Key, outcome: Outcome, now: Millis) -> bool {
+        let at = self.route.at(now);
+        let failed = u32::from(outcome == Outcome::Failure);
         // One displaced since its request has no answers to be counted.
         if self.sets.read(cohort, |_| ()).is_none() {
-            return;
+            return false;
         }
         let route = self.route.shown(at);
         let note = |cohort: &mut Cohort| {
             cohort.advance(at, &self.route, &route);
             cohort.running.answers = cohort.running.answers.saturating_add(1);
             cohort.running.failures = cohort.running.failures.saturating_add(failed);
+            cohort.departs
         };
-        self.sets.change(cohort, now, Claim::AtMost(0), note);
+        self.sets.change(cohort, now, Claim::AtMost(0), note).unwrap_or(false)
     }
 
     /// How a cohort fares; the default of one of which nothing is known. It changes nothing of the cohort.
@@ -118,9 +158,9 @@ impl Cohorts {
         let show = |cohort: &Cohort| {
             let mut cohort = *cohort;
             cohort.advance(at, &self.route, &route);
-            cohort.shown(at, &route)
+            cohort.shown(at, &route).against(&route)
         };
-        self.sets.read(cohort, show).map(|shown| shown.against(&route)).unwrap_or_default()
+        self.sets.read(cohort, show).unwrap_or_default()
     }
 
     /// The `at_most` cohorts with the greatest surge, and how they fare: for people. Cohorts without any are left out.
@@ -139,6 +179,51 @@ impl Cohorts {
         surging.sort_unstable_by_key(|(key, reading)| (std::cmp::Reverse(reading.surge), *key));
         surging.truncate(at_most);
         surging
+    }
+
+    /// What the route as a whole has learned, for a snapshot: its usual figures, answers and failures of the last hours.
+    pub(crate) fn learned(&self) -> (Usual, [u64; 2]) {
+        let learned = self.route.learned.lock();
+        (learned.usual, [learned.past.answers, learned.past.failures])
+    }
+
+    /// Puts back what the route had learned, unless more has been learned since.
+    pub(crate) fn put_back_learned(&self, usual: Usual, past: [u64; 2], age_minutes: u64, now: Millis) {
+        let mut learned = self.route.learned.lock();
+        let usual = usual.aged(age_minutes);
+        if usual.knows_more_than(&learned.usual) {
+            learned.usual = usual;
+            learned.past = Past::of(past, age_minutes, now);
+            self.route.publish(&learned);
+        }
+    }
+
+    /// Shows what there is to remember of each cohort.
+    pub(crate) fn for_each(&self, now: Millis, mut show: impl FnMut(Key, RememberedCohort)) {
+        self.sets.for_each(|key, cohort| {
+            let mut past = cohort.past;
+            past.advance(now.0 / MINUTE_MS);
+            let [_, requests, ..] = cohort.usual.sums();
+            if requests > 0 || past.answers > 0 {
+                let past = [past.answers, past.failures];
+                show(key, RememberedCohort { usual: cohort.usual, past, calm_minutes: cohort.calm_minutes });
+            }
+        });
+    }
+
+    /// Puts back a cohort, where it has not come since and there is room.
+    pub(crate) fn put_back(&self, key: Key, remembered: RememberedCohort, age_minutes: u64, now: Millis) {
+        if self.sets.read(key, |_| ()).is_some() {
+            return;
+        }
+        let cohort = Cohort {
+            minute: now.0 / MINUTE_MS + 1,
+            usual: remembered.usual.aged(age_minutes),
+            past: Past::of(remembered.past, age_minutes, now),
+            calm_minutes: remembered.calm_minutes.min(KNOWN_MINUTES),
+            ..Cohort::default()
+        };
+        self.sets.change(key, now, Claim::AtMost(cohort.worth(now)), |held| *held = cohort);
     }
 
     /// The state of the table. Other threads go on meanwhile, so the figures are of about one moment.
@@ -160,10 +245,10 @@ pub struct CohortReading {
     pub per_minute: u32,
     /// Requests in a usual minute of this cohort's.
     pub usual_per_minute: u32,
-    /// Different addresses in a minute of the clock, the one that runs or the one before, whichever had more. Standard
+    /// Different addresses in an hour of the clock, the one that runs or the one before, whichever had more. Standard
     /// error 9.2 %.
     pub addresses: u32,
-    /// Different users, likewise.
+    /// Different users in a minute of the clock, likewise.
     pub users: u32,
     /// The origin's answers in the minute that runs and the one before, and the failures among them.
     pub answers: Tally,
@@ -175,8 +260,23 @@ pub struct CohortReading {
     pub growth: u32,
     /// How surely it fails more than is usual: thousandths, from 0 to 1000.
     pub failing: u32,
+    /// How surely it has failed more than is usual over hours: thousandths, from 0 to 1000.
+    pub lasting: u32,
+    /// How much of a crowd it is, by its addresses: thousandths, from 0 to 1000.
+    pub spread: u32,
     /// How much of a distributed attack it is: thousandths, from 0 to 1000.
     pub surge: u32,
+    /// How surely it was not on the route before: thousandths, 0 from four minutes on in which it was there while the
+    /// posture was normal. Nothing is unknown to a route that is new itself.
+    pub unknown: u32,
+}
+
+/// What of a cohort outlives a process. `past` is of answers and failures, in units of 1/256.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RememberedCohort {
+    pub(crate) usual: Usual,
+    pub(crate) past: [u64; 2],
+    pub(crate) calm_minutes: u8,
 }
 
 /// A cohort as its place holds it.
@@ -186,11 +286,62 @@ struct Cohort {
     minute: u64,
     running: Minute,
     last: Minute,
+    /// Addresses of the hour before the one that runs.
     last_addresses: u32,
     last_users: u32,
+    /// Addresses of the hour that runs.
     addresses: Sketch,
     users: Sketch,
     usual: Usual,
+    /// Answers of the last hours, without the minute that runs.
+    past: Past,
+    /// Minutes of a normal posture in which it was seen; no more than are of use.
+    calm_minutes: u8,
+    /// Whether it has been failing for long.
+    departs: bool,
+}
+
+/// Answers and failures of the last hours, those of 256 minutes ago for half: in units of 1/256.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    tick: u64,
+    answers: u64,
+    failures: u64,
+}
+
+impl Past {
+    /// What was past so many minutes ago.
+    fn of(sums: [u64; 2], age_minutes: u64, now: Millis) -> Past {
+        let [answers, failures] = sums.map(|sum| left_of(sum, age_minutes / PAST_TICK_MINUTES));
+        Past { tick: now.0 / MINUTE_MS / PAST_TICK_MINUTES, answers, failures: failures.min(answers) }
+    }
+
+    fn advance(&mut self, minute: u64) {
+        let tick = minute / PAST_TICK_MINUTES;
+        let passed = tick.saturating_sub(self.tick);
+        self.answers = left_of(self.answers, passed);
+        self.failures = left_of(self.failures, passed);
+        self.tick = tick;
+    }
+
+    fn add(&mut self, tally: Tally) {
+        self.answers = self.answers.saturating_add(u64::from(tally.answers) << PAST_UNIT_BITS);
+        self.failures = self.failures.saturating_add(u64::from(tally.failures) << PAST_UNIT_BITS);
+    }
+
+    /// Forgets what is past so many answers, so that it takes no longer to be believed again than to be doubted.
+    fn bound(&mut self, most: u64) {
+        let most = most << PAST_UNIT_BITS;
+        if self.answers > most {
+            self.failures = (u128::from(self.failures) * u128::from(most) / u128::from(self.answers)) as u64;
+            self.answers = most;
+        }
+    }
+
+    fn tally(self) -> Tally {
+        let whole = |sum: u64| u32::try_from(sum >> PAST_UNIT_BITS).unwrap_or(u32::MAX);
+        Tally { answers: whole(self.answers), failures: whole(self.failures) }
+    }
 }
 
 impl Cohort {
@@ -210,6 +361,7 @@ impl Cohort {
             return;
         }
         let passed = (at.minute + 1).saturating_sub(self.minute);
+        let began = self.minute.saturating_sub(1);
         self.minute = at.minute + 1;
         if passed == 0 {
             // The route's clock was set back; the minute that ran goes on under its new number.
@@ -217,14 +369,25 @@ impl Cohort {
         }
         let usual = shown.usual_failure_ratio.max(self.usual_failure_ratio(shown));
         let fails = Baseline::new(usual, PRIOR_ANSWERS).excess_of(self.running.tally());
-        let lesson = if fails >= DEPARTS { Lesson::Little } else { Lesson::Full };
-        self.usual.learn(self.running, shown.floor(), lesson);
+        let departs = fails >= DEPARTS || self.departs;
+        let lesson = if departs || shown.departs { Lesson::Little } else { Lesson::Full };
+        self.usual.learn(self.running, floor(shown.usual_per_minute), lesson);
         self.usual.pass(passed - 1);
+        if shown.is_calm && !departs {
+            self.calm_minutes = self.calm_minutes.saturating_add(1).min(KNOWN_MINUTES);
+        }
         let ended = std::mem::take(&mut self.running);
-        let (addresses, users) = (self.addresses.estimate(), self.users.estimate());
-        (self.addresses, self.users) = (Sketch::default(), Sketch::default());
-        (self.last, self.last_addresses, self.last_users) =
-            if passed == 1 { (ended, addresses, users) } else { (Minute::default(), 0, 0) };
+        self.past.advance(at.minute);
+        self.past.add(ended.tally());
+        self.past.bound(PAST_ANSWERS);
+        let users = self.users.estimate();
+        self.users = Sketch::default();
+        (self.last, self.last_users) = if passed == 1 { (ended, users) } else { (Minute::default(), 0) };
+        let hours = (at.minute / HOUR_MINUTES).saturating_sub(began / HOUR_MINUTES);
+        if hours > 0 {
+            self.last_addresses = if hours == 1 { self.addresses.estimate() } else { 0 };
+            self.addresses = Sketch::default();
+        }
     }
 
     fn shown(&self, at: At, route: &ShownRoute) -> Shown {
@@ -235,6 +398,8 @@ impl Cohort {
             users: self.users.estimate().max(self.last_users),
             answers: self.running.plus(self.last).tally(),
             usual_failure_ratio: self.usual_failure_ratio(route),
+            past: sum(self.past.tally(), self.running.tally()),
+            calm_minutes: self.calm_minutes,
         }
     }
 
@@ -266,21 +431,21 @@ struct Shown {
     users: u32,
     answers: Tally,
     usual_failure_ratio: u32,
+    past: Tally,
+    calm_minutes: u8,
 }
 
 impl Shown {
     fn against(self, route: &ShownRoute) -> CohortReading {
-        let others = Tally {
-            answers: route.answers.answers.saturating_sub(self.answers.answers),
-            failures: route.answers.failures.saturating_sub(self.answers.failures),
-        };
+        let others = without(route.answers, self.answers);
         let others_fail = Baseline::new(route.usual_failure_ratio, PRIOR_ANSWERS).ratio_of(others);
         let usual = route.usual_failure_ratio.max(self.usual_failure_ratio).max(others_fail);
         let baseline = Baseline::new(usual, PRIOR_ANSWERS);
-        let (growth, failing) = (self.growth(route), baseline.excess_of(self.answers));
-        let spread = u64::from(scaled(self.addresses, ADDRESSES));
+        let (growth, failing, lasting) = (self.growth(route), baseline.excess_of(self.answers), self.lasting(route));
+        let spread = scaled(self.addresses, ADDRESSES);
         let strongest =
-            (u64::from(growth) * (300_000 + 700 * u64::from(failing)) / 1_000_000).max(u64::from(failing) * 700 / 1000);
+            (u64::from(failing) * (700 + 300 * u64::from(growth) / 1000) / 1000).max(scaled(lasting, LASTING).into());
+        let unknown = u32::from(KNOWN_MINUTES.saturating_sub(self.calm_minutes)) * 1000 / u32::from(KNOWN_MINUTES);
         CohortReading {
             per_minute: self.per_minute,
             usual_per_minute: self.usual_per_minute,
@@ -291,8 +456,21 @@ impl Shown {
             usual_failure_ratio: usual,
             growth,
             failing,
-            surge: (spread * strongest / 1000) as u32,
+            lasting,
+            spread,
+            surge: (u64::from(spread) * strongest / 1000) as u32,
+            unknown: if route.is_warm { unknown } else { 0 },
         }
+    }
+
+    /// How surely it has failed more than others over hours. What it does itself is usual up to two failures of three: a
+    /// program may try an old token first, but whom nearly all is refused for hours is not let go on for its persistence.
+    fn lasting(&self, route: &ShownRoute) -> u32 {
+        let others = OTHERS.ratio_of(without(route.past, self.past));
+        // Where the origin fails everybody, it does so now.
+        let now = Baseline::new(others, PRIOR_ANSWERS).ratio_of(without(route.answers, self.answers));
+        let own = self.usual_failure_ratio.min(USUAL_FAILURES_MOST);
+        Baseline::new(others.max(now).max(own), PRIOR_ANSWERS).excess_of(self.past)
     }
 
     fn growth(&self, route: &ShownRoute) -> u32 {
@@ -302,15 +480,13 @@ impl Shown {
         let [now, usual] = [self.per_minute, self.usual_per_minute].map(u64::from);
         let others_now = u64::from(route.per_minute).saturating_sub(now);
         let others_usual = u64::from(route.usual_per_minute).saturating_sub(usual);
-        let others = match others_usual {
-            0 => 1000,
-            _ => (others_now * 1000 / others_usual).clamp(1000, 16_000),
-        };
+        let others = ((others_now + FEW) * 1000 / (others_usual + FEW)).clamp(1000, 16_000);
         let expected = usual * others / 1000;
         let new = now
             .saturating_sub(expected)
             .min(u64::from(route.per_minute).saturating_sub(u64::from(route.usual_per_minute)));
-        let level = (expected + new) * 1000 / (expected + u64::from(route.floor()));
+        let floor = u64::from(LEAST_FLOOR.max(route.usual_per_minute / 10)) * others / 1000;
+        let level = (expected + new) * 1000 / (expected + floor);
         scaled(u32::try_from(level).unwrap_or(u32::MAX), GROWTH)
     }
 }
@@ -327,6 +503,11 @@ struct Route {
     usual_per_minute: AtomicU32,
     usual_failure_ratio: AtomicU32,
     is_warm: AtomicBool,
+    /// Whether the minute before the one that runs had several times the usual rate.
+    departs: AtomicBool,
+    past_answers: AtomicU32,
+    past_failures: AtomicU32,
+    posture: AtomicU8,
     learned: Mutex<Learned>,
 }
 
@@ -337,11 +518,16 @@ struct Running {
     requests: AtomicU32,
     answers: AtomicU32,
     failures: AtomicU32,
+    /// Those of cohorts that have not been failing for long.
+    kept_answers: AtomicU32,
+    kept_failures: AtomicU32,
 }
 
 #[derive(Default)]
 struct Learned {
     usual: Usual,
+    /// Answers of the last hours, of cohorts that have not been failing for long.
+    past: Past,
 }
 
 impl Route {
@@ -367,7 +553,7 @@ impl Route {
         if running == 0 || running > minute + 1 + BACK_MINUTES {
             // The first request, or a clock set back: the minute that ran goes on under its new number.
             self.minute.store(minute + 1, Ordering::Relaxed);
-            self.publish(&learned.usual);
+            self.publish(&learned);
             return At { minute, into_ms };
         }
         let passed = (minute + 1).saturating_sub(running);
@@ -381,20 +567,32 @@ impl Route {
             failures: self.running.failures.swap(0, Ordering::Relaxed),
         };
         let fails = Baseline::new(learned.usual.failure_ratio(), PRIOR_ANSWERS).excess_of(ended.tally());
-        let lesson = if fails >= DEPARTS { Lesson::Little } else { Lesson::Full };
-        let floor = floor(learned.usual.per_minute());
+        let usual = learned.usual.per_minute();
+        let floor = floor(usual);
+        let is_busy = learned.usual.is_warm() && ended.requests > usual.saturating_mul(3).saturating_add(floor);
+        let lesson = if fails >= DEPARTS || is_busy { Lesson::Little } else { Lesson::Full };
         learned.usual.learn(ended, floor, lesson);
         learned.usual.pass(passed - 1);
+        learned.past.advance(minute);
+        learned.past.add(Tally {
+            answers: self.running.kept_answers.swap(0, Ordering::Relaxed),
+            failures: self.running.kept_failures.swap(0, Ordering::Relaxed),
+        });
+        learned.past.bound(ROUTE_ANSWERS);
+        self.departs.store(is_busy, Ordering::Relaxed);
         let last = if passed == 1 { ended } else { Minute::default() };
         self.last_requests.store(last.requests, Ordering::Relaxed);
         self.last_answers.store(last.answers, Ordering::Relaxed);
         self.last_failures.store(last.failures, Ordering::Relaxed);
-        self.publish(&learned.usual);
+        self.publish(&learned);
         self.minute.store(minute + 1, Ordering::Relaxed);
         At { minute, into_ms }
     }
 
-    fn publish(&self, usual: &Usual) {
+    fn publish(&self, Learned { usual, past }: &Learned) {
+        let past = past.tally();
+        self.past_answers.store(past.answers, Ordering::Relaxed);
+        self.past_failures.store(past.failures, Ordering::Relaxed);
         self.usual_per_minute.store(usual.per_minute(), Ordering::Relaxed);
         self.usual_failure_ratio.store(usual.failure_ratio(), Ordering::Relaxed);
         self.is_warm.store(usual.is_warm(), Ordering::Relaxed);
@@ -411,7 +609,13 @@ impl Route {
             },
             usual_per_minute: load(&self.usual_per_minute),
             usual_failure_ratio: load(&self.usual_failure_ratio),
+            past: Tally {
+                answers: load(&self.past_answers).saturating_add(load(&self.running.kept_answers)),
+                failures: load(&self.past_failures).saturating_add(load(&self.running.kept_failures)),
+            },
             is_warm: self.is_warm.load(Ordering::Relaxed),
+            departs: self.departs.load(Ordering::Relaxed),
+            is_calm: self.posture.load(Ordering::Relaxed) == Posture::Normal as u8,
         }
     }
 }
@@ -423,13 +627,10 @@ struct ShownRoute {
     answers: Tally,
     usual_per_minute: u32,
     usual_failure_ratio: u32,
+    past: Tally,
     is_warm: bool,
-}
-
-impl ShownRoute {
-    fn floor(&self) -> u32 {
-        floor(self.usual_per_minute)
-    }
+    departs: bool,
+    is_calm: bool,
 }
 
 /// A minute by its number, and how much of it has passed.
@@ -447,7 +648,15 @@ impl At {
     }
 }
 
-/// Requests a minute below which no cohort of a route is worth a word.
+fn without(all: Tally, one: Tally) -> Tally {
+    Tally { answers: all.answers.saturating_sub(one.answers), failures: all.failures.saturating_sub(one.failures) }
+}
+
+fn sum(one: Tally, other: Tally) -> Tally {
+    Tally { answers: one.answers.saturating_add(other.answers), failures: one.failures.saturating_add(other.failures) }
+}
+
+/// Requests a minute up to which one minute may teach, beside four times the usual.
 fn floor(route_per_minute: u32) -> u32 {
     (route_per_minute / 10).max(10)
 }
@@ -459,14 +668,35 @@ fn scaled(figure: u32, (none, all): (u32, u32)) -> u32 {
 }
 
 const MINUTE_MS: u64 = 60_000;
+const HOUR_MINUTES: u64 = 60;
+/// The tick of the answers of the last hours: 64 of them are a half-life of 256 minutes.
+const PAST_TICK_MINUTES: u64 = 4;
+const PAST_UNIT_BITS: u32 = 8;
+/// Answers of the last hours that count for a cohort at most. A cohort that failed all of them is taken for an honest one
+/// again after some four hundred successes, or within a day of silence.
+const PAST_ANSWERS: u64 = 256;
+/// Answers of the last hours that count for a route at most: of a busy one they are of minutes, as those of its cohorts.
+const ROUTE_ANSWERS: u64 = 2_048;
+/// What others are believed to fail before they are known: one in ten, as firmly as two hundred answers would say it.
+const OTHERS: Baseline = Baseline::new(100, 200);
+/// Failures that a cohort may be used to, however long it has been: thousandths.
+const USUAL_FAILURES_MOST: u32 = 667;
+/// Minutes of a normal posture from which on a look is known.
+const KNOWN_MINUTES: u8 = 4;
+/// Requests a minute that others always may have had, so that the first of them are no growth without measure.
+const FEW: u64 = 4;
+/// Requests a minute below which no cohort of a route is worth a word.
+const LEAST_FLOOR: u32 = 2;
 /// How firmly the usual failure ratio of a route is held against a cohort's own: as so many answers.
 const PRIOR_ANSWERS: u32 = 20;
 /// How firmly it is held against what a cohort has been failing for long.
 const OWN_ANSWERS: u32 = 2_000;
 /// An excess of failures from which on a minute teaches little of what is usual: thousandths.
 const DEPARTS: u32 = 200;
-/// Distinct addresses a minute up to which a cohort is nobody's attack, and from which on it may be in full.
+/// Distinct addresses an hour up to which a cohort is nobody's attack, and from which on it may be in full.
 const ADDRESSES: (u32, u32) = (16, 64);
+/// A lasting excess of failures: up to 300 thousandths people may differ, and from 1000 on nothing is left to doubt.
+const LASTING: (u32, u32) = (300, 1_000);
 /// A rate in thousandths of what is expected: up to twice says nothing, eight times says all.
 const GROWTH: (u32, u32) = (2_000, 8_000);
 /// Minutes that a time may be before the latest one, as that of a request that took long; it is taken for the latest

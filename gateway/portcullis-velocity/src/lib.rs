@@ -76,9 +76,11 @@ pub use outcomes::{Baseline, Outcome, Tally};
 pub use posture::{Posture, PostureReading, RoutePosture, Seen};
 pub use reputation::{Event, Reputation, Standing};
 pub use runs::{FailureRun, FailureRuns, RunScale};
-pub use sequences::Sequences;
+pub use sequences::{Sequences, SharedSequences};
 pub use session_prints::SessionPrints;
-pub use snapshot::{Clocks, Restored, Snapshot, SnapshotError, UnixMillis};
+#[doc(hidden)]
+pub use snapshot::read_any_snapshot;
+pub use snapshot::{Clocks, Restored, RouteMemory, Snapshot, SnapshotError, UnixMillis};
 pub use table::Stats;
 pub use time::Millis;
 pub use window::Window;

@@ -9,8 +9,9 @@
 //!
 //! ```text
 //! failures  = excess of the minute's failures over the usual ratio      (see `Baseline`, strength 20)
-//! scores    = (D − 1.36 / sqrt(n) − 0.15) / 0.35       D = the most by which the share of requests at or above a score
-//!                                                          exceeds its usual share (Kolmogorov–Smirnov, one-sided)
+//! scores    = (D − 1.36 / sqrt(n) − 0.15) / 0.35       D = the most by which the share of requests at or above a score,
+//!                                                          of 0.3 or more, exceeds its usual share
+//!                                                          (Kolmogorov–Smirnov, one-sided)
 //! rate      = (requests / max(usual, 20) − 3) / 7
 //! departure = 1 − (1 − failures) · (1 − scores) · (1 − rate / 2)
 //! ```
@@ -135,6 +136,23 @@ impl RoutePosture {
     pub fn read(&self, now: Millis) -> PostureReading {
         self.look_if_due(now);
         self.learned.lock().reading
+    }
+
+    /// What has been learned, for a snapshot.
+    pub(crate) fn remembered(&self) -> RememberedPosture {
+        let learned = self.learned.lock();
+        RememberedPosture { usual: learned.usual, scores: learned.scores }
+    }
+
+    /// Puts back what was learned before, unless more has been learned since. The posture itself rises again by itself.
+    pub(crate) fn put_back(&self, remembered: &RememberedPosture, age_minutes: u64) {
+        let mut learned = self.learned.lock();
+        let usual = remembered.usual.aged(age_minutes);
+        if usual.knows_more_than(&learned.usual) {
+            learned.usual = usual;
+            learned.scores = remembered.scores.map(|sum| left_of(sum, age_minutes));
+            self.high_bin.store(learned.high_bin(), Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -298,6 +316,16 @@ pub struct PostureReading {
     pub prefixes: u32,
 }
 
+/// What of a posture outlives a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RememberedPosture {
+    pub(crate) usual: Usual,
+    pub(crate) scores: [u64; SCORE_BINS],
+}
+
+/// The number of bins of scores.
+pub(crate) const SCORE_BINS: usize = BINS;
+
 /// What a route has learned of itself.
 #[derive(Default)]
 struct Learned {
@@ -409,7 +437,7 @@ impl Learned {
             return 0;
         }
         let (mut now, mut usual, mut most) = (0_u64, 0_u128, 0_u64);
-        for (count, usually) in bins.iter().zip(&self.scores).rev() {
+        for (count, usually) in bins.iter().zip(&self.scores).skip(FIRST_HIGH_BIN).rev() {
             now += u64::from(*count);
             usual += u128::from(*usually);
             let usual_share = (usual * 1000 / usual_all) as u64;
@@ -435,8 +463,7 @@ impl Learned {
             above += u128::from(**count);
             above * 10 <= all
         });
-        // Scores in the lowest bin are never high, whatever is usual.
-        (BINS - low.count()).max(1) as u8
+        (BINS - low.count()).max(FIRST_HIGH_BIN) as u8
     }
 }
 
@@ -533,6 +560,9 @@ const CELLS: usize = 1 << CELL_BITS;
 const STRIPES: usize = 4;
 /// Bins of scores, of a hundred thousandths each.
 const BINS: usize = 10;
+/// Scores below 300 thousandths are never high, whatever is usual: a doubt that many share is no attack, and what raises
+/// a posture is not to be what the posture brought about.
+const FIRST_HIGH_BIN: usize = 3;
 /// How firmly the usual failure ratio is held against a minute's: as so many answers.
 const PRIOR_ANSWERS: u32 = 20;
 /// Requests a minute below which a route's rate is never out of the ordinary.

@@ -133,6 +133,9 @@ pub struct Standing {
     pub risk: u32,
     /// What it has earned: thousandths, from 0 to 1000.
     pub credit: u32,
+    /// Whether it has been in clean use for some while: twenty clean requests and half an hour of a day without trouble,
+    /// or such a day before.
+    pub is_regular: bool,
 }
 
 /// What is remembered of a key, apart from any clock: what a snapshot holds. Times are seconds before it was taken.
@@ -227,6 +230,8 @@ impl Entry {
         Standing {
             risk: ((self.refusals + self.abuse) / UNIT).min(1000),
             credit: (beyond * 1000 / ((CREDIT_DAYS.1 - CREDIT_DAYS.0) * UNIT)).min(1000),
+            is_regular: self.days >= UNIT / 4
+                || self.today >= CLEAN_DAY_LEAST && self.touched.0.saturating_sub(self.day_began.0) >= REGULAR_SECS,
         }
     }
 
@@ -271,7 +276,7 @@ impl Kept for Entry {
         if entry.is_forgotten() {
             return 0;
         }
-        let Standing { risk, credit } = entry.standing();
+        let Standing { risk, credit, .. } = entry.standing();
         let begun = (entry.days / UNIT * 4).max(u32::from(entry.today > 0) * WORTH_OF_A_DAY);
         risk.max(credit / 2).max(begun)
     }
@@ -304,6 +309,8 @@ const REFUSALS_APART_SECS: u32 = 600;
 /// Clean requests that make a day count, and those that make it count in full.
 const CLEAN_DAY_LEAST: u16 = 20;
 const CLEAN_DAY_WHOLE: u16 = 50;
+/// For how long a key must have been in clean use to be a regular one.
+const REGULAR_SECS: u32 = 1_800;
 /// Clean days up to which there is no credit, and from which on there is all of it.
 const CREDIT_DAYS: (u32, u32) = (3, 30);
 const DAYS_KEPT: u32 = 40;
@@ -394,6 +401,23 @@ mod tests {
             let credit = reputation.read(key(1), Millis(days * DAY)).credit;
             assert!((least..=most).contains(&credit), "{days} days of {requests}: {credit}");
         }
+    }
+
+    #[test]
+    fn a_key_is_regular_after_half_an_hour_of_clean_use_and_trouble_ends_that() {
+        let reputation = Reputation::new(1 << 20);
+        let minute = |minute: u64| Millis(minute * 60_000);
+        for (at, is_regular) in [(0, false), (19, false), (29, false), (30, true), (60, true)] {
+            let standing = (0..10).map(|_| reputation.note(key(1), Event::Clean, minute(at))).last().unwrap();
+            assert_eq!(standing.is_regular, is_regular, "minute {at}");
+        }
+        assert!(!reputation.note(key(1), Event::Block, minute(61)).is_regular);
+        for at in [0, 100] {
+            assert!(!reputation.note(key(2), Event::Clean, minute(at)).is_regular, "two requests");
+        }
+        use_cleanly(&reputation, 3, 0..1, 20);
+        assert!(reputation.read(key(3), Millis(5 * DAY)).is_regular, "it was on a day before");
+        assert!(!reputation.read(key(3), Millis(200 * DAY)).is_regular, "which is forgotten");
     }
 
     #[test]

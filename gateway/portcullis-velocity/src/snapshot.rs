@@ -1,4 +1,4 @@
-//! Reputation and bans as bytes, so that a restart forgets no ban.
+//! Reputation, bans and what routes have learned as bytes, so that a restart forgets no ban.
 //!
 //! # What a file holds
 //!
@@ -13,8 +13,14 @@
 //!           4 bytes number of bans; each: 16 bytes key, 1 kind, 1 who made it (0 the policy, 1 a person),
 //!                                         8 until, 8 since (negative: before 1970), 4 reason,
 //!                                         2 length of the name, name, 2 length of the reason, reason: UTF-8
+//!           4 bytes number of routes; each: 8 number, 32 usual figures, 80 usual scores, 32 usual figures of cohorts,
+//!                                           16 answers and failures,
+//!                                           4 number of cohorts; each: 16 key, 32 usual figures, 16 answers and
+//!                                                                      failures, 1 calm minutes
 //! trailer   16 bytes SipHash-1-3 of all before it, under the secret
 //! ```
+//!
+//! Version 1 had no routes; it is read too.
 //!
 //! # What is relied on
 //!
@@ -26,12 +32,18 @@
 //! - What expired meanwhile is dropped, and what fades has faded by the time that passed.
 //! - Files are the caller's: to be written beside, flushed, and renamed over the old one.
 
+mod routes;
+
 use std::fmt;
 
 use crate::bans::{Ban, BanKind, BannedBy, Bans, Extend, check_text};
-use crate::key::{Key, KeyHasher};
+use crate::cohorts::Cohorts;
+use crate::key::{Key, KeyHasher, Secret};
+use crate::posture::RoutePosture;
 use crate::reputation::{Remembered, Reputation};
 use crate::time::Millis;
+pub use routes::RouteMemory;
+use routes::{ROUTE_LEAST_BYTES, SavedRoute};
 
 /// What is to survive a restart: standings and bans, apart from any process's clock.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,15 +51,18 @@ pub struct Snapshot {
     written: UnixMillis,
     standings: Vec<(Key, Remembered)>,
     bans: Vec<SavedBan>,
+    routes: Vec<SavedRoute>,
 }
 
 impl Snapshot {
-    /// The version that is written, and the only one that is read.
-    pub const VERSION: u16 = 1;
+    /// The version that is written. That before it is read, too.
+    pub const VERSION: u16 = 2;
     /// The longest snapshot that is read, in bytes: a gigabyte, some twenty million entries.
     pub const LONGEST: usize = 1 << 30;
     /// The most entries of a kind that are taken: four million, well within [`Snapshot::LONGEST`].
     pub const MOST_ENTRIES: usize = 4_000_000;
+    /// The most routes of which it is kept what they have learned, up to 70 kB each.
+    pub const MOST_ROUTES: usize = 1_000;
 
     /// Takes what is to be kept. Others go on meanwhile: it holds one small lock after the other.
     ///
@@ -79,7 +94,7 @@ impl Snapshot {
         for ban in saved.iter_mut().filter(|ban| ban.by == BannedBy::Hand) {
             (ban.name, ban.reason_text) = bans.label(ban.key).unwrap_or_default();
         }
-        Snapshot { written: at.unix, standings, bans: saved }
+        Snapshot { written: at.unix, standings, bans: saved, routes: Vec::new() }
     }
 
     /// Puts back what has not expired. A key that was noted or banned since keeps what it has, but a ban is extended to
@@ -151,6 +166,10 @@ impl Snapshot {
                 body.put(&(text.len() as u16).to_be_bytes()).put(text.as_bytes());
             }
         }
+        body.put(&(self.routes.len() as u32).to_be_bytes());
+        for route in &self.routes {
+            route.write(&mut body);
+        }
         let mut bytes = body.0;
         let length = (bytes.len() - HEADER_BYTES) as u64;
         if let Some(field) = bytes.get_mut(HEADER_BYTES - 8..HEADER_BYTES) {
@@ -172,7 +191,7 @@ impl Snapshot {
         }
         header.take("magic", MAGIC.len())?;
         let version = header.u16("version")?;
-        if version != Self::VERSION {
+        if !(1..=Self::VERSION).contains(&version) {
             return Err(SnapshotError::Version { found: version });
         }
         header.take("reserved", 2)?;
@@ -190,10 +209,10 @@ impl Snapshot {
         if sum != checksum(hasher, guarded) {
             return Err(SnapshotError::Checksum);
         }
-        Self::from_body(Reader { bytes: guarded.get(HEADER_BYTES..).unwrap_or_default() })
+        Self::from_body(Reader { bytes: guarded.get(HEADER_BYTES..).unwrap_or_default() }, version)
     }
 
-    fn from_body(mut body: Reader<'_>) -> Result<Snapshot, SnapshotError> {
+    fn from_body(mut body: Reader<'_>, version: u16) -> Result<Snapshot, SnapshotError> {
         let written = UnixMillis(body.u64("time written")?);
         let number = body.count("number of standings", STANDING_BYTES)?;
         let mut standings = Vec::with_capacity(number);
@@ -205,10 +224,44 @@ impl Snapshot {
         for _ in 0..number {
             bans.push(body.ban()?);
         }
+        let number = if version < 2 { 0 } else { body.count("number of routes", ROUTE_LEAST_BYTES)? };
+        let mut routes = Vec::with_capacity(number);
+        for _ in 0..number {
+            routes.push(SavedRoute::read(&mut body)?);
+        }
         if !body.bytes.is_empty() {
             return Err(SnapshotError::Trailing { bytes: body.bytes.len() });
         }
-        Ok(Snapshot { written, standings, bans })
+        Ok(Snapshot { written, standings, bans, routes })
+    }
+}
+
+/// Reads any bytes as a snapshot, and as the body of one, which no checksum guards then; what is read is put back and
+/// written again. For fuzzing and its corpus.
+#[doc(hidden)]
+pub fn read_any_snapshot(bytes: &[u8]) {
+    let hasher = KeyHasher::new(Secret([0x5a; 16]));
+    let read = [
+        Snapshot::from_bytes(bytes, &hasher),
+        Snapshot::from_body(Reader { bytes }, 1),
+        Snapshot::from_body(Reader { bytes }, Snapshot::VERSION),
+    ];
+    for snapshot in read.into_iter().flatten() {
+        let (reputation, bans) = (Reputation::new(0), Bans::new(64));
+        let at = Clocks { now: Millis(1_000), unix: snapshot.written() };
+        snapshot.restore(&reputation, &bans, at);
+        for saved in snapshot.routes.iter().take(4) {
+            let (posture, cohorts) = (RoutePosture::new(), Cohorts::new(16));
+            let id = saved.id();
+            snapshot.restore_routes([RouteMemory { id, posture: &posture, cohorts: &cohorts }], at);
+            for minute in 0..3 {
+                let now = Millis(minute * 60_000);
+                cohorts.note_request(hasher.key(minute, &[]), hasher.key(1, &[]), None, now);
+                posture.read(now);
+            }
+        }
+        let again = Snapshot::from_bytes(&snapshot.to_bytes(&hasher), &hasher);
+        assert!(again.as_ref() == Ok(&snapshot), "what is read is written as it was");
     }
 }
 
@@ -595,9 +648,9 @@ mod tests {
             (b"portcul".to_vec(), SnapshotError::NotASnapshot, "expected a snapshot, which begins with `portcull`"),
             (b"portcull".to_vec(), SnapshotError::Overrun { field: "version" }, "the snapshot ends within `version`"),
             (
-                changed(9, 2),
-                SnapshotError::Version { found: 2 },
-                "expected a snapshot of version 1, but found version 2",
+                changed(9, 3),
+                SnapshotError::Version { found: 3 },
+                "expected a snapshot of version 2, but found version 3",
             ),
             (
                 longer,
@@ -642,6 +695,7 @@ mod tests {
             body.extend((name.len() as u16).to_be_bytes());
             body.extend(name);
             body.extend([0; 2]);
+            body.extend([0; 4]);
             body
         };
         for (body, error) in [
@@ -658,6 +712,13 @@ mod tests {
             assert_eq!(Snapshot::from_bytes(&sealed(&body), &hasher()), Err(error));
         }
         assert!(Snapshot::from_bytes(&sealed(&ban(0, 1, b"x")), &hasher()).is_ok());
+        // A snapshot of the version before has no routes, and is read.
+        let mut first = sealed(&ban(0, 1, b"x")[..ban(0, 1, b"x").len() - 4]);
+        first[9] = 1;
+        let guarded = first.len() - CHECKSUM_BYTES;
+        let sum = checksum(&hasher(), &first[..guarded]);
+        first[guarded..].copy_from_slice(&sum);
+        assert_eq!(Snapshot::from_bytes(&first, &hasher()).unwrap().len(), (0, 1));
     }
 
     #[test]
@@ -682,9 +743,26 @@ mod tests {
         assert_eq!(Snapshot::from_bytes(&snapshot.to_bytes(&hasher()), &hasher()), Ok(snapshot));
     }
 
+    #[test]
+    fn every_seed_of_the_fuzz_target_is_read_or_refused() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/snapshot");
+        let mut bodies = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            read_any_snapshot(&bytes);
+            let is_read = Snapshot::from_body(Reader { bytes: &bytes }, Snapshot::VERSION).is_ok();
+            let is_meant = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("body-"));
+            assert_eq!(is_read, is_meant, "{}", path.display());
+            bodies += usize::from(is_read);
+        }
+        assert!(bodies >= 3, "{bodies}");
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in any::<[u64; 2]>()) {
+            read_any_snapshot(&bytes);
             let _ = Snapshot::from_bytes(&bytes, &hasher());
             let _ = Snapshot::from_bytes(&[MAGIC, &[0, 1], &bytes].concat(), &hasher());
             if let Ok(snapshot) = Snapshot::from_bytes(&sealed(&bytes), &hasher()) {
@@ -714,6 +792,7 @@ mod tests {
                     name: text.as_str().into(),
                     reason_text: text.into(),
                 }).collect(),
+                routes: Vec::new(),
             };
             prop_assert_eq!(Snapshot::from_bytes(&snapshot.to_bytes(&hasher()), &hasher()), Ok(snapshot.clone()));
             let (reputation, bans) = memory();

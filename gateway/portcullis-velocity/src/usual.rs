@@ -31,7 +31,7 @@ impl Minute {
 }
 
 /// Sums over the minutes before, in units of 2^-16, each minute weighed by its age.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Usual {
     minutes: u64,
     requests: u64,
@@ -52,6 +52,26 @@ impl Usual {
     /// Of one never seen in all the time of which `other` knows.
     pub(crate) const fn unseen_beside(other: &Usual) -> Usual {
         Usual { minutes: other.minutes, requests: 0, answers: 0, failures: 0 }
+    }
+
+    /// The sums: of minutes, requests, answers and failures.
+    pub(crate) const fn sums(&self) -> [u64; 4] {
+        [self.minutes, self.requests, self.answers, self.failures]
+    }
+
+    /// What such sums say; not more minutes than there can be.
+    pub(crate) const fn of_sums([minutes, requests, answers, failures]: [u64; 4]) -> Usual {
+        Usual { minutes: if minutes < MINUTES_MAX { minutes } else { MINUTES_MAX }, requests, answers, failures }
+    }
+
+    /// The same, believed less: as after so many minutes in which nothing was learned, not that nothing happened.
+    pub(crate) fn aged(&self, minutes: u64) -> Usual {
+        Usual::of_sums(self.sums().map(|sum| left_of(sum, minutes)))
+    }
+
+    /// Whether more is known than by another.
+    pub(crate) const fn knows_more_than(&self, other: &Usual) -> bool {
+        self.minutes > other.minutes
     }
 
     /// Passes minutes in which nothing happened.

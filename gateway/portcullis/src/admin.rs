@@ -1,6 +1,7 @@
-//! The admin listener: metrics, health and bans, on an address of its own.
+//! The admin listener: metrics, health, bans and clearances taken back, on an address of its own.
 
 pub(crate) mod bans;
+pub(crate) mod clearances;
 
 use std::sync::Arc;
 
@@ -70,6 +71,9 @@ impl ServeHttp for Admin {
         if bans::is_path(session.req_header().uri.path()) {
             return self.bans(session).await;
         }
+        if session.req_header().uri.path() == clearances::PATH {
+            return self.clearances(session).await;
+        }
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
@@ -80,7 +84,11 @@ impl ServeHttp for Admin {
             "/live" => answer(StatusCode::OK, TEXT, "live\n".to_owned()),
             "/ready" if self.gateway.metrics.is_ready() => answer(StatusCode::OK, TEXT, "ready\n".to_owned()),
             "/ready" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n".to_owned()),
-            _ => answer(StatusCode::NOT_FOUND, TEXT, "try /metrics, /live, /ready, /bans or /sites\n".to_owned()),
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "try /metrics, /live, /ready, /bans, /clearances/revoked or /sites\n".to_owned(),
+            ),
         }
     }
 }

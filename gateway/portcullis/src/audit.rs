@@ -13,13 +13,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use portcullis_challenge::Refusal;
 
 use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, LevelOf, Mode};
 use portcullis_policy::{Cause, Decision, ShadowWhat};
 use serde::Serialize;
 
-use crate::gateway::challenge::Redeem;
+use crate::gateway::challenge::{Seen, Step, hex};
 use crate::gateway::coverage::header_order;
 use crate::gateway::{Judged, Record};
 
@@ -156,7 +157,7 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 fn is_plain(record: &Record<'_>) -> bool {
     let quiet =
         record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
-    quiet && record.redeem.is_none() && record.site.is_none() && record.outcome.error.is_none()
+    quiet && record.seen.is_none() && record.site.is_none() && record.outcome.error.is_none()
 }
 
 impl Drop for Audit {
@@ -261,6 +262,12 @@ struct Line<'a> {
     cleared: bool,
     counters: CountersLine<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    clearance: Option<ClearanceLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearance_refused: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<ChallengeLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<SiteLine<'a>>,
@@ -280,6 +287,28 @@ struct Line<'a> {
 struct SiteLine<'a> {
     name: &'a str,
     event: &'static str,
+}
+
+/// The clearance that a request carried: what names it and its kind, for taking it back, and no part of its code.
+#[derive(Serialize)]
+struct ClearanceLine {
+    id: String,
+    cohort: String,
+    level: &'static str,
+    moved: &'static str,
+}
+
+/// One step of a challenge.
+#[derive(Serialize)]
+struct ChallengeLine {
+    step: &'static str,
+    rung: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -392,10 +421,19 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
         counters: counters(judged, route),
+        clearance: judged.held.as_ref().map(|held| ClearanceLine {
+            id: hex(&held.id),
+            cohort: held.cohort.to_string(),
+            level: held.level.name(),
+            moved: held.moved.name(),
+        }),
+        clearance_refused: judged.not_held.map(Refusal::reason),
+        challenge: record.seen.as_ref().map(challenge),
         site: record.site.map(|seen| SiteLine { name: &seen.site, event: seen.event.name() }),
-        redeem: record.redeem.map(|redeem| match redeem {
-            Redeem::Solved(_) => "solved",
-            Redeem::Refused(refusal) => refusal.reason(),
+        redeem: record.seen.and_then(|seen| match seen.step {
+            Step::Shown => None,
+            Step::Solved(_) | Step::Renewed(_) => Some("solved"),
+            Step::Refused(refusal) => Some(refusal.reason()),
         }),
         status: record.outcome.status,
         origin_status: record.origin_status,
@@ -403,6 +441,21 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         sent_bytes: record.outcome.sent_bytes,
         decision_us: micros(record.decided_in),
         duration_us: micros(record.took),
+    }
+}
+
+fn challenge(seen: &Seen) -> ChallengeLine {
+    let (took, refusal) = match seen.step {
+        Step::Shown => (None, None),
+        Step::Solved(took) | Step::Renewed(took) => (Some(took), None),
+        Step::Refused(refusal) => (None, Some(refusal.reason())),
+    };
+    ChallengeLine {
+        step: seen.step.name(),
+        rung: seen.rung.name(),
+        refusal,
+        took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        evidence: seen.findings.iter().map(portcullis_challenge::evidence::Signal::name).collect(),
     }
 }
 

@@ -57,6 +57,9 @@ enum Command {
     /// Look at the sites that are not proxied, while the gateway runs.
     #[command(subcommand)]
     Sites(SitesCommand),
+    /// Take back what solved challenges earned, while the gateway runs.
+    #[command(subcommand)]
+    Clearance(ClearanceCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
 }
@@ -100,6 +103,21 @@ const SOLVE_HELP: &str = "Examples:
 
 The exit status is 0 where an answer came that is no challenge, whatever its status, and 1 else. A clearance is good for
 the client that it was given to: send the same User-Agent with it, from the same network.";
+
+#[derive(Debug, Subcommand)]
+enum ClearanceCommand {
+    /// Take back a clearance, all of a kind of client, or every one that was given up to now.
+    ///
+    /// Who holds one is challenged again. Audit records say the id and the cohort of a request's clearance. It is
+    /// remembered for a day, over restarts too, since no clearance is good for longer.
+    #[command(after_help = "Examples:
+  portcullis clearance revoke --id 00112233445566778899aabbccddeeff
+  portcullis clearance revoke --cohort 00c0ffee
+  portcullis clearance revoke --all")]
+    Revoke(ClearanceRevokeArgs),
+    /// List what is taken back, the newest first.
+    List(ClearanceListArgs),
+}
 
 const BAN_HELP: &str = "Examples:
   portcullis ban add address 192.0.2.1 --for 1h --reason 'tries passwords'
@@ -401,6 +419,37 @@ pub struct BanRemoveArgs {
     pub format: OutputFormat,
 }
 
+/// Arguments of `clearance revoke`.
+#[derive(Debug, Args)]
+pub struct ClearanceRevokeArgs {
+    /// The clearance of this id: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["cohort", "all"], required_unless_present_any = ["cohort", "all"])]
+    pub id: Option<String>,
+    /// Those of this kind of client, by family, handshake and network: 8 hexadecimal digits.
+    #[arg(long, value_name = "COHORT", conflicts_with = "all")]
+    pub cohort: Option<String>,
+    /// All.
+    #[arg(long)]
+    pub all: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `clearance list`.
+#[derive(Debug, Args)]
+pub struct ClearanceListArgs {
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments that name databases and feeds. Without any of them, the default set.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SourceArgs {
@@ -549,6 +598,8 @@ impl Cli {
             Command::Ban(BanCommand::Remove(args)) => commands::ban::remove(&args),
             Command::Solve(args) => commands::solve::run(&args),
             Command::Sites(SitesCommand::Usage(args)) => commands::sites::usage(&args),
+            Command::Clearance(ClearanceCommand::Revoke(args)) => commands::clearance::revoke(&args),
+            Command::Clearance(ClearanceCommand::List(args)) => commands::clearance::list(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

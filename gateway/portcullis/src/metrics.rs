@@ -3,16 +3,18 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use portcullis_challenge::{Level, SOLVE_SECONDS};
 use portcullis_intel::NetworkClass;
 use portcullis_policy::model::{Action, Mode};
 use portcullis_signals::{Coverage, Family, Posture, SignalId};
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::accept::{AcceptStats, Label, Tally};
 use crate::exposition::Exposition;
-use crate::gateway::challenge::Redeem;
+use crate::gateway::challenge::{Seen, Step};
 use crate::gateway::coverage::{Reason, has_header_order};
 use crate::gateway::{Gateway, Judged, Record};
 
@@ -30,7 +32,10 @@ pub struct Metrics {
     claims: [[IntCounter; 2]; Family::ALL.len()],
     shadow: IntCounterVec,
     challenges: IntCounterVec,
-    solve_seconds: Histogram,
+    challenge_steps: IntCounterVec,
+    challenge_evidence: IntCounterVec,
+    clearances_refused: IntCounterVec,
+    solve_seconds: HistogramVec,
     faults: IntCounter,
     stuffing: IntCounter,
     classes: [AtomicU64; NetworkClass::ALL.len()],
@@ -59,9 +64,6 @@ const DECISION_BUCKETS: [f64; 9] = [5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 
 
 /// Upper bounds for requests, in seconds.
 const REQUEST_BUCKETS: [f64; 12] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
-/// Upper bounds for the time a client takes to solve a puzzle, in seconds.
-const SOLVE_BUCKETS: [f64; 8] = [0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0, 120.0];
 
 /// Upper bounds for scores: tenths.
 const SCORE_BUCKETS: [f64; 10] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
@@ -131,6 +133,15 @@ impl Metrics {
         for result in [WRITTEN, FAILED] {
             snapshot_writes.with_label_values(&[result]);
         }
+        let solve_seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "portcullis_challenge_solve_seconds",
+                "Time from a challenge to its solution, by the rung that was reached and the family of the client.",
+            )
+            .buckets(SOLVE_SECONDS.to_vec()),
+            &["rung", "family"],
+        )?;
+        registry.register(Box::new(solve_seconds.clone()))?;
         Ok(Self {
             requests: counters(
                 "portcullis_requests_total",
@@ -161,11 +172,22 @@ impl Metrics {
                 &["route", "action"],
             )?,
             challenges: counters("portcullis_challenges_total", "Challenges, by what became of them.", &["outcome"])?,
-            solve_seconds: histogram(
-                "portcullis_challenge_solve_seconds",
-                "Time from a puzzle to its solution.",
-                &SOLVE_BUCKETS,
+            challenge_steps: counters(
+                "portcullis_challenge_steps_total",
+                "Steps of challenges, by the rung that was asked for or reached and the family of the client.",
+                &["step", "rung", "family"],
             )?,
+            challenge_evidence: counters(
+                "portcullis_challenge_evidence_total",
+                "What the evidence showed that came with solutions; `none` where it showed nothing.",
+                &["evidence", "family"],
+            )?,
+            clearances_refused: counters(
+                "portcullis_clearances_refused_total",
+                "Requests whose clearance was not good, by why.",
+                &["reason"],
+            )?,
+            solve_seconds,
             faults,
             stuffing,
             classes: [const { AtomicU64::new(0) }; NetworkClass::ALL.len()],
@@ -200,10 +222,13 @@ impl Metrics {
         }
         self.decision_seconds.observe(record.decided_in.as_secs_f64());
         self.request_seconds.observe(record.took.as_secs_f64());
-        if let Some(redeem) = record.redeem {
-            self.redeemed(redeem);
-        }
         let Some(judged) = record.judged else { return };
+        if let Some(seen) = &record.seen {
+            self.saw(seen, judged.claim.family);
+        }
+        if let Some(refusal) = judged.not_held {
+            self.clearances_refused.with_label_values(&[refusal.reason()]).inc();
+        }
         self.covered(record, judged);
         for (class, counter) in NetworkClass::ALL.iter().zip(&self.classes) {
             if judged.network.classes.contains(*class) {
@@ -224,9 +249,6 @@ impl Metrics {
         }
         for shadow in &decision.shadow {
             self.shadow.with_label_values(&[record.route(), shadow.action.name()]).inc();
-        }
-        if decision.action == Action::Challenge && record.redeem.is_none() {
-            self.challenges.with_label_values(&["issued"]).inc();
         }
     }
 
@@ -254,13 +276,30 @@ impl Metrics {
         }
     }
 
-    fn redeemed(&self, redeem: Redeem) {
-        match redeem {
-            Redeem::Solved(took) => {
-                self.challenges.with_label_values(&["solved"]).inc();
-                self.solve_seconds.observe(took.as_secs_f64());
-            }
-            Redeem::Refused(refusal) => self.challenges.with_label_values(&[refusal.reason()]).inc(),
+    /// Counts a step of a challenge.
+    fn saw(&self, seen: &Seen, family: Family) {
+        let (rung, family) = (seen.rung.name(), family.name());
+        self.challenge_steps.with_label_values(&[seen.step.name(), rung, family]).inc();
+        let outcome = match seen.step {
+            Step::Shown => "issued",
+            Step::Solved(_) => "solved",
+            Step::Renewed(_) => "renewed",
+            Step::Refused(refusal) => refusal.reason(),
+        };
+        self.challenges.with_label_values(&[outcome]).inc();
+        let (Step::Solved(took) | Step::Renewed(took)) = seen.step else { return };
+        if matches!(seen.step, Step::Solved(_)) {
+            self.solve_seconds.with_label_values(&[rung, family]).observe(took.as_secs_f64());
+        }
+        if seen.rung == Level::NoScript {
+            // No script, no evidence.
+            return;
+        }
+        if seen.findings.is_empty() {
+            self.challenge_evidence.with_label_values(&["none", family]).inc();
+        }
+        for signal in seen.findings.iter() {
+            self.challenge_evidence.with_label_values(&[signal.name(), family]).inc();
         }
     }
 
@@ -327,6 +366,7 @@ impl Metrics {
         let mut text = Exposition::behind(TextEncoder::new().encode_to_string(&self.registry.gather())?);
         write_accept(&mut text, accept);
         write_memory(&mut text, gateway);
+        write_challenges(&mut text, gateway);
         write_classes(&mut text, &self.classes);
         write_postures(&mut text, gateway);
         write_prints(&mut text, gateway);
@@ -487,17 +527,19 @@ fn write_memory(text: &mut Exposition, gateway: &Gateway) {
         ("sessions", gateway.memory.sessions.stats()),
     ];
     let bans = gateway.bans.stats();
-    let spent = gateway.challenge.spent();
+    let (spent, waited) = (gateway.challenge.spent(), gateway.challenge.waited());
     text.gauges("portcullis_table_entries", "Entries in a table.");
     for (name, stats) in &tables {
         text.sample(&[("table", name)], stats.occupied);
     }
     text.sample(&[("table", "bans")], bans.held).sample(&[("table", "spent_puzzles")], spent.len());
+    text.sample(&[("table", "spent_waits")], waited.len());
     text.gauges("portcullis_table_capacity", "Entries that a table holds at most.");
     for (name, stats) in &tables {
         text.sample(&[("table", name)], stats.capacity);
     }
     text.sample(&[("table", "bans")], bans.capacity).sample(&[("table", "spent_puzzles")], spent.capacity());
+    text.sample(&[("table", "spent_waits")], waited.capacity());
     text.counters("portcullis_table_evictions_total", "Entries that gave way to others while they still counted.");
     for (name, stats) in &tables {
         text.sample(&[("table", name)], stats.evictions_total);
@@ -515,6 +557,32 @@ fn write_memory(text: &mut Exposition, gateway: &Gateway) {
         "Audit records dropped since the queue was full or the file could not be written.",
     )
     .sample(&[], gateway.audit.dropped());
+}
+
+fn write_challenges(text: &mut Exposition, gateway: &Gateway) {
+    let desk = &gateway.challenge;
+    text.counters(
+        "portcullis_challenges_abandoned_total",
+        "Challenges that were shown and not solved while they could be, by the rung shown and the family of the client.",
+    );
+    for (family, rung, count) in desk.ledger().abandoned(gateway.clock.now().unix_millis()) {
+        text.sample(&[("rung", rung.name()), ("family", family.name())], count);
+    }
+    let budgets = desk.budgets();
+    text.counters(
+        "portcullis_clearances_burnt_total",
+        "Clearances used more often, or from more places, than one client does.",
+    )
+    .sample(&[], budgets.burnt_total());
+    text.counters("portcullis_clearances_displaced_total", "Clearances whose count was given up for another's.")
+        .sample(&[], budgets.displaced_total());
+    text.counters(
+        "portcullis_clearances_uncounted_total",
+        "Requests with a clearance that found no place to be counted at.",
+    )
+    .sample(&[], budgets.uncounted_total());
+    text.gauges("portcullis_clearances_revoked", "Clearances and kinds of client that are taken back now.")
+        .sample(&[], desk.revocations().len());
 }
 
 fn write_classes(text: &mut Exposition, classes: &[AtomicU64; NetworkClass::ALL.len()]) {

@@ -1,4 +1,5 @@
-//! Reloading: rules when their folder changes; rules, certificates and databases of addresses on SIGHUP.
+//! Reloading: rules when their folder changes; rules, certificates, keys of challenges and databases of addresses on
+//! SIGHUP.
 //!
 //! INVARIANT: what is new is put in force whole or not at all. What does not load changes nothing: the last good
 //! one stays, the faults are logged, and the metrics say so.
@@ -11,10 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use portcullis_policy::{LISTS_FOLDER, SourceFile, Style};
-use parking_lot::Mutex;
 use portcullis_signals::FAMILIES_FOLDER;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::accept::TlsStore;
 use crate::databases::Databases;
+use crate::gateway::challenge::ClearanceKeys;
 use crate::gateway::{Gateway, Policy};
 use crate::metrics::{Readiness, Reload};
 use crate::origins::OriginSettings;
@@ -35,6 +37,7 @@ pub struct Reloader {
     rules: PathBuf,
     origins: Vec<OriginSettings>,
     intel: IntelFiles,
+    challenge_keys: Option<PathBuf>,
     sources: Arc<Notify>,
     /// The text of the rules in force, where this process read it.
     good: Mutex<Arc<[SourceFile]>>,
@@ -55,6 +58,7 @@ impl Reloader {
             rules: settings.rules.clone(),
             origins: settings.origins.clone(),
             intel: settings.intel.clone(),
+            challenge_keys: settings.challenge.key_file.clone(),
             sources,
             good: Mutex::default(),
         }
@@ -65,6 +69,9 @@ impl Reloader {
         self.guarded("rules", || self.reload_rules());
         if let Some(tls) = &self.tls {
             self.guarded("certificates", || reload_certificates(tls));
+        }
+        if let Some(path) = &self.challenge_keys {
+            self.guarded("challenge_keys", || self.reload_keys(path));
         }
         if self.intel != IntelFiles::default() {
             self.guarded("intel", || self.reload_intel());
@@ -149,6 +156,26 @@ impl Reloader {
         self.gateway.metrics.policy_version(new.version());
         self.gateway.policy.store(Arc::new(running.after(new, loaded.families)));
         Reload::Applied
+    }
+
+    /// Has the first key of the file sign clearances; what the keys before signed is believed until the process ends.
+    fn reload_keys(&self, path: &Path) -> Reload {
+        let read = ClearanceKeys::read(path).map_err(|error| error.to_string());
+        let rotated = read.and_then(|keys| {
+            let rotate = |keys| self.gateway.challenge.rotate(keys);
+            keys.and_then(rotate).map_err(|error| error.to_string())
+        });
+        match rotated {
+            Ok(true) => {
+                tracing::info!("clearances are signed with another key; those that clients hold stay good");
+                Reload::Applied
+            }
+            Ok(false) => Reload::Unchanged,
+            Err(error) => {
+                tracing::error!(%error, "the keys of challenges were not reloaded; those in use stay");
+                Reload::Refused
+            }
+        }
     }
 
     fn reload_intel(&self) -> Reload {

@@ -6,9 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_policy::{
-    Compiled, Diagnostic, Diagnostics, LISTS_FOLDER, Origins, RuleSet, SourceFile, Span, Style,
-};
+use portcullis_policy::{Compiled, Diagnostic, Diagnostics, LISTS_FOLDER, Origins, RuleSet, SourceFile, Span, Style};
 use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesFault};
 use sha2::{Digest, Sha256};
 

@@ -16,11 +16,10 @@ use pingora::server::{ListenFds, RunArgs, RuntimeOpts, Server, ShutdownSignal, S
 use pingora::services::Service;
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening;
-use portcullis_challenge::{KeyId, KeyRing, KeyRingError, SigningKey, VerdictKeyError, VerdictSigner};
+use portcullis_challenge::{KeyRing, KeyRingError, VerdictKeyError, VerdictSigner};
 use portcullis_intel::PrefixTable;
 use portcullis_signals::{Claim, TrustedProxies};
 use portcullis_velocity::{Bans, Contexts, Counters, SessionPrints};
-use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +28,7 @@ use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec,
 use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
-use crate::gateway::challenge::{ChallengeDesk, Rings};
+use crate::gateway::challenge::{ChallengeDesk, ClearanceKeys, Rings, signing_key};
 use crate::gateway::sites::{Sites, SitesWatch};
 use crate::gateway::{Behaviours, ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
 use crate::intel::crawlers::CrawlerService;
@@ -378,12 +377,10 @@ fn gateway(
         },
         bans: Bans::new(memory.max_bans),
         challenge: ChallengeDesk::new(
-            Rings {
-                puzzles: key_ring(random::bytes().map_err(StartError::Random)?)?,
-                clearances: clearance_ring(settings)?,
-            },
+            Rings { puzzles: puzzle_ring()?, clearances: clearance_keys(settings)? },
             memory.max_spent_puzzles,
-            settings.challenge.contact.clone(),
+            settings.challenge.look.clone(),
+            u64::from_ne_bytes(random::bytes().map_err(StartError::Random)?),
         ),
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
         origins,
@@ -412,28 +409,25 @@ fn sites(settings: &Settings, rules: &LoadedRules) -> Result<Option<Sites>, Star
     if !loaded.warnings.is_empty() {
         tracing::warn!("the sites have warnings\n{}", loaded.warnings);
     }
-    let ring = key_ring(random::bytes().map_err(StartError::Random)?)?;
+    let ring = puzzle_ring()?;
     Ok(Some(Sites::new(written.clone(), loaded, ring, settings.memory.max_spent_puzzles)))
 }
 
 /// The keys that clearances are signed with: those that are kept in a file, if one is set.
-fn clearance_ring(settings: &Settings) -> Result<KeyRing, StartError> {
-    let secret: [u8; 32] = match &settings.challenge.key_file {
-        // A file may hold more than the 32 bytes of a key; all of them count.
-        Some(path) => Sha256::digest(read_secret(path).map_err(StartError::Secret)?.bytes()).into(),
+fn clearance_keys(settings: &Settings) -> Result<ClearanceKeys, StartError> {
+    let keys = match &settings.challenge.key_file {
+        Some(path) => ClearanceKeys::read(path).map_err(StartError::Secret)?,
         None => {
             tracing::warn!("`challenge.key_file` is not set, so a restart voids the clearances that clients hold");
-            random::bytes().map_err(StartError::Random)?
+            ClearanceKeys::of(random::bytes().map_err(StartError::Random)?)
         }
     };
-    key_ring(secret)
+    keys.map_err(StartError::ChallengeKey)
 }
 
-fn key_ring(secret: [u8; 32]) -> Result<KeyRing, StartError> {
-    // The number must change with the key, and must not tell of it.
-    let number = Sha256::new().chain_update(b"portcullis challenge key number").chain_update(secret).finalize();
-    let number = number.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
-    KeyRing::new(&SigningKey::new(KeyId(number), secret), &[]).map_err(StartError::ChallengeKey)
+fn puzzle_ring() -> Result<KeyRing, StartError> {
+    let secret = random::bytes().map_err(StartError::Random)?;
+    KeyRing::new(&signing_key(secret), &[]).map_err(StartError::ChallengeKey)
 }
 
 /// How long the token of a verdict is good: until the request has reached the origin.
@@ -543,7 +537,9 @@ impl BackgroundService for Housekeeping {
             tokio::select! {
                 _ = shutdown.changed() => return,
                 _ = ticks.tick() => {
-                    self.0.bans.sweep(self.0.clock.now().millis);
+                    let now = self.0.clock.now();
+                    self.0.bans.sweep(now.millis);
+                    self.0.challenge.forget_revoked(now.unix_millis());
                     let left_out = logging::take_left_out();
                     if left_out > 0 {
                         tracing::warn!(left_out, "lines of libraries were left out of the log");

@@ -1,10 +1,11 @@
-//! What outlives the process: bans and standings, in a folder of their own.
+//! What outlives the process: bans, standings and what routes have learned, in a folder of their own.
 //!
 //! ```text
 //! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
-//! memory.snapshot            bans and standings, as `portcullis_velocity::Snapshot` writes them
+//! memory.snapshot            bans, standings and what routes have learned, as `portcullis_velocity::Snapshot` writes them
 //! memory.snapshot.refused    the last one that could not be read
 //! sites.usage                what was counted this month of sites that are not proxied, as JSON
+//! clearances.revoked         clearances that were taken back, one a line, for a day
 //! ```
 //!
 //! All of it is the owner's alone. A file is written beside its place, to the disk, and renamed into it, so that a machine
@@ -22,13 +23,13 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use portcullis_velocity::{Clocks, Restored, Secret, Snapshot, SnapshotError, UnixMillis};
+use portcullis_velocity::{Clocks, Restored, RouteMemory, Secret, Snapshot, SnapshotError, UnixMillis};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::clock::Now;
-use crate::gateway::Gateway;
 use crate::gateway::sites::{KeptUsage, Sites};
+use crate::gateway::{Gateway, Policy};
 use crate::metrics::{SnapshotRead, SnapshotWrite};
 use crate::random;
 
@@ -90,10 +91,14 @@ impl fmt::Display for Unusable {
 
 const SECRET: &str = "hash.key";
 const SNAPSHOT: &str = "memory.snapshot";
+const REVOKED: &str = "clearances.revoked";
 const USAGE: &str = "sites.usage";
 
 /// The longest file of usage: ten thousand sites, and as many that are gone, have room in it.
 const MAX_USAGE_FILE: usize = 8 << 20;
+
+/// The longest file that is read as the list of what was taken back, in bytes: every line at its longest.
+const MAX_REVOKED_FILE: usize = 64 * (portcullis_challenge::MAX_REVOCATIONS + 1);
 
 impl StateFolder {
     /// Opens the folder, which is made where there is none, and reads its secret, which is made where there is none.
@@ -114,14 +119,17 @@ impl StateFolder {
 
     /// Puts back what is kept, and says how that went. A snapshot that is not right is set aside.
     pub fn restore(&self, gateway: &Gateway) {
+        self.restore_revoked(gateway);
         let path = self.folder.join(SNAPSHOT);
         let result = match self.find(gateway) {
             Found::Nothing => SnapshotRead::Absent,
             Found::Snapshot(snapshot) => {
                 let reputation = &gateway.behaviours.reputation;
-                let restored = snapshot.restore(reputation, &gateway.bans, clocks(gateway.clock.now()));
+                let at = clocks(gateway.clock.now());
+                let restored = snapshot.restore(reputation, &gateway.bans, at);
+                let routes = snapshot.restore_routes(routes(&gateway.policy.load()), at);
                 let Restored { standings, bans, dropped } = restored;
-                tracing::info!(standings, bans, dropped, snapshot = %path.display(), "remembered");
+                tracing::info!(standings, bans, routes, dropped, snapshot = %path.display(), "remembered");
                 SnapshotRead::Restored
             }
             Found::Refused(why) => {
@@ -163,13 +171,11 @@ impl StateFolder {
     pub fn save(&self, gateway: &Gateway) {
         let mut last = self.last_write.lock();
         let now = gateway.clock.now();
-        let snapshot = Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, clocks(now));
+        let (at, policy) = (clocks(now), gateway.policy.load());
+        let snapshot =
+            Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, at).with_routes(routes(&policy), at);
         let bytes = snapshot.to_bytes(gateway.counters.hasher());
-        let written = self.replace(SNAPSHOT, &bytes);
-        let written = match &gateway.sites {
-            Some(sites) => written.and_then(|()| self.replace(USAGE, &sites.kept(now.unix_millis()).to_bytes())),
-            None => written,
-        };
+        let written = self.replace(SNAPSHOT, &bytes).and(self.save_revoked(gateway)).and(self.save_usage(gateway, now));
         gateway.metrics.snapshot_written(match &written {
             Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
             Err(_) => SnapshotWrite::Failed,
@@ -186,6 +192,48 @@ impl StateFolder {
             }
             (Err(_), LastWrite::Failed) => LastWrite::Failed,
         };
+    }
+
+    /// Puts back which clearances were taken back. A list that is not right is set aside.
+    fn restore_revoked(&self, gateway: &Gateway) {
+        let path = self.folder.join(REVOKED);
+        let text = match read_bounded(&path, MAX_REVOKED_FILE) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "it is no text".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => Err(error.to_string()),
+        };
+        let now = gateway.clock.now().unix_millis();
+        let restored = text.and_then(|text| {
+            gateway.challenge.put_back(&text, now).map_err(|line| format!("line {line} says nothing that is known"))
+        });
+        match restored {
+            Ok(count) => tracing::info!(count, "clearances that were taken back are remembered"),
+            Err(why) => {
+                tracing::error!(
+                    path = %path.display(),
+                    why,
+                    "the list of clearances that were taken back is refused and set aside as `.refused`; take them back again"
+                );
+                self.set_aside(&path);
+            }
+        }
+    }
+
+    /// Writes down which clearances were taken back, where any were.
+    fn save_revoked(&self, gateway: &Gateway) -> Result<(), StateError> {
+        let text = gateway.challenge.written();
+        if text.is_empty() && !self.folder.join(REVOKED).exists() {
+            return Ok(());
+        }
+        self.replace(REVOKED, text.as_bytes())
+    }
+
+    /// Writes down what was counted of sites, where there are any.
+    fn save_usage(&self, gateway: &Gateway, now: Now) -> Result<(), StateError> {
+        match &gateway.sites {
+            Some(sites) => self.replace(USAGE, &sites.kept(now.unix_millis()).to_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn find(&self, gateway: &Gateway) -> Found {
@@ -320,6 +368,15 @@ fn warn_if_others_read(path: &Path) {
 
 fn clocks(now: Now) -> Clocks {
     Clocks { now: now.millis, unix: UnixMillis(now.unix_millis().0) }
+}
+
+/// What is learned of each route, by its name.
+fn routes(policy: &Policy) -> impl Iterator<Item = RouteMemory<'_>> {
+    policy.plans().iter().map(|plan| RouteMemory {
+        id: plan.address,
+        posture: &plan.state.posture,
+        cohorts: &plan.state.cohorts,
+    })
 }
 
 /// Writes what is to be kept every minute, and soon after a person changed a ban.

@@ -211,6 +211,9 @@ impl<'a> Layers<'a> {
             if let Some(credit) = layer.clearance {
                 weights.clearance_credit = credit.value;
             }
+            if let Some(credit) = layer.history {
+                weights.history_credit = credit.value;
+            }
         }
         weights
     }

@@ -22,7 +22,7 @@ pub(crate) struct Source {
 type Place = fn(&RouteValues) -> Option<Option<Span>>;
 
 /// The values that each layer says as a whole, with what holds below `[defaults]`.
-const PLAIN: [(&str, &str, Place); 30] = [
+const PLAIN: [(&str, &str, Place); 31] = [
     ("origin", "", |values| values.origin.as_ref().map(|value| Some(value.span))),
     ("preset", "", |values| values.preset.as_ref().map(|value| Some(value.span))),
     ("profile", "", |values| values.profile.as_ref().map(|value| Some(value.span))),
@@ -53,6 +53,7 @@ const PLAIN: [(&str, &str, Place); 30] = [
     ("posture", "under_attack", |values| tightened(values.posture.last()?)),
     ("tell_origin", "", |values| values.tell_origin.as_ref().map(|_| None)),
     ("credit", "clearance", |values| values.weighing.clearance.map(|value| Some(value.span))),
+    ("credit", "history", |values| values.weighing.history.map(|value| Some(value.span))),
 ];
 
 /// Where a posture is written: its first value.
@@ -66,9 +67,14 @@ impl Layers<'_> {
     pub(super) fn provenance(&self) -> Vec<Source> {
         let mut sources = Vec::with_capacity(PLAIN.len() + 16);
         for (key, inner, place) in PLAIN {
-            let below = match (key, self.weighing.clearance) {
-                ("credit", Some(credit)) => (Layer::File, Some(credit.span)),
-                ("usual", _) => (Layer::Sensitivity, None),
+            let credit = match (key, inner) {
+                ("credit", "history") => self.weighing.history,
+                ("credit", _) => self.weighing.clearance,
+                _ => None,
+            };
+            let below = match (key, credit) {
+                (_, Some(credit)) => (Layer::File, Some(credit.span)),
+                ("usual", None) => (Layer::Sensitivity, None),
                 _ => (Layer::Shipped, None),
             };
             let (layer, span) = self.highest(false, place).unwrap_or(below);
@@ -137,7 +143,7 @@ impl Layers<'_> {
             }
         };
         for (layer, weighing) in layers.into_iter().flatten() {
-            let Weighing { signals, caps, connection_cap, clearance: _ } = weighing;
+            let Weighing { signals, caps, connection_cap, clearance: _, history: _ } = weighing;
             for (signal, weight, _) in signals {
                 push(Source { key: "weights", inner: signal.name(), layer, span: Some(weight.span) });
             }

@@ -151,9 +151,12 @@ fn of_every_two_steps_the_earlier_decides() {
     let mut pairs = 0;
     for (at, earlier) in STEPS.iter().enumerate() {
         for later in &STEPS[at + 1..] {
+            // Of a limit and what follows the harder decides: here a step-up or a block, and the limit throttles.
+            let decides =
+                if matches!((*earlier, *later), ("limit", "machine" | "threshold")) { later } else { earlier };
             for asks in [asking(&[earlier, later]), asking(&[later, earlier])] {
                 let decision = asks.decide(&rules);
-                assert_eq!(decision.cause.name(), *earlier, "{earlier} before {later}");
+                assert_eq!(decision.cause.name(), *decides, "{earlier} and {later}");
                 assert_eq!(decision, asking(&[earlier, later]).decide(&rules));
             }
             pairs += 1;
@@ -335,6 +338,24 @@ fn a_challenge_that_is_met_leaves_the_steps_after_it() {
     assert_eq!(asks.clone().with_header("x-tag", "yes").decide(&rules).action, Action::Allow);
     let decision = Asks { limits: vec![over(5)], ..asks }.decide(&rules);
     assert_eq!((decision.action, decision.cause), (Action::Block, Cause::Limit));
+}
+
+#[test]
+fn of_a_limit_and_the_score_the_harder_decides_and_of_two_alike_the_limit() {
+    use Action::{Block, Challenge, Throttle};
+    for (weight, over_limit, action, cause) in [
+        (300, Throttle, Throttle, Cause::Limit),
+        (500, Throttle, Challenge, Cause::Threshold),
+        (500, Challenge, Challenge, Cause::Limit),
+        (850, Challenge, Block, Cause::Threshold),
+        (300, Block, Block, Cause::Limit),
+    ] {
+        let mut route = weighing(weight);
+        route.limits = vec![limit("limit", over_limit, Mode::Enforce)];
+        let decision = Asks { limits: vec![over(700)], ..tool() }.decide(&rule_set(route, vec![]));
+        assert_eq!((decision.action, decision.cause), (action, cause), "{weight} and {over_limit:?}");
+        assert_eq!(decision.retry_after_ms > 0, action == Throttle || cause == Cause::Limit);
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn value(route: &Route, key: &str, inner: &str) -> Option<String> {
         ("posture", "elevated") => rising(&route.tightened.elevated),
         ("posture", _) => rising(&route.tightened.under_attack),
         ("tell_origin", _) => listed(route.tell_origin.iter().map(|print| print.name().to_owned())),
+        ("credit", "history") => route.weights.history_credit.to_string(),
         ("credit", _) => route.weights.clearance_credit.to_string(),
         ("thresholds", "throttle") => score(thresholds.throttle),
         ("thresholds", "challenge") => score(thresholds.challenge),

@@ -547,7 +547,7 @@ impl Checker<'_, '_> {
             Node::Read(Variable::Posture) => Posture::ALL.map(Posture::name).to_vec(),
             Node::Read(Variable::Crawler) => CrawlerKind::ALL.map(CrawlerKind::name).into_iter().chain([""]).collect(),
             Node::Read(Variable::TlsVersion) => vec!["1.2", "1.3", ""],
-            Node::Read(Variable::Clearance) => vec!["proof_of_work", "memory_hard", "step_up", ""],
+            Node::Read(Variable::Clearance) => vec!["no_script", "proof_of_work", "memory_hard", "step_up", ""],
             Node::Read(Variable::Country) => {
                 let plain = word.inner().len() == 2 && word.inner().bytes().all(|byte| byte.is_ascii_uppercase());
                 if plain || word.inner().is_empty() {

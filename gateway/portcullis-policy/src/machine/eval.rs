@@ -329,6 +329,7 @@ impl<'f> Scene<'_, 'f> {
             Variable::ApiKey => text(facts.caller.api_key),
             Variable::Session => text(facts.caller.session),
             Variable::Clearance => text(facts.caller.clearance.map(|rung| match rung {
+                Clearance::NoScript => "no_script",
                 Clearance::ProofOfWork => "proof_of_work",
                 Clearance::MemoryHard => "memory_hard",
                 Clearance::StepUp => "step_up",

@@ -126,7 +126,7 @@ pub(crate) const VARIABLES: [Named; 36] = {
             Variable::Clearance,
             Text,
             Known,
-            "`proof_of_work`, `memory_hard` or `step_up`; empty without",
+            "`no_script`, `proof_of_work`, `memory_hard` or `step_up`; empty without",
         ),
         named("request.method", Variable::Method, Text, Sent, "the method in upper case"),
         named("request.host", Variable::Host, Text, Sent, "the host in lower case"),

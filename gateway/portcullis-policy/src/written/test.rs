@@ -219,6 +219,7 @@ impl Counters {
                 paths: number("paths", 0),
                 missing_paths: number("missing_paths", 0),
                 sequence: number("sequence", 0),
+                cohort_sequence: number("cohort_sequence", 0),
                 ..Conduct::default()
             },
             ..Self::default()
@@ -229,11 +230,15 @@ impl Counters {
             Strength::thousandths(score.into())
         };
         counters.conduct.cohort_surge = strength("cohort_surge");
+        counters.conduct.cohort_growth = strength("cohort_growth");
+        counters.conduct.cohort_unknown = strength("cohort_unknown");
+        counters.conduct.credit = strength("credit");
         counters.conduct.stuffing_success = strength("stuffing_success");
         counters.conduct.reputation = strength("reputation");
         let postures = Posture::ALL.map(|posture| (posture.name(), posture));
         let posture = section.take("posture").and_then(|item| reader.choice(&item, &postures));
         counters.posture = posture.map(|posture| posture.value).unwrap_or_default();
+        counters.conduct.is_regular = section.take("regular").and_then(|item| reader.flag(&item)).unwrap_or(false);
         counters.banned = section.take("banned").and_then(|item| reader.flag(&item)).unwrap_or(false);
         if let Some(table) = section.take("limits").and_then(|item| reader.section(&item, "`limits`")) {
             counters.limits = table.items().filter_map(|item| LimitCount::read(&item, reader)).collect();
@@ -431,8 +436,12 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Who asks where a test does not say: an address of documentation (RFC 5737).
 const DEFAULT_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
-pub(super) const CLEARANCES: [(&str, Clearance); 3] =
-    [("proof_of_work", Clearance::ProofOfWork), ("memory_hard", Clearance::MemoryHard), ("step_up", Clearance::StepUp)];
+pub(super) const CLEARANCES: [(&str, Clearance); 4] = [
+    ("no_script", Clearance::NoScript),
+    ("proof_of_work", Clearance::ProofOfWork),
+    ("memory_hard", Clearance::MemoryHard),
+    ("step_up", Clearance::StepUp),
+];
 
 /// The actions, as tests and rules name them.
 pub(crate) const ACTIONS: [(&str, Action); 6] = [

@@ -100,6 +100,7 @@ pub(crate) struct Weighing {
     pub(crate) caps: Vec<(Group, Located<Score>)>,
     pub(crate) connection_cap: Option<Located<Score>>,
     pub(crate) clearance: Option<Located<Score>>,
+    pub(crate) history: Option<Located<Score>>,
 }
 
 /// The cap that is of two groups.
@@ -209,6 +210,7 @@ impl Weighing {
         }
         if let Some(mut table) = sub(section, reader, "credit", "`credit`") {
             self.clearance = table.take("clearance").and_then(|item| reader.score(&item));
+            self.history = table.take("history").and_then(|item| reader.score(&item));
             table.finish(reader);
         }
     }
@@ -219,6 +221,7 @@ impl Weighing {
         self.caps.extend(other.caps);
         self.connection_cap = other.connection_cap.or(self.connection_cap);
         self.clearance = other.clearance.or(self.clearance);
+        self.history = other.history.or(self.history);
     }
 }
 

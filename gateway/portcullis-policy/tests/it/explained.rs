@@ -200,6 +200,7 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       posture.under_attack         throttle 0.105, challenge 0.210, block 0.400, ban 0.970 shipped
       tell_origin                  none                     shipped
       credit.clearance             0.500                    shipped
+      credit.history               0.300                    shipped
       thresholds.throttle          0.150                    preset
       thresholds.challenge         0.300                    route, rules/one.toml:26
       thresholds.block             0.400                    preset

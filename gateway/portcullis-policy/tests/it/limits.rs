@@ -306,8 +306,8 @@ expect = { action = "block", code = "API.LIMIT_KEY_MISSING" }
 [[test]]
 name = "what is remembered"
 request = { host = "shop.example", path = "/", headers = { user-agent = "Shop/1", content-type = "application/json" }, body = '{"email":"ann"}' }
-counters = { cohort_surge = 1.0, stuffing_success = 1.0, reputation = 1.0, users = 100, failed_users = 100, networks = 90, paths = 9000, missing_paths = 1, sequence = 2 }
-expect = { action = "block", reasons = ["cohort-surge", "stuffing-success", "reputation", "distinct-users", "distinct-networks", "enumeration"] }
+counters = { cohort_surge = 1.0, cohort_growth = 1.0, cohort_unknown = 1.0, posture = "under_attack", stuffing_success = 1.0, reputation = 1.0, users = 100, failed_users = 100, networks = 90, paths = 9000, missing_paths = 1, sequence = 2 }
+expect = { action = "block", reasons = ["cohort-surge", "cohort-growth", "cohort-unknown", "stuffing-success", "reputation", "distinct-users", "distinct-networks", "enumeration"] }
 "#;
     let compiled = compiled(text);
     let told: Vec<_> =

@@ -391,6 +391,7 @@ fn what_no_test_reaches_is_told_with_its_place() {
         r#"
 [defaults]
 origin = "app"
+thresholds = { throttle = "off", challenge = "off", block = "off" }
 [[rule]]
 name = "reached"
 when = { asn = [64500] }
@@ -442,25 +443,25 @@ expect = { action = "throttle" }
     let coverage = compiled.coverage(&outcomes);
     insta::assert_snapshot!(compiled.uncovered(&coverage), @r#"
     warning: no test reaches rule `missed`
-      --> rules/one.toml:18:8
+      --> rules/one.toml:19:8
        |
-    18 | name = "missed"
+    19 | name = "missed"
        |        ^^^^^^^^ decides in no `[[test]]`
        |
        = help: write a test whose request meets its conditions, and that expects what it does
 
     warning: no test reaches route `search`
-      --> rules/one.toml:29:8
+      --> rules/one.toml:30:8
        |
-    29 | name = "search"
+    30 | name = "search"
        |        ^^^^^^^^ takes no request of a `[[test]]`
        |
        = help: write a test whose request it takes
 
     warning: no test reaches limit `per prefix`
-      --> rules/one.toml:32:8
+      --> rules/one.toml:33:8
        |
-    32 | name = "per prefix"
+    33 | name = "per prefix"
        |        ^^^^^^^^^^^^ is exceeded in no `[[test]]`
        |
        = help: write a test with `counters = { limits = { "per prefix" = { over = true } } }`

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_intel::{AddressFacts, ClassSet, NetworkClass};
 use portcullis_signals::{
     Behaviour, Caller, CanonicalRequest, ClientAddr, Conduct, CrawlerKind, Expectation, ExpectedClients, Facts, Named,
-    Outcomes, Proof, RequestHead, SignalId, Strength, UsualConduct, is_client_address_header,
+    Outcomes, Posture, Proof, RequestHead, SignalId, Strength, UsualConduct, is_client_address_header,
 };
 
 const CHROME: &str =
@@ -51,6 +51,7 @@ struct Case {
     outcomes: Outcomes,
     caller: Caller<'static>,
     conduct: Conduct,
+    posture: Posture,
     expectation: Expectation,
     crawler_proof: Proof,
 }
@@ -66,6 +67,7 @@ impl Case {
             outcomes: Outcomes::default(),
             caller: Caller::default(),
             conduct: Conduct::default(),
+            posture: Posture::Normal,
             expectation: EXPECTATION,
         }
     }
@@ -85,6 +87,7 @@ impl Case {
             behaviour: self.behaviour,
             outcomes: self.outcomes,
             conduct: self.conduct,
+            posture: self.posture,
             crawler_proof: self.crawler_proof,
             ..Facts::bare(&request, ClientAddr("203.0.113.5".parse().unwrap()), &self.network)
         })
@@ -357,6 +360,10 @@ fn conduct_is_judged_against_what_is_usual_and_unknown_conduct_adds_nothing() {
         (Conduct { paths: 101, ..none }, &["enumeration"]),
         (Conduct { missing_paths: 11, ..none }, &["enumeration"]),
         (Conduct { sequence: 21, ..none }, &["enumeration"]),
+        (Conduct { cohort_growth: full, ..none }, &["cohort-growth"]),
+        (Conduct { cohort_sequence: 500, ..none }, &[]),
+        (Conduct { cohort_sequence: 500, cohort_growth: full, ..none }, &["enumeration", "cohort-growth"]),
+        (Conduct { cohort_unknown: full, credit: full, ..none }, &[]),
     ] {
         let mut case = Case::new(BROWSER);
         case.conduct = conduct;
@@ -364,7 +371,14 @@ fn conduct_is_judged_against_what_is_usual_and_unknown_conduct_adds_nothing() {
         assert_eq!(case.names(), names, "{conduct:?}");
         case.expectation.conduct = UsualConduct::ANYTHING;
         let anything = case.names();
-        assert!(anything.iter().all(|name| ["cohort-surge", "stuffing-success", "reputation"].contains(name)));
+        let judged_already = ["cohort-surge", "cohort-growth", "stuffing-success", "reputation"];
+        assert!(anything.iter().all(|name| judged_already.contains(name)));
+    }
+    for (posture, names) in [(Posture::Elevated, &[][..]), (Posture::UnderAttack, &["cohort-unknown"])] {
+        let mut case = Case::new(BROWSER);
+        case.conduct = Conduct { cohort_unknown: full, ..none };
+        case.posture = posture;
+        assert_eq!(case.names(), names, "{posture:?}");
     }
     let mut case = Case::new(BROWSER);
     case.expectation.conduct = usual;

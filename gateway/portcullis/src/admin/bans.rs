@@ -97,7 +97,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
         Self { status, error: error.into(), help: help.into() }
     }
 }
@@ -106,6 +106,20 @@ impl From<SubjectError> for Refusal {
     fn from(error: SubjectError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.fault, error.help)
     }
+}
+
+/// The answer to what was done, or was not.
+pub(super) async fn answered(session: &mut ServerSession, done: Result<String, Refusal>) -> Response<Vec<u8>> {
+    let (status, text) = match done {
+        Ok(text) => (StatusCode::OK, text),
+        Err(refusal) => {
+            // What is left of a body is no next request; read, it does not reset the connection before the answer.
+            session.set_keepalive(None);
+            let _ = tokio::time::timeout(BODY_WITHIN, drain(session)).await;
+            (refusal.status, json(&refusal))
+        }
+    };
+    answer(status, "application/json", text)
 }
 
 /// Whether a path is one of those of bans.
@@ -117,16 +131,7 @@ impl Admin {
     /// Answers a request about bans.
     pub(super) async fn bans(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let done = self.do_with_bans(session).await;
-        let (status, text) = match &done {
-            Ok(text) => (StatusCode::OK, text.clone()),
-            Err(refusal) => {
-                // What is left of a body is no next request; read, it does not reset the connection before the answer.
-                session.set_keepalive(None);
-                let _ = tokio::time::timeout(BODY_WITHIN, drain(session)).await;
-                (refusal.status, json(refusal))
-            }
-        };
-        answer(status, "application/json", text)
+        answered(session, done).await
     }
 
     async fn do_with_bans(&self, session: &mut ServerSession) -> Result<String, Refusal> {
@@ -268,7 +273,7 @@ const fn remaining(until: Millis, now: Now) -> u64 {
 }
 
 /// A time in RFC 3339, to the second.
-fn date(unix_ms: u64) -> String {
+pub(super) fn date(unix_ms: u64) -> String {
     let secs = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(secs).map_or_else(|_| String::new(), |time| time.to_string())
 }
@@ -324,7 +329,7 @@ fn decoded(text: &str) -> Result<String, Refusal> {
 }
 
 /// Refuses what a page may have sent whose name leads to this listener.
-fn check_host(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+pub(super) fn check_host(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none());
     let is_own = |host: &str| {
@@ -347,7 +352,7 @@ fn is_address_or_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-fn check_may_change(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_may_change(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get(CHANGE_HEADER).is_some_and(|value| value == "1") {
         return Ok(());
     }
@@ -358,7 +363,7 @@ fn check_may_change(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, Refusal> {
+pub(super) async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, Refusal> {
     let too_large = || {
         Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -392,7 +397,7 @@ async fn drain(session: &mut ServerSession) {
     }
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     // What is written here has text for keys and no values that JSON lacks.
     let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');

@@ -76,10 +76,11 @@ pub(super) struct Told;
 
 /// What is asked of the gateway.
 pub(super) enum Ask<'a> {
-    Get(&'a str),
     Ban(Vec<u8>),
     List(u32),
     Lift(&'a str, &'a str),
+    /// Another path of the listener: to be read, or with what is changed.
+    Other(&'static str, Option<Vec<u8>>),
 }
 
 /// The admin listener of a running gateway.
@@ -110,13 +111,14 @@ impl Listener {
             .build();
         let agent = Agent::new_with_config(config);
         let base = format!("http://{}{PATH}", self.0);
+        let change = |at: String, body: Vec<u8>| {
+            let request = agent.post(at).header(CHANGE_HEADER, "1").header("content-type", "application/json");
+            request.send(body.as_slice())
+        };
         let sent = match ask {
-            Ask::Get(path) => agent.get(format!("http://{}{path}", self.0)).call(),
-            Ask::Ban(body) => agent
-                .post(base)
-                .header(CHANGE_HEADER, "1")
-                .header("content-type", "application/json")
-                .send(body.as_slice()),
+            Ask::Ban(body) => change(base, body),
+            Ask::Other(path, Some(body)) => change(format!("http://{}{path}", self.0), body),
+            Ask::Other(path, None) => agent.get(format!("http://{}{path}", self.0)).call(),
             Ask::List(limit) => agent.get(format!("{base}?limit={limit}")).call(),
             Ask::Lift(kind, name) => {
                 let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -159,7 +161,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-fn print<T: serde::Serialize>(
+pub(super) fn print<T: serde::Serialize>(
     done: Result<T, Told>,
     format: OutputFormat,
     text: impl FnOnce(&T) -> String,
@@ -171,7 +173,7 @@ fn print<T: serde::Serialize>(
     }
 }
 
-fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
+pub(super) fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value).map(|line| line + "\n")
 }
 

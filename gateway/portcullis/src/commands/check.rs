@@ -17,7 +17,7 @@ use crate::intel::Networks;
 use crate::origins::OriginSettings;
 use crate::rules;
 use crate::rules::{LoadedRules, RulesError};
-use crate::settings::{Settings, SettingsError, SitesError, SitesSettings, read_secret};
+use crate::settings::{Settings, SettingsError, SitesError, SitesSettings, read_secret, read_secrets};
 
 /// What is told, how, and what has been found so far.
 #[derive(Debug)]
@@ -108,12 +108,10 @@ impl Tally {
         {
             self.error(fault);
         }
-        let secrets =
-            settings.challenge.key_file.iter().chain(settings.verdict.iter().map(|verdict| &verdict.secret_file));
-        for path in secrets {
-            if let Err(error) = read_secret(path) {
-                self.error(error);
-            }
+        let keys = settings.challenge.key_file.iter().filter_map(|path| read_secrets(path).err());
+        let verdict = settings.verdict.iter().filter_map(|verdict| read_secret(&verdict.secret_file).err());
+        for error in keys.chain(verdict) {
+            self.error(error);
         }
     }
 
@@ -258,7 +256,13 @@ impl Tally {
         let done = if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         if self.report.format == OutputFormat::Json {
             let Self { errors, warnings, failed, summary, .. } = self;
-            print_line(&Summed { ok: good, errors, warnings, failed_tests: failed, summary: summary.lines().collect() });
+            print_line(&Summed {
+                ok: good,
+                errors,
+                warnings,
+                failed_tests: failed,
+                summary: summary.lines().collect(),
+            });
             return done;
         }
         let (green, red, plain) = match crate::style::style_for(&io::stdout()) {

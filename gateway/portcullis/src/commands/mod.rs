@@ -2,6 +2,7 @@
 
 pub(crate) mod ban;
 pub(crate) mod check;
+pub(crate) mod clearance;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fingerprint;

@@ -7,10 +7,7 @@ use crate::cli::SchemaArgs;
 
 /// Writes the JSON Schema, or the reference page.
 pub(crate) fn run(args: &SchemaArgs) -> ExitCode {
-    let text = if args.reference {
-        portcullis_policy::reference()
-    } else {
-        format!("{:#}\n", portcullis_policy::schema())
-    };
+    let text =
+        if args.reference { portcullis_policy::reference() } else { format!("{:#}\n", portcullis_policy::schema()) };
     if io::stdout().lock().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

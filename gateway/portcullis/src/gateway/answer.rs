@@ -2,14 +2,13 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
-use portcullis_policy::Cause;
 use portcullis_policy::model::{Action, Cost, Limit, Route};
+use portcullis_velocity::{BanKind, Extend, Millis};
 use smallvec::SmallVec;
 
 use super::Gateway;
 use super::conduct::Ended;
 use super::gather::Judged;
-use super::keys::ban_key;
 use super::policy::Policy;
 use crate::clock::Now;
 
@@ -77,18 +76,19 @@ impl Answer {
 const MAX_ANSWER_BODY: usize = 16 << 10;
 
 impl Gateway {
-    /// Bans the client of a request where that was decided.
+    /// Bans who is to be banned where that was decided: the client, or what a limit counted by.
     ///
     /// A trusted proxy that names no client stands for many; it is refused now and never banned.
     pub(crate) fn ban_if_decided(&self, policy: &Policy, judged: &Judged, now: Now) {
-        let decision = &judged.decision;
-        if decision.action != Action::Ban || decision.cause == Cause::Ban || self.trusted.trusts(judged.client.0) {
+        let Some((kind, key)) = judged.to_ban else { return };
+        let is_place = matches!(kind, BanKind::Address | BanKind::Prefix);
+        if judged.decision.action != Action::Ban || is_place && self.trusted.trusts(judged.client.0) {
             return;
         }
-        let ttl = policy.rules().route(decision.route).ban_ttl;
+        let route = judged.decision.route;
+        let ttl = policy.rules().route(route).ban_ttl;
         let until = now.millis.0.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let key = ban_key(self.counters.hasher(), judged.client.0);
-        self.bans.ban(key, portcullis_velocity::Millis(until), decision.route.0, now.millis);
+        self.bans.impose(kind, key, Millis(until), route.0, Extend::ToTheLater, now.millis);
     }
 
     /// Counts what the origin answered, for the next requests of the client; none where it was not asked or gave no

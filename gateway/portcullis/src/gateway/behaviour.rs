@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_signals::Posture;
 use portcullis_velocity::{
-    Buckets, Cohorts, Distincts, FailureRuns, InFlight, Millis, Reputation, RoutePosture, Sequences,
+    Buckets, Cohorts, Distincts, FailureRuns, InFlight, Millis, Reputation, RoutePosture, Sequences, SharedSequences,
 };
 
 use crate::settings::Memory;
@@ -26,10 +26,15 @@ pub struct Behaviours {
     pub reputation: Reputation,
     /// Numbers asked for one after the other.
     pub sequences: Sequences,
+    /// Numbers that those who look alike went through together.
+    pub shared_sequences: SharedSequences,
 }
 
 /// The memory of numbers asked for one after the other: of 65,536 clients.
 const SEQUENCES_BYTES: usize = 512 << 10;
+
+/// The memory of those that are gone through together: of 8,192 looks and paths.
+const SHARED_SEQUENCES_BYTES: usize = 64 << 10;
 
 impl Behaviours {
     /// Tables within these bounds.
@@ -41,6 +46,7 @@ impl Behaviours {
             runs: FailureRuns::new(memory.runs_bytes),
             reputation: Reputation::new(memory.reputation_bytes),
             sequences: Sequences::new(SEQUENCES_BYTES),
+            shared_sequences: SharedSequences::new(SHARED_SEQUENCES_BYTES),
         }
     }
 }
@@ -53,7 +59,7 @@ pub struct RouteState {
     pub cohorts: Cohorts,
 }
 
-/// Cohorts of one route. Real clients come in some tens of looks and some hundreds of networks.
+/// Cohorts of one route. Real clients come in some tens of looks, alone and in some hundreds of networks.
 const COHORTS: usize = 1024;
 
 impl Default for RouteState {

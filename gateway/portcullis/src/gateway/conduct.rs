@@ -6,11 +6,11 @@ use std::time::Duration;
 use portcullis_policy::model::Action;
 use portcullis_policy::{Cause, Decision};
 use portcullis_signals::{Conduct, Facts, Strength};
-use portcullis_velocity::{CohortReading, Event, Key, Outcome, RunScale, Seen, Window};
+use portcullis_velocity::{CohortReading, Event, Key, Outcome, RunScale, Seen, Standing, Window};
 use smallvec::SmallVec;
 
 use super::Gateway;
-use super::behaviour::RouteState;
+use super::behaviour::{Behaviours, RouteState};
 use super::keys::{ClientKeys, Scope};
 use super::policy::RoutePlan;
 use crate::clock::Now;
@@ -22,17 +22,35 @@ pub struct ConductKeys {
     address: Key,
     /// The client's prefix.
     prefix: Key,
-    /// Those who look alike.
+    /// Those who look alike, in the same autonomous system and in any.
     cohort: Key,
+    look: Key,
+    /// Whether the request counts for those who look alike.
+    share: Share,
     /// The user that the request names, on this host.
     user: Option<Key>,
     /// The path.
     path: Key,
     /// All by which the caller names itself.
     names: SmallVec<[Key; 5]>,
+    /// The same, in the client's network.
+    regulars: SmallVec<[Key; 5]>,
     /// Whether many people share the address, so that nothing is held against its prefix.
     is_shared: bool,
 }
+
+/// Whether a request counts for those who look like its client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Share {
+    /// It is one of many.
+    Counts,
+    /// Its client asks so much, or fails so often, that this is a matter of its own.
+    OfOne,
+}
+
+/// Requests a minute of one prefix, and failures of one address in a quarter of an hour, that count for those who look
+/// alike: past them nobody brings all of a common browser into disrepute.
+const MOST_OF_ONE: u32 = 6;
 
 /// Over how long users and paths of an address are counted.
 const QUARTER: Window = Window::new(Duration::from_secs(15 * 60));
@@ -58,6 +76,7 @@ impl ConductKeys {
             name.map(|name| hasher.key(Scope::CALLER.0, &[what.as_bytes(), host, name.as_bytes()]))
         };
         let user = named("user", caller.user);
+        let is_loud = facts.behaviour.prefix_per_minute > MOST_OF_ONE || facts.outcomes.failures > MOST_OF_ONE;
         let names = [
             user,
             named("api_key", caller.api_key),
@@ -65,30 +84,38 @@ impl ConductKeys {
             named("token", caller.token),
             named("device", caller.device),
         ];
+        let names: SmallVec<[Key; 5]> = names.into_iter().flatten().collect();
+        let prefix = keys.prefix.to_bytes();
+        let [cohort, look] = cohorts(gateway, facts);
         Self {
             address: keys.address.sibling(plan.address),
             prefix: keys.prefix,
-            cohort: cohort(gateway, facts),
+            cohort,
+            look,
+            share: if is_loud { Share::OfOne } else { Share::Counts },
             user,
             path: hasher.key(Scope::VALUE.0, &[facts.request.path().as_str().as_bytes()]),
-            names: names.into_iter().flatten().collect(),
+            regulars: names.iter().map(|name| hasher.key(Scope::REGULAR.0, &[&name.to_bytes(), &prefix])).collect(),
+            names,
             is_shared: facts.network.is_shared(),
         }
     }
 }
 
-/// The key of those who look alike: the same hello, HTTP/2 print, network and header order.
-fn cohort(gateway: &Gateway, facts: &Facts<'_>) -> Key {
+/// The keys of those who look alike, that is, of the same hello, HTTP/2 print and header order: in the same autonomous
+/// system, and in any.
+fn cohorts(gateway: &Gateway, facts: &Facts<'_>) -> [Key; 2] {
     let ja4 = facts.tls.as_ref().map(|tls| tls.ja4);
     let http2 = facts.http2.map(|print| print.hash().0);
-    let asn = facts.network.asn.map_or([0; 4], |asn| asn.0.to_be_bytes());
     let mut parts: SmallVec<[&[u8]; 32]> = SmallVec::new();
     parts.push(ja4.as_ref().map_or(b"", |ja4| ja4.as_str().as_bytes()));
     parts.push(http2.as_ref().map_or(b"", |hash| hash.as_slice()));
-    parts.push(&asn);
     // A client may send as many as it likes, and those that people's browsers send are fewer.
     parts.extend(facts.request.headers().keys().take(MOST_NAMES).map(|name| name.as_str().as_bytes()));
-    gateway.counters.hasher().key(Scope::COHORT.0, &parts)
+    let hasher = gateway.counters.hasher();
+    let look = hasher.key(Scope::LOOK.0, &parts);
+    let asn = facts.network.asn.map_or([0; 4], |asn| asn.0.to_be_bytes());
+    [hasher.key(Scope::COHORT.0, &[&look.to_bytes(), &asn]), look]
 }
 
 /// The names of header fields by which clients are told to look alike.
@@ -115,13 +142,10 @@ impl Gateway {
             };
             distinct.at_least()
         };
-        let cohort: CohortReading = if is_banned {
-            state.cohorts.read(keys.cohort, now.millis)
-        } else {
-            state.cohorts.note_request(keys.cohort, keys.prefix, keys.user, now.millis)
-        };
+        let [cohort, look] = self.note_cohorts(state, &keys, if is_banned { Share::OfOne } else { keys.share }, now);
+        let history = self.history(&keys, now);
+        let growth = |cohort: &CohortReading| cohort.growth * cohort.spread / 1000;
         let mut conduct = Conduct {
-            cohort_surge: Strength::thousandths(cohort.surge),
             users: keys.user.map_or(0, |user| seen(keys.address.sibling(USERS), user)),
             paths: seen(keys.address.sibling(PATHS), keys.path),
             networks: keys
@@ -130,10 +154,23 @@ impl Gateway {
                 .map(|name| distincts.read(name.sibling(NETWORKS), HOUR, now.millis).at_least())
                 .max()
                 .unwrap_or(0),
-            sequence: if is_banned { 0 } else { self.sequence(&keys, facts.request.path().as_str()) },
+            credit: Strength::thousandths(history.credit),
             reputation: self.standing(&keys, now),
             ..Conduct::default()
         };
+        if !is_banned {
+            (conduct.sequence, conduct.cohort_sequence) = self.sequences(&keys, facts.request.path().as_str());
+        }
+        if history.is_regular {
+            // Who has long been here under this name is nobody's double, whatever those do that are or look like it.
+            conduct.is_regular = true;
+            conduct.networks = 0;
+            conduct.reputation = Strength::thousandths(history.risk);
+        } else {
+            conduct.cohort_surge = Strength::thousandths(cohort.surge.max(look.surge));
+            conduct.cohort_growth = Strength::thousandths(growth(&cohort).max(growth(&look)));
+            conduct.cohort_unknown = Strength::thousandths(look.unknown);
+        }
         if !self.quiet.is_quiet(plan.address, now.millis) {
             let read = |what: u64| distincts.read(keys.address.sibling(what), QUARTER, now.millis).at_least();
             conduct.failed_users = read(FAILED_USERS);
@@ -146,12 +183,40 @@ impl Gateway {
         (conduct, keys)
     }
 
+    /// Counts a request for those who look like its client, or only reads how they fare.
+    fn note_cohorts(&self, state: &RouteState, keys: &ConductKeys, share: Share, now: Now) -> [CohortReading; 2] {
+        let cohorts = &state.cohorts;
+        cohorts.in_posture(state.posture.posture(now.millis));
+        match share {
+            Share::OfOne => [cohorts.read(keys.cohort, now.millis), cohorts.read(keys.look, now.millis)],
+            Share::Counts => [
+                cohorts.note_look(keys.cohort, keys.prefix, keys.user, now.millis),
+                cohorts.note_request(keys.look, keys.prefix, keys.user, now.millis),
+            ],
+        }
+    }
+
+    /// What the caller has earned in its network: what the least known of its names has. Who names nobody has nothing.
+    fn history(&self, keys: &ConductKeys, now: Now) -> Standing {
+        let standings = keys.regulars.iter().map(|key| self.behaviours.reputation.read(*key, now.millis));
+        let least = |one: Standing, other: Standing| Standing {
+            risk: one.risk.max(other.risk),
+            credit: one.credit.min(other.credit),
+            is_regular: one.is_regular && other.is_regular,
+        };
+        standings.reduce(least).unwrap_or_default()
+    }
+
     /// How many of its requests in a row asked for the number that follows the one before, of paths that are the same but
-    /// for that.
-    fn sequence(&self, keys: &ConductKeys, path: &str) -> u32 {
-        let Some((before, number, behind)) = last_number(path) else { return 0 };
-        let parts = [&keys.address.to_bytes()[..], before.as_bytes(), behind.as_bytes()];
-        self.behaviours.sequences.note(self.counters.hasher().key(Scope::VALUE.0, &parts), number)
+    /// for that; and how many numbers those who look like it went through together.
+    fn sequences(&self, keys: &ConductKeys, path: &str) -> (u32, u32) {
+        let Some((before, number, behind)) = last_number(path) else { return (0, 0) };
+        let key = |who: Key| {
+            let parts = [&who.to_bytes()[..], before.as_bytes(), behind.as_bytes()];
+            self.counters.hasher().key(Scope::VALUE.0, &parts)
+        };
+        let Behaviours { sequences, shared_sequences, .. } = &self.behaviours;
+        (sequences.note(key(keys.address), number), shared_sequences.note(key(keys.look), keys.address, number))
     }
 
     /// How bad the names of a caller, and its prefix, are; the worst of them.
@@ -184,7 +249,10 @@ impl Gateway {
             self.note_standing(keys, Event::Block, now);
         }
         let Some(outcome) = outcome else { return };
-        state.cohorts.note_answer(keys.cohort, outcome, now.millis);
+        if keys.share == Share::Counts {
+            state.cohorts.note_look_answer(keys.cohort, outcome, now.millis);
+            state.cohorts.note_answer(keys.look, outcome, now.millis);
+        }
         if outcome == Outcome::Failure || !self.quiet.is_quiet(plan.address, now.millis) {
             self.note_runs(plan, keys, outcome, now);
         }
@@ -200,6 +268,9 @@ impl Gateway {
                     distincts.note(name.sibling(NETWORKS), keys.prefix, HOUR, now.millis);
                     self.behaviours.reputation.note(*name, Event::Clean, now.millis);
                 }
+                for regular in &keys.regulars {
+                    self.behaviours.reputation.note(*regular, Event::Clean, now.millis);
+                }
             }
         }
         if ended.is_missing || outcome == Outcome::Failure {
@@ -210,7 +281,7 @@ impl Gateway {
 
     /// Notes trouble with a caller: with its names, and with its prefix where that is its own.
     pub(super) fn note_standing(&self, keys: &ConductKeys, event: Event, now: Now) {
-        for name in &keys.names {
+        for name in keys.names.iter().chain(&keys.regulars) {
             self.behaviours.reputation.note(*name, event, now.millis);
         }
         if !keys.is_shared {
@@ -257,6 +328,7 @@ pub struct Ended {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -273,5 +345,52 @@ mod tests {
         ] {
             assert_eq!(last_number(path), found, "{path}");
         }
+    }
+
+    #[test]
+    fn x36_clean_use_of_an_own_account_buys_nothing_elsewhere_or_for_another() {
+        let gateway = crate::serve::unserved(crate::rules::shipped().unwrap()).unwrap();
+        let hasher = gateway.counters.hasher();
+        let name = |name: &str| hasher.key(Scope::CALLER.0, &[b"user", b"shop.example", name.as_bytes()]);
+        let keys = |names: &[&str], network: u8| {
+            let prefix = hasher.key(0, &[&[network]]);
+            let names: SmallVec<[Key; 5]> = names.iter().map(|of| name(of)).collect();
+            ConductKeys {
+                address: prefix,
+                prefix,
+                cohort: prefix,
+                look: prefix,
+                share: Share::Counts,
+                user: names.first().copied(),
+                path: prefix,
+                regulars: names
+                    .iter()
+                    .map(|name| hasher.key(Scope::REGULAR.0, &[&name.to_bytes(), &prefix.to_bytes()]))
+                    .collect(),
+                names,
+                is_shared: false,
+            }
+        };
+        let begun = gateway.clock.now();
+        let own = keys(&["mallory"], 1);
+        for half_hour in 0..60 * 48 {
+            let now = begun.later(Duration::from_secs(half_hour * 1_800));
+            for _ in 0..2 {
+                gateway.behaviours.reputation.note(own.regulars[0], Event::Clean, now.millis);
+            }
+        }
+        let later = begun.later(Duration::from_secs(60 * 86_400));
+        let earned = |names: &[&str], network: u8| gateway.history(&keys(names, network), later);
+        assert!(earned(&["mallory"], 1).is_regular && earned(&["mallory"], 1).credit > 900);
+        for (what, names, network) in [
+            ("another account from there", &["ann"][..], 1),
+            ("another account in the own session", &["ann", "mallory"], 1),
+            ("the own account from elsewhere", &["mallory"], 2),
+            ("nobody", &[], 1),
+        ] {
+            assert_eq!(earned(names, network), Standing::default(), "{what}");
+        }
+        gateway.note_standing(&own, Event::Block, later);
+        assert!(earned(&["mallory"], 1).credit < 700, "and one block takes half of it");
     }
 }

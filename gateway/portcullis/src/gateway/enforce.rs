@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, StatusCode, header};
-use portcullis_challenge::PROBLEM_HEADERS;
 use portcullis_challenge::problem::{self, Problem};
+use portcullis_challenge::{PROBLEM_HEADERS, return_target};
 use portcullis_policy::model::{Action, Clients, Route};
 use portcullis_policy::{Cause, Decision, rate_limit, rate_limit_policy};
 use portcullis_signals::LimitReading;
@@ -45,17 +45,36 @@ pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form:
                 .closing()
         }
         (Action::Throttle, _) => throttled(decision, route, limits, form, reference_id),
-        (Action::StepUp, _) => told(
-            StatusCode::UNAUTHORIZED,
-            "Stronger authentication required",
-            "sign in again with a stronger method, and repeat the request",
-            decision.code,
-            form,
-            reference_id,
-        )
-        .with("www-authenticate", "Bearer error=\"insufficient_user_authentication\""),
+        (Action::StepUp, _) => step_up(decision.code, form, reference_id),
         _ => told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, form, reference_id),
     }
+}
+
+/// 401, with what is lacking (RFC 9470 §3).
+pub fn step_up(code: &str, form: Form, reference_id: &str) -> Reply {
+    told(
+        StatusCode::UNAUTHORIZED,
+        "Stronger authentication required",
+        "sign in again with a stronger method, and repeat the request",
+        code,
+        form,
+        reference_id,
+    )
+    .with("www-authenticate", "Bearer error=\"insufficient_user_authentication\"")
+}
+
+/// The header by which an origin says that it has just checked a stronger sign-in, in an answer of its own.
+pub const VOUCHED: &str = "portcullis-level";
+
+/// Sends a person to the stronger sign-in, which is told where to come back to.
+pub fn to_sign_in(sign_in: &str, target: &str) -> Reply {
+    let joint = if sign_in.contains('?') { '&' } else { '?' };
+    let target =
+        percent_encoding::utf8_percent_encode(return_target(target).as_str(), percent_encoding::NON_ALPHANUMERIC);
+    Reply::new(StatusCode::SEE_OTHER)
+        .with("cache-control", "no-store")
+        .with("referrer-policy", "no-referrer")
+        .with("location", format!("{sign_in}{joint}return={target}"))
 }
 
 /// 429, with the time to wait (RFC 9110 §10.2.3) and the limit's state (draft-ietf-httpapi-ratelimit-headers).

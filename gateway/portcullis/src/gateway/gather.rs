@@ -3,20 +3,22 @@
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock, Weak};
 
-use portcullis_challenge::Scheme;
+use portcullis_challenge::{Clearance, Refusal, Scheme};
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::model::BodyPrefix;
-use portcullis_policy::{Decision, RouteId, model};
+use portcullis_policy::{Cause, Decision, RouteId, model};
 use portcullis_signals::{
     Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts, Families, Http,
     Kind, Outcomes, PeerAddr, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{BanKind, Key, Window};
+use smallvec::SmallVec;
 
 use super::Gateway;
+use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
-use super::keys::{ClientKeys, SharerKeys, facts_ban_key};
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key, part_ban_kind};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
@@ -50,8 +52,14 @@ pub struct Judged {
     pub charges: Charges,
     /// The canonical path and the query, where they differ from what was sent and the route enforces.
     pub target: Option<String>,
-    /// Whether the client holds a clearance.
+    /// Whether the client holds a clearance that is enough here.
     pub cleared: bool,
+    /// The clearance that it carries, enough or not, where that is good.
+    pub held: Option<Clearance>,
+    /// Why the one that it carries is not.
+    pub not_held: Option<Refusal>,
+    /// Who is to be banned, where that was decided.
+    pub to_ban: Option<(BanKind, Key)>,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
 }
@@ -245,11 +253,16 @@ impl Gateway {
         facts.ban = self.ban_of(&facts, &keys, now);
         let met = Remembered::meets(conn);
         let recall = self.recall(&mut facts, head, conn, met, now);
-        facts.caller.clearance = self.challenge.clearance(&facts, scheme(conn), &route.puzzle, now);
+        let held = self.challenge.clearance(&facts, conn.tls_of(client.0), scheme(conn), now);
+        let (held, not_held) = held.map_or_else(|refusal| (None, Some(refusal)), |held| (held, None));
+        facts.caller.clearance = held.as_ref().and_then(level_of);
         let past = self.read_past(policy, route_id, &mut facts, &keys, now);
         facts.limits = &past.limited.readings;
-        let decision = policy.rules().decide_on(route_id, &facts);
+        facts.conduct.evidence = held.as_ref().map(evidence_of).unwrap_or_default();
+        let decision = self.decide(policy, route_id, &mut facts, held.as_ref());
         let cleared = facts.caller.clearance.is_some();
+        let to_ban = (decision.action == model::Action::Ban && decision.cause != Cause::Ban)
+            .then(|| self.to_ban(route, &decision, &facts, &keys));
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
@@ -275,9 +288,44 @@ impl Gateway {
             conduct_keys,
             target,
             cleared,
+            held,
+            not_held,
+            to_ban,
             network,
             recall,
         }
+    }
+
+    /// Decides; where the clearance is not enough for what the route asks at this score, as if there were none.
+    fn decide(&self, policy: &Policy, route_id: RouteId, facts: &mut Facts<'_>, held: Option<&Clearance>) -> Decision {
+        let decision = policy.rules().decide_on(route_id, facts);
+        let route = policy.rules().route(route_id);
+        let Some(held) = held.filter(|held| !opens(held, route, decision.raw, self.sign_in())) else { return decision };
+        let level = facts.caller.clearance.take();
+        let without = policy.rules().decide_on(route_id, facts);
+        if falls_back(&without, held, route) {
+            return without;
+        }
+        facts.caller.clearance = level;
+        decision
+    }
+
+    /// Whom a ban is on: what the limit counts by that says so, where that is one thing of those that are banned; else the
+    /// client's address.
+    fn to_ban(
+        &self,
+        route: &model::Route,
+        decision: &Decision,
+        facts: &Facts<'_>,
+        keys: &ClientKeys,
+    ) -> (BanKind, Key) {
+        let limit = decision.limit.and_then(|at| route.limits.get(usize::from(at)));
+        let kind = limit.and_then(|limit| match limit.key.as_slice() {
+            [part] => part_ban_kind(part),
+            _ => None,
+        });
+        kind.and_then(|kind| Some((kind, facts_ban_key(self.counters.hasher(), kind, facts)?)))
+            .unwrap_or((BanKind::Address, keys.ban()))
     }
 
     /// What is remembered of the client's earlier requests, and what this one is noted by.
@@ -376,6 +424,12 @@ impl Gateway {
         let scope = |scope: fn(&RoutePlan) -> u64| plan.map_or(0, scope);
         let address = scope(|plan| plan.address);
         let requests = keys.address.sibling(address);
+        let prefix = keys.prefix.sibling(scope(|plan| plan.prefix));
+        // What each of them would wait for is waited for once.
+        let named = sharer.and_then(|sharer| sharer.named).map(|named| named.sibling(address));
+        let looks = sharer.map(|sharer| sharer.fingerprint.sibling(address));
+        let warmed: SmallVec<[Key; 4]> = [Some(requests), Some(prefix), looks, named].into_iter().flatten().collect();
+        self.counters.warm(&warmed);
         let velocity = Window::new(VELOCITY_WINDOW);
         // INVARIANT: what a ban refuses counts for nothing, so that who waits it out is clean.
         let read = |key| match counting {
@@ -384,9 +438,9 @@ impl Gateway {
         };
         let behaviour = Behaviour {
             address_per_minute: read(requests),
-            prefix_per_minute: read(keys.prefix.sibling(scope(|plan| plan.prefix))),
-            fingerprint_per_minute: sharer.map_or(0, |sharer| read(sharer.fingerprint.sibling(address))),
-            named_per_minute: sharer.and_then(|sharer| sharer.named).map_or(0, |named| read(named.sibling(address))),
+            prefix_per_minute: read(prefix),
+            fingerprint_per_minute: looks.map_or(0, read),
+            named_per_minute: named.map_or(0, read),
         };
         let mut charges =
             Charges { answers: requests.sibling(ANSWERS), failures: requests.sibling(FAILURES), failing: false };

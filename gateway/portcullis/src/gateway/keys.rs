@@ -110,6 +110,34 @@ pub fn facts_ban_key(hasher: &KeyHasher, kind: BanKind, facts: &Facts<'_>) -> Op
     }
 }
 
+/// The kind of ban on what a part of a limit's key is of; none where that is the address, or nothing that is banned.
+pub const fn part_ban_kind(part: &KeyPart) -> Option<BanKind> {
+    Some(match part {
+        KeyPart::IpPrefix => BanKind::Prefix,
+        KeyPart::User => BanKind::User,
+        KeyPart::Account => BanKind::Account,
+        KeyPart::ApiKey => BanKind::ApiKey,
+        KeyPart::Session => BanKind::Session,
+        KeyPart::Device => BanKind::Device,
+        KeyPart::Token => BanKind::Token,
+        KeyPart::Ja3 => BanKind::Ja3,
+        KeyPart::Ja4 => BanKind::Ja4,
+        KeyPart::Http2 => BanKind::Http2,
+        KeyPart::Asn => BanKind::Asn,
+        KeyPart::Country => BanKind::Country,
+        KeyPart::Ip
+        | KeyPart::Prefix(_)
+        | KeyPart::UserAgent
+        | KeyPart::Client
+        | KeyPart::HeaderOrder
+        | KeyPart::Route
+        | KeyPart::Host
+        | KeyPart::Method
+        | KeyPart::Path
+        | KeyPart::At(_) => return None,
+    })
+}
+
 /// The key under which the client at an address is banned.
 pub fn ban_key(hasher: &KeyHasher, addr: IpAddr) -> Key {
     address_key(hasher, addr).sibling(Scope::BAN.0)
@@ -149,6 +177,10 @@ impl Scope {
     pub(super) const VALUE: Self = Self(11);
     /// A ban of another kind than that of an address.
     const BAN_OF_KIND: Self = Self(12);
+    /// A caller by what it names itself, in its network.
+    pub(super) const REGULAR: Self = Self(13);
+    /// Clients of a route that look alike, in whatever network.
+    pub(super) const LOOK: Self = Self(14);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.

@@ -11,14 +11,14 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
-use portcullis_challenge::MAX_REDEEM_BYTES;
+use portcullis_challenge::rung::Client;
+use portcullis_challenge::{Level, MAX_CLEARANCE_TTL, set_cookie};
 use portcullis_policy::model::{Action, BodyPrefix, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
-use portcullis_velocity::Event;
 
 use super::answer::Answer;
-use super::challenge::{ChallengeDesk, Holder, OWN_PATHS, REDEEM_PATH, Redeem, SOLVER_PATH};
+use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
 use super::gather::{Judged, scheme};
 use super::policy::Policy;
@@ -31,7 +31,6 @@ use super::{Gateway, OnFault};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::origins::PeerKind;
-use crate::random;
 use crate::request_id::RequestId;
 
 /// The door through which proxied requests come.
@@ -53,8 +52,8 @@ pub struct RequestContext {
     pub decided_in: Duration,
     /// What the origin answered; none where it was not asked or did not answer.
     pub answer: Option<Answer>,
-    /// How a solution fared that this request brought.
-    pub redeem: Option<Redeem>,
+    /// What was seen of a challenge.
+    pub seen: Option<Seen>,
     /// What a request of a widget or of a site's backend came to.
     pub site: Option<SiteSeen>,
     /// The route of a request that goes on though judging it failed.
@@ -86,7 +85,7 @@ impl ProxyHttp for Door {
             judged: None,
             decided_in: Duration::ZERO,
             answer: None,
-            redeem: None,
+            seen: None,
             site: None,
             unjudged_route: None,
             unsent: Vec::new(),
@@ -113,6 +112,7 @@ impl ProxyHttp for Door {
         match self.0.answer(session, &conn, ctx).await? {
             Some(reply) => {
                 let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
+                let reply = self.0.challenge.readable(&session.req_header().headers, reply);
                 reply.send(session).await.map(|()| true)
             }
             None => Ok(false),
@@ -162,12 +162,13 @@ impl ProxyHttp for Door {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         if !response.status.is_informational() {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
+            self.0.vouched(session, response, ctx)?;
         }
         Ok(())
     }
@@ -351,7 +352,15 @@ impl Gateway {
         }
         let form = Form::of(route.clients, &header.headers);
         if decision.action == Action::Challenge {
-            return Ok(Some(self.challenged(header, conn, judged, route, form, ctx)));
+            if let Some(reply) = self.challenge.preflight(&header.method, &header.headers) {
+                return Ok(Some(reply));
+            }
+            let (reply, seen) = self.challenged(header, conn, judged, route, form, ctx);
+            ctx.seen = seen;
+            return Ok(Some(reply));
+        }
+        if decision.action == Action::StepUp {
+            return Ok(Some(self.step_up(header, judged, form, ctx)));
         }
         self.ban_if_decided(&policy, judged, ctx.began);
         Ok(Some(if decision.action == Action::Allow {
@@ -369,16 +378,54 @@ impl Gateway {
         route: &Route,
         form: Form,
         ctx: &RequestContext,
-    ) -> Reply {
-        let holder = holder(header, conn, judged);
-        let target = header.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let reply = match form {
-            Form::Page => self.challenge.page(route, &holder, target, ctx.id.as_str(), ctx.began),
-            Form::Problem => self.challenge.problem(route, &holder, ctx.id.as_str(), ctx.began),
+    ) -> (Reply, Option<Seen>) {
+        let issued = self.challenge.challenge(&Challenged {
+            route,
+            ask: asking(route, judged.decision.raw, judged.decision.posture, self.sign_in()),
+            client: if form == Form::Page { Client::Browser } else { Client::Program },
+            holder: &holder(header, conn, judged),
+            family: judged.claim.family,
+            method: &header.method,
+            target: target_of(header),
+            headers: &header.headers,
+            reference_id: ctx.id.as_str(),
+            now: ctx.began,
+        });
+        match issued {
+            Ok(Issued::Challenge(reply, seen)) => (reply, Some(seen)),
+            Ok(Issued::StepUp) => (self.step_up(header, judged, form, ctx), None),
+            Err(_) => (enforce::failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()), None),
+        }
+    }
+
+    /// Sends a person to where a stronger sign-in is, and tells everybody else that one is needed.
+    fn step_up(&self, header: &RequestHeader, judged: &Judged, form: Form, ctx: &RequestContext) -> Reply {
+        let asks_for_page = form == Form::Page && matches!(header.method, http::Method::GET | http::Method::HEAD);
+        match self.challenge.sign_in().filter(|_| asks_for_page) {
+            Some(sign_in) => enforce::to_sign_in(sign_in, target_of(header)),
+            None => enforce::step_up(judged.decision.code, form, ctx.id.as_str()),
+        }
+    }
+
+    /// Takes an origin's word for it that the client has signed in by a stronger method: the clearance for that goes with
+    /// the answer, and the word no further.
+    fn vouched(&self, session: &Session, response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+        if self.challenge.sign_in().is_none() {
+            return Ok(());
+        }
+        let Some(word) = response.remove_header(enforce::VOUCHED) else { return Ok(()) };
+        let (Some(judged), Some(conn), Some(route)) = (&ctx.judged, ConnInfo::of(session), ctx.route()) else {
+            return Ok(());
         };
-        match reply {
-            Ok(reply) => reply.with("portcullis-action", "challenge"),
-            Err(random::Unavailable) => enforce::failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()),
+        if word.as_bytes() != b"step-up" || route.mode != Mode::Enforce {
+            return Ok(());
+        }
+        let holder = holder(session.req_header(), conn, judged);
+        let ttl = route.clearance_ttl.min(MAX_CLEARANCE_TTL);
+        match self.challenge.vouch(&holder, Level::StepUp, ttl, self.clock.now()) {
+            Ok(value) => response.append_header("set-cookie", set_cookie(holder.scheme(), &value, ttl)).map(|_| ()),
+            // There is none this time, and the sign-in is asked for again.
+            Err(_) => Ok(()),
         }
     }
 
@@ -389,29 +436,12 @@ impl Gateway {
         conn: &ConnInfo,
         ctx: &mut RequestContext,
     ) -> Result<Option<Reply>> {
-        let header = session.req_header();
-        match (&header.method, header.uri.path()) {
-            (&http::Method::GET, SOLVER_PATH) => Ok(Some(ChallengeDesk::solver())),
-            (&http::Method::POST, REDEEM_PATH) => {
-                let Some(judged) = &ctx.judged else { return Ok(None) };
-                let holder = holder(header, conn, judged);
-                let body = read_body(session, MAX_REDEEM_BYTES, self.bounds.body_timeout).await?;
-                let (reply, redeem) = self.challenge.redeem(&body, &holder, ctx.id.as_str(), self.clock.now());
-                ctx.redeem = Some(redeem);
-                if let (false, Some(keys)) = (matches!(redeem, Redeem::Solved(_)), &judged.conduct_keys) {
-                    self.note_standing(keys, Event::ChallengeFailed, self.clock.now());
-                }
-                Ok(Some(reply))
-            }
-            (_, REDEEM_PATH | SOLVER_PATH) => {
-                let allow = if header.uri.path() == REDEEM_PATH { "POST" } else { "GET" };
-                Ok(Some(
-                    Reply::new(StatusCode::METHOD_NOT_ALLOWED).with("allow", allow).with("cache-control", "no-store"),
-                ))
-            }
-            _ => Ok(None),
-        }
+        self.challenge_path(session, conn, ctx).await
     }
+}
+
+fn target_of(header: &RequestHeader) -> &str {
+    header.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
 }
 
 /// A request's head as it is judged.
@@ -433,12 +463,12 @@ fn too_long(header: &RequestHeader, route: &Route) -> bool {
     route.mode == Mode::Enforce && length.is_some_and(|length| length > route.max_body_bytes)
 }
 
-fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
+pub(super) fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
     let authority = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
     let site = site.as_ref().map_or("", portcullis_signals::Host::as_str);
-    Holder::of(site, judged.client, &judged.network, &judged.claim, scheme(conn))
+    Holder::of(site, judged.client, &judged.network, &judged.claim, scheme(conn)).shaking(conn.tls_of(judged.client.0))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pingora::http::RequestHeader;
 use portcullis_policy::Decision;
 
-use super::challenge::Redeem;
+use super::challenge::Seen;
 use super::gather::Judged;
 use super::policy::Policy;
 use super::proxy::RequestContext;
@@ -35,8 +35,8 @@ pub struct Record<'a> {
     pub judged: Option<&'a Judged>,
     /// What the origin answered.
     pub origin_status: Option<u16>,
-    /// How a solution fared that the request brought.
-    pub redeem: Option<Redeem>,
+    /// What was seen of a challenge.
+    pub seen: Option<Seen>,
     /// What a request of a widget or of a site's backend came to.
     pub site: Option<&'a SiteSeen>,
     /// The header section as it came over HTTP/1; for its form, never for its values.
@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
             policy: &ctx.policy,
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
-            redeem: ctx.redeem,
+            seen: ctx.seen,
             site: ctx.site.as_ref(),
             raw_head,
             outcome,

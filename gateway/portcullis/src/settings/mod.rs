@@ -3,6 +3,7 @@
 //! As written it is TOML with places in it; [`Settings`] is what it means and cannot hold a wrong value. All
 //! faults of a file are found at once. Paths in it are relative to the file.
 
+mod challenge;
 mod intel;
 mod reader;
 mod secrets;
@@ -26,11 +27,12 @@ use toml::de::DeTable;
 pub use intel::{Content, CrawlerDnsSettings, DatabaseContent, IntelSource, IntelSources, Place};
 pub(crate) use reader::quote;
 pub(crate) use secrets::from_hex;
-pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret};
+pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret, read_secrets};
 pub use sites::{LoadedSites, SitesError, SitesSettings};
 
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
+use crate::gateway::challenge::Look;
 use crate::gateway::{OnFault, PrintShare};
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
@@ -164,13 +166,14 @@ pub struct Alarms {
     pub print_share: PrintShare,
 }
 
-/// How challenges are signed.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// How challenges are signed, and what they look like.
+#[derive(Clone, Debug, Default)]
 pub struct Challenge {
-    /// The file with the key; without one a random key is made, and a restart voids clearances.
+    /// The file with the keys, one a line, the first of which signs; without one a random key is made, and a restart voids
+    /// clearances.
     pub key_file: Option<PathBuf>,
-    /// Whom a person may ask who cannot pass; shown on the page.
-    pub contact: Option<String>,
+    /// What people see of it, and who may read it.
+    pub look: Look,
 }
 
 /// How verdicts for origins are signed.
@@ -279,7 +282,7 @@ impl Settings {
             memory,
             state: Some(state),
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
-            challenge: sections::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
+            challenge: challenge::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
             sites: sites::sites(root.table("sites", "`[sites]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),

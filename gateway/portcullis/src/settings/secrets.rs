@@ -80,6 +80,27 @@ pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
     decode(&bytes).map_err(fail)
 }
 
+/// Reads a file of secrets, one a line; empty lines and those that begin with `#` are left out.
+///
+/// # Errors
+///
+/// As [`read_secret`], for the first line that holds none, and where there is no line.
+pub fn read_secrets(path: &Path) -> Result<Vec<Secret>, SecretError> {
+    let fail = |fault| SecretError { path: path.to_owned(), fault };
+    let bytes = std::fs::read(path).map_err(|error| fail(SecretFault::Unreadable(error)))?;
+    decode_lines(&bytes).map_err(fail)
+}
+
+fn decode_lines(bytes: &[u8]) -> Result<Vec<Secret>, SecretFault> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(SecretFault::TooLong);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| SecretFault::Unclear)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let secrets: Vec<_> = lines.map(|line| decode(line.as_bytes())).collect::<Result<_, _>>()?;
+    if secrets.is_empty() { Err(SecretFault::TooShort(0)) } else { Ok(secrets) }
+}
+
 fn decode(bytes: &[u8]) -> Result<Secret, SecretFault> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(SecretFault::TooLong);
@@ -134,6 +155,30 @@ mod tests {
             (&"a".repeat(5000), "longer"),
         ] {
             let fault = decode(text.as_bytes()).unwrap_err();
+            let message = SecretError { path: "key".into(), fault }.to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_secrets_has_one_a_line() {
+        let [new, old] = ["ab", "cd"].map(|byte| byte.repeat(32));
+        for (text, count) in [
+            (new.clone(), 1),
+            (format!("{new}\n{old}\n"), 2),
+            (format!("# since March\r\n{new}\r\n\n  {old}  \n# gone\n"), 2),
+        ] {
+            let secrets = decode_lines(text.as_bytes()).unwrap();
+            assert_eq!((secrets.len(), secrets[0].bytes()), (count, &[0xab; 32][..]), "{text}");
+        }
+        for (text, words) in [
+            (String::new(), "but found 0;"),
+            ("# nothing\n".to_owned(), "but found 0;"),
+            (format!("{new}\nabcd\n"), "but found 2;"),
+            (format!("{new}\nnot a secret!\n"), "found neither"),
+            ("#\n".repeat(5000), "longer"),
+        ] {
+            let fault = decode_lines(text.as_bytes()).unwrap_err();
             let message = SecretError { path: "key".into(), fault }.to_string();
             assert!(message.contains(words), "{message}");
         }

@@ -12,8 +12,7 @@ use portcullis_signals::ForwardedBy;
 
 use super::reader::{Faults, Table, Value, quote, span};
 use super::{
-    Alarms, Challenge, ClientAddress, DEFAULT_ADMIN, Limits, Listener, Memory, Server, Transport, VerdictToken,
-    default_audit,
+    Alarms, ClientAddress, DEFAULT_ADMIN, Limits, Listener, Memory, Server, Transport, VerdictToken, default_audit,
 };
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
@@ -365,15 +364,6 @@ pub(super) fn alarms(mut table: Table<'_>, faults: &mut Faults) -> Alarms {
     let print_share = table.share("print_share", 500..=1000, default.print_share.0, faults);
     table.finish(faults);
     Alarms { print_share: PrintShare(print_share) }
-}
-
-pub(super) fn challenge(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Challenge {
-    let challenge = Challenge {
-        key_file: table.path("key_file", base, faults),
-        contact: table.text("contact", faults).map(str::to_owned),
-    };
-    table.finish(faults);
-    challenge
 }
 
 pub(super) fn verdict(mut table: Table<'_>, base: &Path, faults: &mut Faults) -> Option<VerdictToken> {

@@ -358,10 +358,11 @@ fn a_request_is_explained_step_by_step() {
     ]);
     explain(&["--banned"]).expect(0).says(&["API.BANNED"]);
     explain(&["--asn", "AS64511"]).expect(0).says(&["API.RULE_BLOCKED", "a network that was attacking us"]);
-    explain(&["--over", "per address"]).expect(0).says(&["API.LIMIT_EXCEEDED"]);
+    explain(&["--over", "per address"]).expect(0).says(&["API.LIMIT_CHALLENGED", "per address"]);
     let firefox = "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
     let claimed = run(&["explain", "--rules", &rules, "-H", firefox, "--ja4", "t13d1516h2_8daaf6152771_02713d6af862"]);
-    assert!(!claimed.expect(0).stdout.contains("tls-ua-mismatch"), "{}", claimed.stdout);
+    let raised = |signal: &str| claimed.expect(0).stdout.lines().any(|line| line.starts_with(signal));
+    assert!(raised("header-missing") && !raised("tls-ua-mismatch"), "{}", claimed.stdout);
     explain(&["--over", "per adress"]).expect(1).says(&["has no limit `per adress`", "`per address`"]);
     explain(&["--class", "datacentre"]).expect(1).says(&["expected one of tor", "found `datacentre`"]);
     explain(&["-H", "nonsense"]).expect(1).says(&["expected `name: value` in `--header`"]);

@@ -53,6 +53,21 @@ fn a_user_named_in_the_body_is_limited_wherever_it_asks_from_and_the_body_goes_o
 }
 
 #[test]
+fn a_limit_bans_what_it_counts_by() {
+    let rules = format!(
+        "{OPEN}{PATIENT}clients = \"api\"\nidentify = {{ user = \"json:/email\" }}\n[[route.limit]]\nname = \"l\"\n\
+         key = [\"user\"]\nrate = \"2/1h\"\nover = \"ban\"\n"
+    );
+    let rig = Rig::start(&rules);
+    let ann = br#"{"email":"ann@shop.example"}"#;
+    assert_eq!([11, 12, 13].map(|last| post(&rig, last, ann)), [200, 200, 403]);
+    assert_eq!(post(&rig, 14, ann), 403, "she is banned wherever she asks from");
+    assert_eq!(post(&rig, 13, br#"{"email":"bob@shop.example"}"#), 200, "and nobody else is where she asked from");
+    let refused = rig.client_from(15).connect().unwrap().request("POST", "/search", JSON, ann).unwrap();
+    assert!(String::from_utf8_lossy(&refused.body).contains("API.BANNED"), "{refused:?}");
+}
+
+#[test]
 fn a_body_of_any_size_and_form_reaches_the_origin_whole_where_its_beginning_is_read() {
     let rules = format!("{OPEN}{PATIENT}clients = \"api\"\nidentify = {{ user = \"json:/email\" }}\n");
     let rig = Rig::start(&rules);

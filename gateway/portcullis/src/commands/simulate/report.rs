@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_policy::Decision;
 use portcullis_policy::model::Action;
+use portcullis_signals::Posture;
 use serde::Serialize;
 
 use super::scenario::{Bar, Clients, Intent, Scenario};
@@ -20,6 +21,9 @@ pub(super) struct Tally {
     throttle: u64,
     challenge: u64,
     block: u64,
+    /// Requests that met their route in a raised posture, and those of them that met it under attack.
+    raised: u64,
+    under_attack: u64,
     /// Requests that are held against the bar, and those of them that were challenged or worse.
     judged: u64,
     stopped: u64,
@@ -41,6 +45,8 @@ impl Tally {
             throttle: 0,
             challenge: 0,
             block: 0,
+            raised: 0,
+            under_attack: 0,
             judged: 0,
             stopped: 0,
             first_stopped: None,
@@ -57,6 +63,8 @@ impl Tally {
             Action::Challenge | Action::StepUp => &mut self.challenge,
             Action::Block | Action::Ban => &mut self.block,
         } += 1;
+        self.raised += u64::from(decision.posture != Posture::Normal);
+        self.under_attack += u64::from(decision.posture == Posture::UnderAttack);
         let number = self.requests();
         let first_at = *self.first_at.get_or_insert(at);
         let is_stopped = decision.action >= Action::Challenge;
@@ -158,6 +166,9 @@ impl fmt::Display for Report<'_> {
                 tally.requests(),
                 percent(tally.share()),
             )?;
+            if tally.raised > 0 {
+                writeln!(f, "{:>10}{} met a raised posture, {} an attack", "", tally.raised, tally.under_attack)?;
+            }
             let reasons: Vec<_> = tally.main_reasons().iter().map(|(name, count)| format!("{name} {count}")).collect();
             if let Some(first) = tally.first_stopped {
                 writeln!(f, "{:>10}from request {first} on, for {}", "", reasons.join(", "))?;
@@ -193,6 +204,10 @@ struct ClientsLine<'a> {
     throttle: u64,
     challenge: u64,
     block: u64,
+    /// Those that met their route in a raised posture.
+    raised: u64,
+    /// Those of them that met it under attack.
+    under_attack: u64,
     /// Those that are held against what is expected.
     judged: u64,
     /// Those of them that were challenged or worse.
@@ -214,6 +229,8 @@ impl<'a> ClientsLine<'a> {
             throttle: tally.throttle,
             challenge: tally.challenge,
             block: tally.block,
+            raised: tally.raised,
+            under_attack: tally.under_attack,
             judged: tally.judged,
             stopped: tally.stopped,
             share: (tally.share() * 1e5).round() / 1e5,
