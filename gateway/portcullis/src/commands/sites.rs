@@ -9,7 +9,8 @@ use crate::intel::fetch::printable;
 
 /// What was counted of each site this month.
 pub(crate) fn usage(args: &SitesUsageArgs) -> ExitCode {
-    let asked = Listener::of(&args.admin).and_then(|listener| listener.ask::<Vec<SiteUsage>>(Ask::Other("/sites", None)));
+    let asked =
+        Listener::of(&args.admin).and_then(|listener| listener.ask::<Vec<SiteUsage>>(Ask::Other("/sites", None)));
     let Ok(usage) = asked else { return ExitCode::FAILURE };
     match args.format {
         OutputFormat::Text => written(&table(&usage)),

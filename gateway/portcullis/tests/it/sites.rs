@@ -104,6 +104,11 @@ impl Sites {
     }
 
     fn start_with(sites: &str) -> Self {
+        Self::start_without(sites, "nothing")
+    }
+
+    /// The same without one of the files, which is gone before the gateway starts.
+    fn start_without(sites: &str, gone: &str) -> Self {
         let folder = scratch_folder();
         for (name, text) in [
             ("sites.toml", sites),
@@ -113,7 +118,9 @@ impl Sites {
             ("vpn.txt", "11.1.1.0/24\n"),
             ("abuser.txt", "11.2.2.0/24\n"),
         ] {
-            fs::write(folder.join(name), text).unwrap();
+            if name != gone {
+                fs::write(folder.join(name), text).unwrap();
+            }
         }
         let at = |name: &str| folder.join(name).display().to_string();
         let feed = |class: &str| {
@@ -396,6 +403,80 @@ fn filters_and_rules_say_no_before_a_puzzle_and_again_at_siteverify() {
 }
 
 #[test]
+fn a_filter_without_its_data_lets_visitors_pass_and_the_others_go_on() {
+    let sites = Sites::start_without(SITES, "vpn.txt");
+    for (ip, success, status) in [
+        ("11.1.1.7", true, "API.USER_VERIFIED"),
+        ("11.2.2.7", false, "API.ABUSER_BLOCKED"),
+        ("192.0.2.66", false, "API.RULE_BLOCKED"),
+    ] {
+        let answer =
+            sites.verify(&format!("secret={SECRET}&response={}&remoteip={ip}", sites.response("pk_shop", SHOP)));
+        assert_eq!((&answer["success"], &answer["status"]), (&success.into(), &status.into()), "{ip}: {answer}");
+    }
+    let asked = post(&sites.rig.client_of("11.1.1.7"), "challenge", SHOP, "site=pk_shop");
+    assert_eq!(asked.status, 200, "{}", asked.text());
+}
+
+/// Moves the time of a gateway that runs.
+struct Time(PathBuf);
+
+impl Time {
+    /// Runs the gateway anew with a clock that can be moved; none where Debian's `faketime` is not installed.
+    fn of(sites: &mut Sites) -> Option<Self> {
+        let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+        let library = folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+        let Some(library) = library else {
+            eprintln!("skipped: faketime is not installed");
+            return None;
+        };
+        let time = Self(sites.folder.join("time"));
+        time.set(0);
+        sites.rig.restart_with(&[
+            format!("LD_PRELOAD={}", library.display()),
+            format!("FAKETIME_TIMESTAMP_FILE={}", time.0.display()),
+            "FAKETIME_NO_CACHE=1".to_owned(),
+        ]);
+        Some(time)
+    }
+
+    /// So many seconds after it was started, and as long as the test has taken.
+    fn set(&self, secs: u64) {
+        let new = self.0.with_extension("new");
+        fs::write(&new, format!("+{secs}\n")).unwrap();
+        fs::rename(new, &self.0).unwrap();
+    }
+}
+
+#[test]
+fn responses_last_five_minutes_puzzles_a_quarter_of_an_hour_and_usage_a_month() {
+    let mut sites = Sites::start();
+    let Some(time) = Time::of(&mut sites) else { return };
+    let client = sites.rig.client();
+    let [used, late] = [(); 2].map(|()| sites.response("pk_shop", SHOP));
+    let [solved, stale] = [(); 2].map(|()| sites.solution(&client, "pk_shop", SHOP));
+    sites.response("pk_blog", "https://blog.example");
+    let verify = |response: &str| sites.verify(&format!("secret={SECRET}&response={response}"));
+    time.set(280);
+    assert_eq!(verify(&used)["success"], true);
+    time.set(301);
+    assert_eq!(error_of(&verify(&late)), "timeout-or-duplicate");
+    let redeemed = post(&client, "redeem", SHOP, &solved);
+    assert_eq!(redeemed.status, 200, "{}", redeemed.text());
+    time.set(901);
+    let refused = post(&client, "redeem", SHOP, &stale);
+    assert_eq!((refused.status, &refused.json()["code"]), (403, &"expired".into()));
+    let usage = sites.usage("shop");
+    assert_eq!((&usage["solved"], &usage["failed_redeems"]), (&3.into(), &1.into()), "{usage}");
+    let ask = || post(&client, "challenge", "https://blog.example", "site=pk_blog");
+    assert_eq!(ask().json()["code"], "allowance-used-up");
+    time.set(32 * 24 * 60 * 60);
+    assert_eq!(ask().status, 200, "the next month has an allowance of its own");
+    let next = sites.usage("shop");
+    assert!(next["counted"] == 0 && next["siteverify_calls"] == 0 && next["month"] != usage["month"], "{next}");
+}
+
+#[test]
 fn a_megabyte_is_refused_and_the_next_call_is_answered() {
     let sites = Sites::start();
     let client = sites.rig.client();
@@ -532,10 +613,12 @@ impl Drop for Running {
 /// reCAPTCHA, made of that. None where something is not installed.
 fn form_in(browser: &str, arguments: impl FnOnce(&Path) -> Vec<String>, sites: &Sites) -> Option<Value> {
     let installed = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    // A Python of the developer's own may stand before the system's, without its packages.
-    let python = ["python3", "/usr/bin/python3"]
-        .into_iter()
-        .find(|python| installed(Command::new(python).args(["-c", "import flask_wtf"])));
+    // What `.ci/run` installs comes first. A Python of the developer's own may stand before the system's, without its
+    // packages.
+    let python =
+        [concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/siteverify/bin/python3"), "python3", "/usr/bin/python3"]
+            .into_iter()
+            .find(|python| installed(Command::new(python).args(["-c", "import flask_wtf"])));
     let (Some(python), true) = (python, Command::new(browser).arg("--version").output().is_ok()) else {
         eprintln!("skipped: {browser} or Flask-WTF is not installed");
         return None;

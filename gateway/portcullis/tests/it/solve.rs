@@ -124,6 +124,19 @@ fn memory_hard_work_is_done_too() {
 }
 
 #[test]
+fn the_memory_hard_rung_of_the_gateway_is_climbed() {
+    // The last quarter between `challenge` and `block` asks for work that takes memory.
+    let rules = GUARDED.replace("block = 0.90", "block = 0.45").replace("ua-tool = 0.3", "ua-tool = 0.39");
+    let rig = Rig::start_with(&rules, "", |_| Answer::ok("through"));
+    let paid = solve(&["-H", "user-agent: curl/8.5.0", &format!("http://{}/", rig.plain)]);
+    assert!(paid.status.success(), "{}", told(&paid));
+    assert_eq!(out(&paid), "through");
+    assert!(told(&paid).contains("8 parts, some 512 hashes, and 1024 MiB of memory filled"), "{}", told(&paid));
+    let labels = [("family", "other"), ("rung", "memory-hard"), ("step", "solved")];
+    assert_eq!(rig.metrics().value("portcullis_challenge_steps_total", &labels), Some(1.0));
+}
+
+#[test]
 fn a_server_that_asks_for_more_than_is_right_is_told_of_and_left() {
     let challenge = |redeem: &str, bits: u32| {
         format!(
