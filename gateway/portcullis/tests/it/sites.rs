@@ -609,9 +609,21 @@ impl Drop for Running {
     }
 }
 
-/// Opens the form on another origin in a browser, whose page sends it; gives what its backend, a stock client of
-/// reCAPTCHA, made of that. None where something is not installed.
-fn form_in(browser: &str, arguments: impl FnOnce(&Path) -> Vec<String>, sites: &Sites) -> Option<Value> {
+/// A form on another origin, open in a browser. Its page sends it, and its backend is a stock client of reCAPTCHA.
+struct Form {
+    backend: Client,
+    _running: (Running, Program),
+}
+
+impl Form {
+    /// What the backend made of each time that the form was sent.
+    fn outcomes(&self) -> Value {
+        self.backend.get("/outcomes", &[]).unwrap().json()
+    }
+}
+
+/// Opens the form. None where something is not installed.
+fn form_in(browser: &str, arguments: impl FnOnce(&Path) -> Vec<String>, sites: &Sites) -> Option<Form> {
     let installed = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     // What `.ci/run` installs comes first. A Python of the developer's own may stand before the system's, without its
     // packages.
@@ -639,15 +651,8 @@ fn form_in(browser: &str, arguments: impl FnOnce(&Path) -> Vec<String>, sites: &
     arguments.push(format!("http://localhost:{port}/"));
     let mut browser = Command::new(browser);
     browser.args(arguments).env("HOME", &profile).stdout(Stdio::null()).stderr(Stdio::null());
-    let _browser = browser.spawn().map(Running).unwrap();
-    let client = Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let mut outcomes = Value::Null;
-    wait_until("the form to be sent", Duration::from_secs(90), || {
-        outcomes = client.get("/outcomes", &[]).unwrap().json();
-        !outcomes[0].is_null()
-    });
-    drop(backend);
-    Some(outcomes)
+    let browser = browser.spawn().map(Running).unwrap();
+    Some(Form { backend: Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port))), _running: (browser, backend) })
 }
 
 /// The form's own origin is where it is in use.
@@ -656,7 +661,9 @@ fn with_form() -> Sites {
     Sites::start_with(&sites.replacen("testing_origins = [\"http://localhost:*\"]\n", "", 1))
 }
 
-fn check_form(sites: &Sites, outcomes: &Value) {
+fn check_form(sites: &Sites, form: &Form) {
+    wait_until("the form to be sent", Duration::from_secs(90), || !form.outcomes()[0].is_null());
+    let outcomes = form.outcomes();
     assert_eq!(outcomes[0]["status"], 200, "{outcomes}");
     assert!(outcomes[0]["body"].as_str().unwrap().contains("Welcome, Ann"), "{outcomes}");
     let usage = sites.usage("shop");
@@ -665,22 +672,34 @@ fn check_form(sites: &Sites, outcomes: &Value) {
     assert_eq!(sites.rig.metrics().value("portcullis_siteverify_total", &labels), Some(1.0));
 }
 
+fn chromium(profile: &Path) -> Vec<String> {
+    let mut arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
+        .map(str::to_owned)
+        .to_vec();
+    // Without it the browser prints the page and ends.
+    arguments.push("--remote-debugging-port=0".to_owned());
+    arguments.push(format!("--user-data-dir={}", profile.display()));
+    arguments
+}
+
 #[test]
 fn a_form_of_another_origin_is_solved_in_chromium_and_verified_by_a_stock_client() {
     let sites = with_form();
-    let arguments = |profile: &Path| {
-        let mut arguments =
-            ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-                .map(str::to_owned)
-                .to_vec();
-        // Without it the browser prints the page and ends.
-        arguments.push("--remote-debugging-port=0".to_owned());
-        arguments.push(format!("--user-data-dir={}", profile.display()));
-        arguments
-    };
-    if let Some(outcomes) = form_in("chromium", arguments, &sites) {
-        check_form(&sites, &outcomes);
+    if let Some(form) = form_in("chromium", chromium, &sites) {
+        check_form(&sites, &form);
     }
+}
+
+#[test]
+fn a_form_of_an_origin_that_the_site_does_not_name_is_not_sent_in_chromium() {
+    let sites = Sites::start_with(&SITES.replacen("testing_origins = [\"http://localhost:*\"]\n", "", 1));
+    let Some(form) = form_in("chromium", chromium, &sites) else { return };
+    let challenges = |outcome| {
+        let labels = [("site", "shop"), ("outcome", outcome)];
+        sites.rig.metrics().value("portcullis_site_challenges_total", &labels).unwrap_or(0.0)
+    };
+    wait_until("the widget to ask", Duration::from_secs(90), || challenges("origin-not-allowed") > 0.0);
+    assert_eq!((challenges("shown"), form.outcomes()), (0.0, Value::Array(Vec::new())));
 }
 
 #[test]
@@ -689,7 +708,7 @@ fn a_form_of_another_origin_is_solved_in_firefox_and_verified_by_a_stock_client(
     let arguments = |profile: &Path| {
         ["--headless", "--no-remote", "--profile", profile.to_str().unwrap()].map(str::to_owned).to_vec()
     };
-    if let Some(outcomes) = form_in("firefox-esr", arguments, &sites) {
-        check_form(&sites, &outcomes);
+    if let Some(form) = form_in("firefox-esr", arguments, &sites) {
+        check_form(&sites, &form);
     }
 }
