@@ -25,6 +25,8 @@ mod rig;
 mod rollout;
 mod secrets;
 mod shadow;
+mod sites;
+mod solve;
 
 /// What a current Chromium sends with a navigation over TLS.
 const CHROMIUM: &[(&str, &str)] = &[
