@@ -47,7 +47,7 @@ pub struct RequestContext {
     /// The policy that it is judged by, to its end.
     pub policy: Arc<Policy>,
     /// What was found and decided; none before, and none for the gateway's own paths.
-    pub judged: Option<Judged>,
+    pub judged: Option<Box<Judged>>,
     /// How long gathering and deciding took.
     pub decided_in: Duration,
     /// What the origin answered; none where it was not asked or did not answer.
@@ -340,7 +340,9 @@ impl Gateway {
             && let Some(reply) = self.own_path(session, conn, ctx).await?
         {
             // It is answered whatever the score is, and recorded so.
-            ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
+            if let Some(judged) = &mut ctx.judged {
+                judged.decision.set_aside();
+            }
             return Ok(Some(reply));
         }
         let header = session.req_header();
