@@ -160,7 +160,7 @@ fn is_plain(record: &Record<'_>) -> bool {
     let quiet = record.decision().is_some_and(|decision| {
         decision.verdict == Action::Allow && decision.shadow.is_empty() && decision.faults.is_empty()
     });
-    quiet && record.seen.is_none() && record.outcome.error.is_none()
+    quiet && record.seen.is_none() && record.site.is_none() && record.outcome.error.is_none()
 }
 
 impl Drop for Audit {
@@ -281,6 +281,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<SiteLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_status: Option<u16>,
@@ -291,6 +293,13 @@ struct Line<'a> {
     sent_bytes: u64,
     decision_us: u64,
     duration_us: u64,
+}
+
+/// What a request of a widget or of a site's backend came to.
+#[derive(Serialize)]
+struct SiteLine<'a> {
+    name: &'a str,
+    event: &'static str,
 }
 
 /// The clearance that a request carried: what names it and its kind, for taking it back, and no part of its code.
@@ -459,6 +468,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         }),
         clearance_refused: judged.not_held.map(Refusal::reason),
         challenge: record.seen.as_ref().map(challenge),
+        site: record.site.map(|seen| SiteLine { name: &seen.site, event: seen.event.name() }),
         redeem: record.seen.and_then(|seen| match seen.step {
             Step::Shown => None,
             Step::Solved(_) | Step::Renewed(_) => Some("solved"),

@@ -54,6 +54,12 @@ enum Command {
     /// Ban by hand, list bans and lift them, while the gateway runs.
     #[command(subcommand)]
     Ban(BanCommand),
+    /// Ask for a page as curl does, and pay with work where the gateway in front of it asks for that.
+    #[command(after_help = SOLVE_HELP)]
+    Solve(SolveArgs),
+    /// Look at the sites that are not proxied, while the gateway runs.
+    #[command(subcommand)]
+    Sites(SitesCommand),
     /// Take back what solved challenges earned, while the gateway runs.
     #[command(subcommand)]
     Clearance(ClearanceCommand),
@@ -93,6 +99,21 @@ enum BanCommand {
     /// Lift a ban. The exit status is 1 where there is none.
     Remove(BanRemoveArgs),
 }
+
+#[derive(Debug, Subcommand)]
+enum SitesCommand {
+    /// What was counted of each site this month, and how much it may have.
+    Usage(SitesUsageArgs),
+}
+
+const SOLVE_HELP: &str = "Examples:
+  portcullis solve https://shop.example/v1/items
+  portcullis solve -i -X POST -H 'content-type: application/json' -d '{\"sku\": 7}' https://shop.example/v1/orders
+  portcullis solve --cookie https://shop.example/ > clearance.txt
+  curl -A portcullis-solve -H @clearance.txt https://shop.example/
+
+The exit status is 0 where an answer came that is no challenge, whatever its status, and 1 else. A clearance is good for
+the client that it was given to: send the same User-Agent with it, from the same network.";
 
 #[derive(Debug, Subcommand)]
 enum ClearanceCommand {
@@ -529,6 +550,52 @@ pub struct FingerprintArgs {
     pub file: Option<PathBuf>,
 }
 
+/// Arguments of `solve`.
+#[derive(Debug, Args)]
+pub struct SolveArgs {
+    /// What is asked for: an `http` or `https` URL.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The method; without it GET, or POST with `--data`.
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub request: Option<String>,
+    /// A header field; once for each.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// What is sent; `@FILE` sends a file, and `@-` standard input.
+    #[arg(long, short, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Print the status and the header of the answer before it.
+    #[arg(long, short)]
+    pub include: bool,
+    /// Print the header field with the clearance, and do not repeat the request.
+    #[arg(long, conflicts_with = "include")]
+    pub cookie: bool,
+    /// Give up after this time, work and all: `30s`, `15m`.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = commands::ban::lasting)]
+    pub timeout: Duration,
+    /// How many threads work; without it, one for each processor.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Certificates (PEM) to trust in place of the public ones.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub cacert: Option<PathBuf>,
+    /// Trust any certificate.
+    #[arg(long, short = 'k')]
+    pub insecure: bool,
+}
+
+/// Arguments of `sites usage`.
+#[derive(Debug, Args)]
+pub struct SitesUsageArgs {
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -565,6 +632,8 @@ impl Cli {
             Command::Ban(BanCommand::Add(args)) => commands::ban::add(&args),
             Command::Ban(BanCommand::List(args)) => commands::ban::list(&args),
             Command::Ban(BanCommand::Remove(args)) => commands::ban::remove(&args),
+            Command::Solve(args) => commands::solve::run(&args),
+            Command::Sites(SitesCommand::Usage(args)) => commands::sites::usage(&args),
             Command::Clearance(ClearanceCommand::Revoke(args)) => commands::clearance::revoke(&args),
             Command::Clearance(ClearanceCommand::List(args)) => commands::clearance::list(&args),
             Command::Demo(args) => commands::demo::run(&args),

@@ -409,6 +409,9 @@ impl Metrics {
         write_prints(&mut text, gateway);
         gateway.sources.write(&mut text, gateway.clock.now().unix().0);
         gateway.crawlers.write(&mut text);
+        if let Some(sites) = &gateway.sites {
+            sites.write(&mut text, gateway.clock.now().unix_millis());
+        }
         write_dependencies(&mut text, gateway);
         text.gauges("portcullis_build_info", "The version of the gateway.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);

@@ -168,6 +168,10 @@ impl Reloader {
             what,
             "the rules were reloaded"
         );
+        let missing = self.gateway.sites.as_ref().map(|sites| sites.missing_routes(&new)).unwrap_or_default();
+        if !missing.is_empty() {
+            tracing::warn!(routes = %missing.join(", "), "sites name routes that are gone; `[defaults]` judges their visitors");
+        }
         *self.good.lock() = loaded.sources;
         let new = Arc::new(running.after(new, loaded.families));
         rolling.begin(&self.gateway, running, new, rollout)

@@ -12,6 +12,8 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shadow;
 pub(crate) mod simulate;
+pub(crate) mod sites;
+pub(crate) mod solve;
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -66,6 +66,15 @@ pub struct Judged {
     pub recall: Option<Recall>,
 }
 
+/// By what a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct On<'a> {
+    /// The policy.
+    pub(crate) policy: &'a Policy,
+    /// One of its routes; without one, that of the request.
+    pub(crate) route: Option<RouteId>,
+}
+
 /// What was counted before a request, and is charged after it.
 struct Past {
     charges: Charges,
@@ -204,13 +213,26 @@ impl Gateway {
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Judged {
+        self.judge_on(On { policy, route: None }, head, conn, http, body, now)
+    }
+
+    /// The same on a route that is known.
+    pub(crate) fn judge_on(
+        &self,
+        On { policy, route }: On<'_>,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        http: Http,
+        body: Option<BodyPrefix<'_>>,
+        now: Now,
+    ) -> Judged {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
         let crawler_proof = self.crawler_proof(&claim, client, &mut network, now);
-        let route_id = policy.rules().plan(&request);
+        let route_id = route.unwrap_or_else(|| policy.rules().plan(&request));
         let route = policy.rules().route(route_id);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let shown = Shown::of(conn, client);
@@ -383,7 +405,7 @@ impl Gateway {
     }
 
     /// The ban in force on the client: on its address, or on anything else that it is known by.
-    fn ban_of(&self, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
+    pub(super) fn ban_of(&self, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
         let on_address = self.bans.check(keys.ban(), now.millis);
         let ban = on_address.or_else(|| self.ban_by_name(facts, now))?;
         let remaining_ms = ban.until.0.saturating_sub(now.millis.0);

@@ -20,6 +20,7 @@ mod quiet;
 mod record;
 mod reply;
 pub(crate) mod shadow;
+pub mod sites;
 mod subject;
 mod trial;
 mod upstream;
@@ -87,6 +88,8 @@ pub struct Gateway {
     pub prints: PrintAlarms,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
+    /// Sites that are not proxied; none where the settings name none.
+    pub sites: Option<sites::Sites>,
     /// Signs verdicts for origins; none where the settings say so.
     pub verdicts: Option<VerdictSigner>,
     /// Reads what the operator's own systems know of callers.

@@ -24,6 +24,7 @@ use super::gather::{Judged, scheme};
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
+use super::sites::SiteSeen;
 use super::upstream;
 use super::waiting::ReadBody;
 use super::{Gateway, OnFault, shadow};
@@ -53,6 +54,8 @@ pub struct RequestContext {
     pub answer: Option<Answer>,
     /// What was seen of a challenge.
     pub seen: Option<Seen>,
+    /// What a request of a widget or of a site's backend came to.
+    pub site: Option<SiteSeen>,
     /// The route of a request that goes on though judging it failed.
     unjudged_route: Option<RouteId>,
     /// What was read of the body and Pingora does not send by itself.
@@ -83,6 +86,7 @@ impl ProxyHttp for Door {
             decided_in: Duration::ZERO,
             answer: None,
             seen: None,
+            site: None,
             unjudged_route: None,
             unsent: Vec::new(),
             body_bytes: 0,
@@ -327,6 +331,9 @@ impl Gateway {
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let route = policy.rules().route(judged.decision.route);
         let refusable = matches!(judged.decision.cause, Cause::Ban | Cause::Malformed(_));
+        if !refusable && let Some(reply) = self.site_path(session, conn, ctx).await? {
+            return Ok(Some(reply));
+        }
         let own = session.req_header().uri.path().starts_with(OWN_PATHS);
         if own
             && !refusable

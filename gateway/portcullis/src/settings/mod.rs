@@ -9,6 +9,7 @@ mod intel;
 mod reader;
 mod secrets;
 mod sections;
+mod sites;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use intel::{Content, CrawlerDnsSettings, DatabaseContent, IntelSource, Intel
 pub(crate) use reader::quote;
 pub(crate) use secrets::from_hex;
 pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret, read_secrets};
+pub use sites::{LoadedSites, SitesError, SitesSettings};
 
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
@@ -69,6 +71,8 @@ pub struct Settings {
     pub verdict: Option<VerdictToken>,
     /// Where own signals come from.
     pub identity: IdentitySettings,
+    /// The sites that are not proxied; none where there are none.
+    pub sites: Option<SitesSettings>,
     /// Where audit records go.
     pub audit: AuditSettings,
     /// Where metrics and health are served.
@@ -285,6 +289,7 @@ impl Settings {
             challenge: challenge::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
             identity: identity::read(root.table("identity", "`[identity]`", faults), base, faults),
+            sites: sites::sites(root.table("sites", "`[sites]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),
             log: sections::log(root.table("log", "`[log]`", faults), faults),
             listeners: listeners.into_iter().map(|written| written.listener).collect(),
@@ -312,6 +317,7 @@ impl Settings {
             challenge: Challenge::default(),
             verdict: None,
             identity: IdentitySettings::default(),
+            sites: None,
             audit: AuditSettings { sink: Sink::Off, ..default_audit() },
             admin: DEFAULT_ADMIN,
             server: Server::default(),

@@ -468,7 +468,7 @@ fn in_unit(key: &str, text: &str) -> Option<u64> {
 const MAX_WORD_BYTES: usize = 80;
 
 /// The known name that a person most likely meant.
-fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = word.to_lowercase().replace('-', "_");
     if plain.len() > MAX_WORD_BYTES {
         return None;

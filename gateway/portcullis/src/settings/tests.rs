@@ -183,7 +183,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     8 | [colours]
       |  ^^^^^^^ no such key
       |
-      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `alarms`, `challenge`, `verdict`, `identity`, `audit` and `log`
+      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `alarms`, `challenge`, `verdict`, `identity`, `sites`, `audit` and `log`
     "#);
 }
 

@@ -19,6 +19,7 @@ fn check(file: &str, missed: &[(&str, f64)]) {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["holds"], missed.is_empty(), "{report}");
     let clients = report["clients"].as_array().unwrap();
+    told(file, clients);
     for (name, _) in missed {
         assert!(clients.iter().any(|kind| kind["clients"] == *name), "no {name} in {report}");
     }
@@ -31,6 +32,27 @@ fn check(file: &str, missed: &[(&str, f64)]) {
             }
             None => assert_eq!(kind["holds"], true, "missed: {kind}"),
         }
+    }
+}
+
+/// The README says of each kind of client, but those of the background, what comes out: to two in a hundred of attackers, and
+/// to one in a thousand of honest ones.
+#[track_caller]
+fn told(file: &str, clients: &[Value]) {
+    let readme = std::fs::read_to_string(repository().join("examples/scenarios/README.md")).unwrap();
+    for kind in clients {
+        let name = kind["clients"].as_str().unwrap();
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{file}` | {name} |")));
+        if matches!(name, "shoppers" | "people with the app") {
+            assert_eq!(kind["stopped"], 0, "the README says that no request of the background is challenged: {kind}");
+            continue;
+        }
+        let row = row.unwrap_or_else(|| panic!("the README has no row of {name} in {file}"));
+        let cell = row.split('|').nth(4).unwrap().trim().trim_end_matches(" %");
+        let known: f64 = cell.parse().unwrap();
+        let within = if kind["honest"] == true { 0.1 } else { 2.0 };
+        let share = kind["share"].as_f64().unwrap() * 100.0;
+        assert!((share - known).abs() <= within, "the README says {known} % of {name} in {file}: {kind}");
     }
 }
 

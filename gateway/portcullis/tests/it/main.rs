@@ -3,6 +3,7 @@
 
 mod bans;
 mod behaviour;
+mod browsers;
 mod challenge;
 mod corpus;
 mod coverage;
@@ -13,6 +14,8 @@ mod frameworks;
 mod framing;
 mod identity;
 mod intel;
+mod ladder;
+mod lessons;
 mod limits;
 mod monitor;
 mod paths;
@@ -22,6 +25,8 @@ mod rig;
 mod rollout;
 mod secrets;
 mod shadow;
+mod sites;
+mod solve;
 
 /// What a current Chromium sends with a navigation over TLS.
 const CHROMIUM: &[(&str, &str)] = &[

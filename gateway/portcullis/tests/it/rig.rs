@@ -101,6 +101,16 @@ allowed = "all"
         self.gateway = run(&self.folder, self.admin);
     }
 
+    /// Ends the gateway, and runs it again with further variables in its environment.
+    pub fn restart_with(&mut self, variables: &[String]) {
+        assert!(self.gateway.terminate().success(), "{}", self.gateway);
+        let config = self.folder.join("portcullis.toml");
+        let binary = env!("CARGO_BIN_EXE_portcullis");
+        let mut args: Vec<&str> = variables.iter().map(String::as_str).collect();
+        args.extend([binary, "run", "--config", config.to_str().expect("a path in UTF-8")]);
+        self.gateway = Gateway::start(Path::new("/usr/bin/env"), &args, &ReadyCheck::http(self.admin, "/ready"));
+    }
+
     /// A client that speaks plaintext.
     pub fn client(&self) -> Client {
         Client::new(self.plain).host("shop.example")
