@@ -57,7 +57,8 @@ fn every_record_of_the_gateway_is_explained_as_it_was_decided() {
     let audit = rig.folder.join("audit.jsonl").display().to_string();
     let mut causes = Vec::new();
     // Who is refused is told what to ask for; records stand in the order in which requests ended.
-    let refused = records.iter().filter(|record| record["action"] != "allow").map(|record| record["request_id"].as_str());
+    let refused =
+        records.iter().filter(|record| record["action"] != "allow").map(|record| record["request_id"].as_str());
     assert!(refused.clone().count() >= 2);
     assert!(refused.into_iter().all(|id| ids.iter().any(|told| told.as_deref() == id)), "{ids:?}");
     for record in &records {
