@@ -18,6 +18,7 @@ use portcullis_challenge::Refusal;
 use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, LevelOf, Mode};
 use portcullis_policy::{Cause, Decision, ShadowWhat};
+use portcullis_signals::Posture;
 use serde::Serialize;
 
 use crate::gateway::challenge::{Seen, Step, hex};
@@ -218,6 +219,9 @@ struct Line<'a> {
     action: &'static str,
     verdict: &'static str,
     mode: &'static str,
+    /// How the route fared, where that was not as usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posture: Option<&'static str>,
     score: f64,
     raw_score: f64,
     code: &'static str,
@@ -369,6 +373,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         action: decision.action.name(),
         verdict: decision.verdict.name(),
         mode: if decision.mode == Mode::Monitor { "monitor" } else { "enforce" },
+        posture: (decision.posture != Posture::Normal).then(|| decision.posture.name()),
         score: decimal(decision.score.as_thousandths()),
         raw_score: decimal(decision.raw.as_thousandths()),
         code: decision.code,
