@@ -40,7 +40,7 @@ pub use decision::{Cause, Decision, Delay, Lift, Reason, RuleFault, Shadow, Shad
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
 pub use explain::{Change, Counter, Explanation, Flip, Layer, Provided, Step, StepOutcome, Weighing};
 pub use keys::{Keyed, folded};
-pub use machine::MachineFault;
+pub use machine::{MachineFault, expression_any};
 pub use ratelimit::{rate_limit, rate_limit_policy};
 pub use ruleset::{RouteId, RuleId, RuleSet};
 pub use schema::{reference, schema};

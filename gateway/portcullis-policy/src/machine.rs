@@ -21,8 +21,10 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_signals::{SignalId, Strength};
+use portcullis_intel::AddressFacts;
+use portcullis_signals::{CanonicalRequest, ClientAddr, Facts, RequestHead, SignalId, Signals, Strength};
 
+use crate::model::Route;
 use crate::score::Score;
 
 pub(crate) use check::compile;
@@ -153,6 +155,43 @@ enum Test {
     StartsWith,
     EndsWith,
     Contains,
+}
+
+/// Reads any bytes as an expression and works it out for a bare request; says what came of it.
+///
+/// What a fuzzer calls. Bytes that are not UTF-8 are replaced.
+pub fn expression_any(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let program = match compile(&text) {
+        Ok(program) => program,
+        // Whoever shows a fault cuts its place out of the text.
+        Err(fault) => {
+            let part = text.get(fault.at.clone());
+            return format!("{} at {part:?}: {}; {}", fault.title, fault.label, fault.help);
+        }
+    };
+    let constant = program.constant();
+    let address = std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    let headers = http::HeaderMap::from_iter([(http::header::COOKIE, http::HeaderValue::from_static("a=1; sid=s1"))]);
+    let request = CanonicalRequest::of(&RequestHead {
+        method: &http::Method::GET,
+        target: b"/v1/pay?amount=501.5&note=a%20b",
+        authority: None,
+        version: http::Version::HTTP_11,
+        headers: &headers,
+        raw: None,
+    });
+    let network = AddressFacts::bare(address);
+    let scene = Scene {
+        facts: &Facts::bare(&request, ClientAddr(address), &network),
+        route: &Route::bare("any"),
+        signals: &Signals::default(),
+        score: Score::thousandths(400),
+    };
+    let answer = program.holds(&scene);
+    // INVARIANT: what does not depend on the request is the same for each.
+    debug_assert!(constant.is_none_or(|constant| answer.as_ref().is_ok_and(|answer| *answer == constant)));
+    format!("{answer:?}")
 }
 
 /// How many items a list in an expression may have.

@@ -30,6 +30,11 @@ fn every_beginning_of_a_rules_file_is_compiled_or_explained() {
 }
 
 #[test]
+fn every_beginning_of_an_expression_is_worked_out_or_refused() {
+    every_prefix("expression", |bytes| drop(portcullis_policy::expression_any(bytes)));
+}
+
+#[test]
 fn every_beginning_of_a_capture_is_read_or_refused() {
     every_prefix("pcap", |bytes| drop(portcullis::capture::read(bytes, |_| Ok(()))));
 }
