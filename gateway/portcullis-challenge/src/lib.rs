@@ -89,6 +89,7 @@ pub use memory::{
 };
 pub use network::{Move, Network, Tolerance};
 pub use nonce::CspNonce;
+pub use page::push_escaped;
 pub use puzzle::{Lifetimes, MAX_PUZZLE_TTL, Puzzle};
 pub use redeem::{MAX_REDEEM_BYTES, Proof, RedeemForm};
 pub use refusal::Refusal;
@@ -102,7 +103,7 @@ pub use strength::{
     Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MIN_COUNT, MIN_DIFFICULTY_BITS, Strength,
     StrengthError, Work,
 };
-pub use texts::{ENGLISH, MAX_RANGES, Texts};
+pub use texts::{ENGLISH, MAX_RANGES, Texts, negotiate};
 pub use time::UnixMillis;
 pub use usage::{Billable, Counts, Usage};
 pub use verdict::{Verdict, VerdictKeyError, VerdictSigner, VerifiedVerdict, verify_verdict};

@@ -426,7 +426,7 @@ fn places(template: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Appends `text` for use in HTML text and in quoted attributes. Control characters, which no value
 /// of ours holds, are left out: some of them end an attribute for some parser.
-pub(crate) fn push_escaped(out: &mut String, text: &str) {
+pub fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

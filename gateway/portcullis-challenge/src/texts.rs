@@ -109,17 +109,8 @@ impl Texts {
     /// `*`. No more than the first [`MAX_RANGES`] ranges are read.
     #[must_use]
     pub fn negotiate(accept_language: &str) -> &'static Self {
-        let mut best: (u16, &'static Self) = (0, &ENGLISH);
-        for range in accept_language.split(',').take(MAX_RANGES) {
-            let (tag, parameters) = range.split_once(';').unwrap_or((range, "q=1"));
-            let Some(quality) = quality(parameters) else { continue };
-            if quality > best.0
-                && let Some(texts) = Self::for_language(tag.trim())
-            {
-                best = (quality, texts);
-            }
-        }
-        best.1
+        negotiate(accept_language, |tag| if tag == "*" { Some(&*ENGLISH) } else { Self::exactly(tag) })
+            .unwrap_or(&ENGLISH)
     }
 
     /// The texts for one language tag or range, by lookup: `pt-BR` finds `pt`. English for `*`, `None` for
@@ -129,15 +120,11 @@ impl Texts {
         if tag == "*" {
             return Some(&ENGLISH);
         }
-        let mut tag = tag;
-        loop {
-            let wanted =
-                OTHER_NAMES.iter().find(|(other, _)| other.eq_ignore_ascii_case(tag)).map_or(tag, |(_, name)| name);
-            if let Some(texts) = Self::all().iter().find(|texts| texts.language.eq_ignore_ascii_case(wanted)) {
-                return Some(texts);
-            }
-            tag = tag.rsplit_once('-')?.0;
-        }
+        lookup(tag, Self::exactly)
+    }
+
+    fn exactly(tag: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|texts| texts.language.eq_ignore_ascii_case(tag))
     }
 
     /// The texts of every language.
@@ -145,6 +132,36 @@ impl Texts {
     pub fn all() -> &'static [Self] {
         static ALL: LazyLock<[Texts; FILES.len()]> = LazyLock::new(|| FILES.map(Texts::read));
         &*ALL
+    }
+}
+
+/// What is known for the best range of an `Accept-Language` field (RFC 9110 §12.5.4), of one's own languages.
+///
+/// `known` is asked for whole tags, and for `*` where the field has it. Otherwise as [`Texts::negotiate`], save that
+/// there is nothing where no range is known.
+pub fn negotiate<T>(accept_language: &str, known: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let mut best: (u16, Option<T>) = (0, None);
+    for range in accept_language.split(',').take(MAX_RANGES) {
+        let (tag, parameters) = range.split_once(';').unwrap_or((range, "q=1"));
+        let Some(quality) = quality(parameters) else { continue };
+        if quality > best.0
+            && let Some(found) = lookup(tag.trim(), &known)
+        {
+            best = (quality, Some(found));
+        }
+    }
+    best.1
+}
+
+/// What is known for a tag, else for the tag without its last part, and so on (RFC 4647 §3.4).
+fn lookup<T>(tag: &str, known: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let mut tag = tag;
+    loop {
+        let other = OTHER_NAMES.iter().find(|(other, _)| other.eq_ignore_ascii_case(tag)).map(|(_, name)| *name);
+        if let Some(found) = known(tag).or_else(|| other.and_then(&known)) {
+            return Some(found);
+        }
+        tag = tag.rsplit_once('-')?.0;
     }
 }
 

@@ -7,7 +7,9 @@ mod layers;
 mod limits;
 mod overlap;
 mod places;
+mod presets;
 mod provenance;
+mod refusal;
 mod version;
 
 use std::collections::HashMap;
@@ -15,15 +17,18 @@ use std::sync::Arc;
 
 use portcullis_signals::{SignalId, UnixSeconds};
 
+use crate::RuleSet;
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
 use crate::model::{Action, Clients, Listed, Mode, Parts, Reads, Rollout, Route, RouteMatch, Rule, Weights};
+use crate::presets as shipped;
 use crate::written::{LimitTable, Located, RouteTable, RuleTable, Toggle, Whole, Written};
-use crate::{RuleSet, presets};
 
 use layers::Layers;
 use places::Places;
+use presets::Presets;
 pub(crate) use provenance::{PLAIN, Source};
+use refusal::Pages;
 
 /// A set of rules files that compiled.
 #[derive(Debug)]
@@ -53,13 +58,15 @@ pub(crate) struct Spans {
     pub(crate) limits: Vec<Vec<Span>>,
     /// The lists that nothing names, each with the start of its file.
     pub(crate) unused_lists: Vec<(Box<str>, Span)>,
+    /// The presets that nothing names, each with its name's place.
+    pub(crate) unused_presets: Vec<(Arc<str>, Span)>,
     /// Of each route where its values came from.
     pub(crate) sources: Vec<Vec<Source>>,
 }
 
 impl Spans {
     /// The places in the order in which the parts are compiled.
-    fn of(written: &Written) -> Self {
+    fn of(written: &Written, presets: &Presets) -> Self {
         let of_routes = written.routes.iter().flat_map(|route| &route.rules);
         let rules = written.rules.iter().chain(of_routes).filter(|rule| !rule.hollow);
         let names = written.routes.iter().map(|route| Some(route.name.span));
@@ -69,7 +76,8 @@ impl Spans {
             routes: std::iter::once(None).chain(names).collect(),
             limits: std::iter::once(Vec::new()).chain(limits).collect(),
             unused_lists: written.unused_lists.clone(),
-            sources: layers(written).map(|layers| layers.provenance()).collect(),
+            unused_presets: presets::unused(written),
+            sources: layers(written, presets).map(|layers| layers.provenance()).collect(),
         }
     }
 }
@@ -110,7 +118,14 @@ impl RuleSet {
     pub fn compile_for(files: &[SourceFile], origins: Origins<'_>) -> Result<Compiled, Diagnostics> {
         let mut diagnostics = Diagnostics::of(files.into());
         let written = Written::read(&mut diagnostics);
-        let mut compiler = Compiler { out: &mut diagnostics, origins, named: Vec::new() };
+        let presets = Presets::of(&written, &mut diagnostics);
+        let mut compiler = Compiler {
+            out: &mut diagnostics,
+            origins,
+            named: Vec::new(),
+            presets: &presets,
+            pages: Pages::of(&written.pages),
+        };
         let parts = compiler.parts(&written);
         compiler.check_tests(&written);
         let origins = compiler.named;
@@ -118,7 +133,7 @@ impl RuleSet {
         if diagnostics.has_errors() {
             return Err(diagnostics);
         }
-        let places = Spans::of(&written);
+        let places = Spans::of(&written, &presets);
         let files = diagnostics.files();
         let rollout = written.rollout;
         let tests = written.tests.into_iter().map(|table| TestCase::new(table, files.clone())).collect();
@@ -153,14 +168,24 @@ struct Compiler<'a> {
     out: &'a mut Diagnostics,
     origins: Origins<'a>,
     named: Vec<OriginUse>,
+    presets: &'a Presets,
+    pages: Pages<'a>,
 }
 
 impl Compiler<'_> {
     fn parts(&mut self, written: &Written) -> Parts {
-        let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+        let bottom =
+            Layers { defaults: &written.defaults, route: None, weighing: &written.weighing, presets: self.presets };
         let defaults = bottom.defaults;
+        let values = std::iter::once(defaults).chain(written.routes.iter().map(|route| &route.values));
+        for preset in values.filter_map(|values| values.preset.as_ref()) {
+            self.presets.check(preset, "preset", self.out);
+        }
         let (mut unrouted, places) = self.route_of(UNROUTED.into(), RouteMatch::default(), &bottom);
         unrouted.reads = places.reads(bottom.inspect_body_bytes());
+        unrouted.refusal = bottom.refusal(&mut self.pages, self.out);
+        // Shared by every route that says nothing else.
+        let refusal = unrouted.refusal.clone();
         self.warn_of_capped(&unrouted.weights, &written.weighing.signals);
         self.warn_of_capped(&unrouted.weights, &defaults.weighing.signals);
         let mut routes = vec![unrouted];
@@ -171,7 +196,12 @@ impl Compiler<'_> {
         for table in &written.routes {
             let index = u32::try_from(routes.len()).unwrap_or(u32::MAX);
             let layers = Layers { route: Some(table), ..bottom };
-            routes.push(self.route(table, &layers, written.whole));
+            let mut route = self.route(table, &layers, written.whole);
+            route.refusal = match &table.values.refusal {
+                Some(_) => layers.refusal(&mut self.pages, self.out),
+                None => refusal.clone(),
+            };
+            routes.push(route);
             self.unique("rule", table.rules.iter().map(|rule| &rule.name));
             rules.extend(table.rules.iter().filter(|rule| !rule.hollow).map(|rule| meant(rule, Some(index))));
         }
@@ -240,10 +270,10 @@ impl Compiler<'_> {
             tightened,
             throttle_per_minute: layers
                 .pick(|values| values.throttle_per_minute.as_ref())
-                .map_or(presets::THROTTLE_PER_MINUTE, |rate| rate.value),
+                .map_or(shipped::THROTTLE_PER_MINUTE, |rate| rate.value),
             puzzle: layers.puzzle(self.out),
-            clearance_ttl: pick_value(layers.pick(|values| values.clearance_ttl.as_ref()), presets::CLEARANCE_TTL),
-            ban_ttl: pick_value(layers.pick(|values| values.ban_ttl.as_ref()), presets::BAN_TTL),
+            clearance_ttl: pick_value(layers.pick(|values| values.clearance_ttl.as_ref()), shipped::CLEARANCE_TTL),
+            ban_ttl: pick_value(layers.pick(|values| values.ban_ttl.as_ref()), shipped::BAN_TTL),
             expectation: layers.expectation(),
             weights: layers.weights(),
             filters: layers.filters(),
@@ -253,13 +283,14 @@ impl Compiler<'_> {
             reads: Reads::default(),
             max_body_bytes: layers
                 .pick(|values| values.max_body_bytes.as_ref())
-                .map_or(presets::MAX_BODY_BYTES, |bytes| bytes.value),
+                .map_or(shipped::MAX_BODY_BYTES, |bytes| bytes.value),
             ambiguous_paths: layers
                 .pick(|values| values.ambiguous_paths.as_ref())
                 .map(|paths| paths.value)
                 .unwrap_or_default(),
             tell_origin: layers.tell_origin(),
             tell_shadow: layers.pick(|values| values.tell_shadow.as_ref()).cloned().unwrap_or_default(),
+            refusal: None,
             name,
         };
         (route, places)
@@ -412,8 +443,8 @@ impl Compiler<'_> {
 }
 
 /// The layers of every route, those of the one that is not written first.
-fn layers(written: &Written) -> impl Iterator<Item = Layers<'_>> {
-    let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing };
+fn layers<'a>(written: &'a Written, presets: &'a Presets) -> impl Iterator<Item = Layers<'a>> {
+    let bottom = Layers { defaults: &written.defaults, route: None, weighing: &written.weighing, presets };
     std::iter::once(bottom).chain(written.routes.iter().map(move |table| Layers { route: Some(table), ..bottom }))
 }
 

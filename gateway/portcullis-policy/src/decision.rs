@@ -227,3 +227,16 @@ const fn filter_codes(class: NetworkClass) -> (&'static str, &'static str, &'sta
         NetworkClass::Mobile => ("API.MOBILE_THROTTLED", "API.MOBILE_CHALLENGED", "API.MOBILE_BLOCKED"),
     }
 }
+
+/// The codes that a client may be told with a refusal, in the order of the alphabet: those of every cause and verdict but
+/// a malformed request, which no route refuses.
+pub(crate) fn refusal_codes() -> Vec<&'static str> {
+    let filters = NetworkClass::ALL.into_iter().filter(|class| *class != NetworkClass::Relay).map(Cause::Filter);
+    let others = [Cause::Ban, Cause::DenyRule, Cause::LimitKey, Cause::Limit, Cause::Threshold];
+    let verdicts = [Action::Throttle, Action::Challenge, Action::StepUp, Action::Block, Action::Ban];
+    let causes = others.into_iter().chain(filters);
+    let mut codes: Vec<_> = causes.flat_map(|cause| verdicts.map(|verdict| cause.code(verdict))).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}

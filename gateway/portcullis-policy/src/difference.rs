@@ -85,6 +85,9 @@ fn values(lines: &mut Vec<String>, old: &Route, new: &Route) {
             lines.push(format!("route {}: {key}{dot}{inner} {before} -> {after}", quote(&new.name)));
         }
     }
+    if old.refusal != new.refusal {
+        lines.push(format!("route {}: what a refused client is told", quote(&new.name)));
+    }
     if old.matches != new.matches {
         lines.push(format!("route {}: it takes other requests", quote(&new.name)));
     }

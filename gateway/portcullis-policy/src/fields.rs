@@ -59,6 +59,8 @@ pub(crate) enum Value {
     Names(&'static Value),
     /// A table whose keys are out of a closed list.
     Closed(fn() -> Vec<&'static str>, &'static Value),
+    /// A table whose keys are codes of refusals.
+    Codes(&'static Value),
     /// A text, a number, `true` or `false`.
     Any,
 }
@@ -72,8 +74,8 @@ pub(crate) enum Need {
 
 use Need::{Else, Must};
 use Value::{
-    Any, ByteRate, Choice, Closed, Date, Duration, Either, Flag, Form, In, List, Listed, Many, Names, PerMinute, Rate,
-    Score, ScoreOrOff, Text, Whole,
+    Any, ByteRate, Choice, Closed, Codes, Date, Duration, Either, Flag, Form, In, List, Listed, Many, Names, PerMinute,
+    Rate, Score, ScoreOrOff, Text, Whole,
 };
 
 const fn key(name: &'static str, value: Value, need: Need, doc: &'static str) -> Key {
@@ -92,9 +94,10 @@ impl Table {
 }
 
 /// Every table, the file itself first; each stands behind one that names it.
-pub(crate) const TABLES: [&Table; 29] = [
+pub(crate) const TABLES: [&Table; 33] = [
     &FILE,
     &DEFAULTS,
+    &PRESET,
     &ROUTE,
     &THRESHOLDS,
     &PUZZLE,
@@ -105,6 +108,9 @@ pub(crate) const TABLES: [&Table; 29] = [
     &FILTER,
     &FAILURE,
     &IDENTIFY,
+    &REFUSAL,
+    &TEXTS,
+    &TOLD,
     &LIMIT,
     &STEP,
     &RULE,
@@ -131,6 +137,7 @@ pub(crate) static FILE: Table = table(
     "Every `.toml` file of the folder; any of them may hold any table.",
     &[
         key("defaults", In(&DEFAULTS), Else(""), "what holds for every route; once in all files"),
+        key("preset", Many(&PRESET), Else(""), "thresholds and puzzle under a name of your own"),
         key("route", Many(&ROUTE), Else(""), "which requests there are, and where they go"),
         key("rule", Many(&RULE), Else(""), "a rule for every route"),
         key("weights", WEIGHTS_VALUE, Else("as shipped"), "what each signal weighs; once in all files"),
@@ -182,14 +189,9 @@ static ROUTE: Table = Table {
 };
 
 /// The keys that `[defaults]` and `[[route]]` share.
-static SHARED: [Key; 24] = [
+static SHARED: [Key; 25] = [
     key("origin", Text, Else("must stand here or in `[defaults]`"), "the pool of the settings that requests go to"),
-    key(
-        "preset",
-        Choice(|| Preset::NAMED.map(|(name, _)| name).to_vec()),
-        Else("balanced"),
-        "thresholds and puzzle together",
-    ),
+    key("preset", PRESET_NAME, Else("balanced"), "thresholds and puzzle together"),
     key("profile", Choice(|| Profile::NAMED.map(|(name, _)| name).to_vec()), Else("consumer"), "filters together"),
     key("sensitivity", Choice(words::sensitivities), Else("normal"), "how much harm can be done"),
     key("mode", Choice(words::modes), Else("enforce"), "whether anything is altered"),
@@ -237,7 +239,64 @@ static SHARED: [Key; 24] = [
     key("filters", FILTERS_VALUE, Else("those of the profile"), "what is done with each class of network"),
     key("failure", In(&FAILURE), Else("401, 403, 404"), "the origin's answers that count as a failed attempt"),
     key("identify", In(&IDENTIFY), Else("nobody"), "where it stands who asks"),
+    key("refusal", In(&REFUSAL), Else("built-in words, in English"), "what a refused client is told"),
 ];
+
+const PRESET_NAME: Value =
+    Either(&[Choice(|| Preset::NAMED.map(|(name, _)| name).to_vec()), Form("the name of a `[[preset]]`")]);
+
+static PRESET: Table = table(
+    "a preset",
+    "[[preset]]",
+    "Thresholds and puzzle under a name of your own, which routes and `[defaults]` name by `preset`. What is not written is as in the one that it is like.",
+    &[
+        key("name", Text, Must, "the name; unique, and none of those that are shipped"),
+        key("like", PRESET_NAME, Else("balanced"), "the preset that it is made of"),
+        key("thresholds", In(&THRESHOLDS), Else("those of `like`"), "the scores at which something is done"),
+        key("puzzle", In(&PUZZLE), Else("that of `like`"), "how hard a challenge is"),
+    ],
+);
+
+static REFUSAL: Table = table(
+    "`refusal`",
+    "refusal",
+    "What a client is told that is refused: throttled, blocked, banned, or asked for a stronger sign-in.",
+    &[
+        key("page", Form(PAGE), Else("the built-in page"), "a page of your own, for people"),
+        key("contact", Text, Else("nobody"), "whom a person may ask"),
+        key(
+            "texts",
+            Names(&In(&TEXTS)),
+            Else("built-in words, in English"),
+            "by the tag of the language: `de`, `pt-BR`",
+        ),
+    ],
+);
+
+const PAGE: &str = "`pages/` and the name of an `.html` file in that folder of the rules";
+
+static TEXTS: Table = table(
+    "texts of a language",
+    "refusal.texts.de",
+    "What is told in one language. The client's `Accept-Language` chooses; without one of these it is English, else the first.",
+    &[
+        key("title", Text, Else("must stand here or in `[defaults]`"), "what happened, in a few words"),
+        key("text", Text, Else("must stand here or in `[defaults]`"), "what happened, and what to do"),
+        key("contact", Text, Else("that of `refusal`"), "whom a person may ask"),
+        key("page", Form(PAGE), Else("that of `refusal`"), "a page in this language"),
+        key("codes", Codes(&Either(&[Text, In(&TOLD)])), Else("`text`"), "other words, by the code of the refusal"),
+    ],
+);
+
+static TOLD: Table = table(
+    "texts of a code",
+    "refusal.texts.de.codes.\"API.BANNED\"",
+    "What is told in one language for one code.",
+    &[
+        key("title", Text, Else("that of the language"), "what happened, in a few words"),
+        key("text", Text, Must, "what happened, and what to do"),
+    ],
+);
 
 static THRESHOLDS: Table = table(
     "`thresholds`",

@@ -45,4 +45,4 @@ pub use ratelimit::{rate_limit, rate_limit_policy};
 pub use ruleset::{RouteId, RuleId, RuleSet};
 pub use schema::{reference, schema};
 pub use score::Score;
-pub use written::LISTS_FOLDER;
+pub use written::{LISTS_FOLDER, PAGES_FOLDER};

@@ -32,6 +32,7 @@ impl Compiled {
         lint.denied_beside_allowed();
         lint.unlimited();
         lint.unused_lists();
+        lint.unused_presets();
         lint.out.sort();
         lint.out
     }
@@ -270,6 +271,16 @@ impl Lint<'_> {
                 Diagnostic::warning(format!("route {} has no limit in force", quote(&route.name)))
                     .at(place, format!("its sensitivity is `{level}`, and it {watched}"))
                     .help("add a `[[route.limit]]`, or lower the `sensitivity`"),
+            );
+        }
+    }
+
+    fn unused_presets(&mut self) {
+        for (name, place) in &self.places.unused_presets {
+            self.out.push(
+                Diagnostic::warning(format!("nothing uses the preset {}", quote(name)))
+                    .at(*place, "named by no route")
+                    .help(format!("name it by `preset = \"{name}\"`, or take it out")),
             );
         }
     }

@@ -5,6 +5,7 @@
 mod failure;
 mod limit;
 mod place;
+mod refusal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::weigh::signal_place;
 pub use failure::{Failure, JsonTest};
 pub use limit::{Bound, Charged, Cost, Count, KeyPart, Level, LevelOf, Limit, OnMissing, Over, PrefixLengths};
 pub use place::{BodyPrefix, FieldSource, Identify, Place, Reads, TokenPlace};
+pub use refusal::{MAX_PAGE_BYTES, Page, Piece, Refusal, RefusalTexts, Slot, Told};
 
 /// All that a rule set is made of; routes in the order written, with the catch-all first.
 #[derive(Debug)]
@@ -140,6 +142,8 @@ pub struct Route {
     pub tell_origin: Vec<Print>,
     /// Clients that are told, in a header of the answer, what is in monitor and would have acted.
     pub tell_shadow: Vec<IpNetwork>,
+    /// What a client is told that is refused on it; the built-in words where nothing is written.
+    pub refusal: Option<Arc<Refusal>>,
 }
 
 /// How new rules come into force in place of others, and when they are taken back.
@@ -390,6 +394,7 @@ impl Route {
             ambiguous_paths: AmbiguousPaths::Refuse,
             tell_origin: Vec::new(),
             tell_shadow: Vec::new(),
+            refusal: None,
         }
     }
 

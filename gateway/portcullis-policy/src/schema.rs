@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use portcullis_signals::SignalId;
 use serde_json::{Map, Value as Json, json};
 
+use crate::decision::refusal_codes;
 use crate::fields::{FILE, Key, Need, TABLES, Table, Value};
 use crate::machine::{FUNCTIONS, VARIABLES};
+use crate::model::Slot;
 use crate::presets::{self, Preset};
 use crate::units;
 
@@ -80,6 +82,12 @@ fn of_value(value: &Value) -> Json {
             json!({ "type": "array", "items": { "$ref": format!("#/$defs/{}", slug(table)) } })
         }
         Value::Names(inner) => json!({ "type": "object", "additionalProperties": of_value(inner) }),
+        Value::Codes(inner) => {
+            let inner = of_value(inner);
+            let codes = refusal_codes().into_iter();
+            let properties: Map<_, _> = codes.map(|code| (code.to_owned(), inner.clone())).collect();
+            json!({ "type": "object", "properties": properties, "additionalProperties": false })
+        }
         Value::Closed(names, inner) => {
             let inner = of_value(inner);
             let properties: Map<_, _> = names().into_iter().map(|name| (name.to_owned(), inner.clone())).collect();
@@ -160,6 +168,14 @@ pub fn reference() -> String {
             puzzle.difficulty_bits
         );
     }
+    page.push_str("\n## Codes of refusals\n\n");
+    for code in refusal_codes() {
+        let _ = writeln!(page, "- `{code}`");
+    }
+    page.push_str("\n## Places of a page\n\n");
+    for (name, _) in Slot::NAMED {
+        let _ = writeln!(page, "- `{{{name}}}`");
+    }
     page.push_str("\n## Signals\n\n| signal | group | weight as shipped |\n|---|---|---|\n");
     for signal in SignalId::ALL {
         let _ = writeln!(page, "| `{signal}` | `{}` | {} |", signal.group().name(), presets::weight(*signal));
@@ -194,6 +210,7 @@ fn words(value: &Value) -> String {
             format!("a table of signals, each with: {}", words(inner))
         }
         Value::Closed(names, inner) => format!("a table of {}, each with: {}", listed(names()), words(inner)),
+        Value::Codes(inner) => format!("a table of codes, see below, each with: {}", words(inner)),
         Value::Any => "a text, a number, `true`, `false`".to_owned(),
     }
 }
@@ -215,8 +232,12 @@ mod tests {
     /// A rules file with a table of each kind, each with a key that nobody knows.
     const STRANGE: &str = r#"
         zzzzzzzzzzzz = 1
+        [[preset]]
+        name = "p"
+        zzzzzzzzzzzz = 1
         [defaults]
         zzzzzzzzzzzz = 1
+        refusal = { zzzzzzzzzzzz = 1, texts = { de = { zzzzzzzzzzzz = 1, codes = { "API.BANNED" = { text = "a", zzzzzzzzzzzz = 1 } } } } }
         thresholds = { zzzzzzzzzzzz = 1 }
         puzzle = { zzzzzzzzzzzz = 1 }
         usual = { zzzzzzzzzzzz = 1 }
@@ -303,7 +324,6 @@ mod tests {
         let words =
             |table: &str, key: &str| schema["$defs"][table]["properties"][key]["enum"].as_array().unwrap().clone();
         for (table, key, head) in [
-            ("route", "preset", "[[route]]\nname = \"a\"\norigin = \"app\"\n"),
             ("route", "profile", "[[route]]\nname = \"a\"\norigin = \"app\"\n"),
             ("route", "sensitivity", "[[route]]\nname = \"a\"\norigin = \"app\"\n"),
             ("route", "mode", "[[route]]\nname = \"a\"\norigin = \"app\"\n"),

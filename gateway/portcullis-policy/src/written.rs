@@ -5,7 +5,9 @@
 mod limit;
 mod lists;
 mod place;
+mod preset;
 mod reader;
+mod refusal;
 mod route;
 mod rule;
 mod test;
@@ -19,12 +21,18 @@ use crate::model::Rollout;
 
 pub(crate) use limit::{LevelTable, LimitTable, MAX_COST, MAX_DELAY, MAX_WAITING, WrittenCount, WrittenPart};
 pub(crate) use place::WrittenPlace;
+pub(crate) use preset::PresetTable;
+pub(crate) use refusal::{CodeTable, PageFile, RefusalTable, TextsTable};
 pub(crate) use route::RouteTable;
 pub(crate) use rule::RuleTable;
 pub(crate) use test::{ACTIONS, Expect, TestRequest, TestTable};
 pub(crate) use values::{MAX_INSPECTED, RouteValues, THRESHOLDS, TighteningTable, Toggle, Weighing};
 
 pub use lists::LISTS_FOLDER;
+
+/// The folder of pages, within the folder of the rules.
+pub const PAGES_FOLDER: &str = "pages";
+
 use lists::{Form, Lists, list_of};
 use reader::{Reader, Section};
 
@@ -52,6 +60,10 @@ pub(crate) struct Written {
     pub(crate) defaults: RouteValues,
     /// `[weights]`, `[caps]` and `[credit]`.
     pub(crate) weighing: Weighing,
+    /// Every `[[preset]]`.
+    pub(crate) presets: Vec<PresetTable>,
+    /// The pages beside the rules.
+    pub(crate) pages: Vec<PageFile>,
     /// Every `[[route]]`.
     pub(crate) routes: Vec<RouteTable>,
     /// Every `[[rule]]` that is for all routes.
@@ -96,6 +108,10 @@ impl Written {
         let mut rules = Vec::new();
         // Lists first: a rule may name one of any file.
         for (index, file) in (0_u32..).zip(files.iter()) {
+            if let Some(name) = refusal::page_of(&file.name) {
+                written.pages.push(PageFile { name, file: index });
+                continue;
+            }
             if file.text.len() > MAX_FILE_BYTES {
                 let span = Span { file: index, start: 0, end: 0 };
                 diagnostics.push(
@@ -167,6 +183,9 @@ impl Written {
             }
         }
         self.read_weighing(&mut root, reader);
+        for section in root.tables("preset", "a preset", reader) {
+            self.presets.extend(PresetTable::read(section, reader));
+        }
         for section in root.tables("route", "a route", reader) {
             self.routes.extend(RouteTable::read(section, reader));
         }

@@ -15,7 +15,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use portcullis_policy::{LISTS_FOLDER, SourceFile, Style};
+use portcullis_policy::{LISTS_FOLDER, PAGES_FOLDER, SourceFile, Style};
 use portcullis_signals::FAMILIES_FOLDER;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -350,7 +350,7 @@ impl FolderWatch {
         if let Some(watcher) = &mut self.watcher {
             // Fails while there is none, and what brings it back is told by the folder around it.
             let _ = watcher.watch(&self.folder, RecursiveMode::NonRecursive);
-            for inner in [FAMILIES_FOLDER, LISTS_FOLDER] {
+            for inner in [FAMILIES_FOLDER, LISTS_FOLDER, PAGES_FOLDER] {
                 let _ = watcher.watch(&self.folder.join(inner), RecursiveMode::NonRecursive);
             }
         }
@@ -371,7 +371,9 @@ fn concerns(event: &Event, own: Option<&std::ffi::OsStr>) -> bool {
             || path.ends_with("..data")
             || path.ends_with(FAMILIES_FOLDER)
             || path.ends_with(LISTS_FOLDER)
+            || path.ends_with(PAGES_FOLDER)
             || rules::is_list(path)
+            || rules::is_page(path)
     };
     changes && (event.paths.is_empty() || event.paths.iter().any(named))
 }
@@ -406,6 +408,11 @@ mod tests {
             (written, "rules/lists/partners.toml", true),
             (written, "rules/lists/.partners.txt.swp", false),
             (written, "rules/partners.txt", false),
+            (created, "rules/pages", true),
+            (written, "rules/pages/refused.html", true),
+            (written, "rules/pages/.refused.html.swp", false),
+            (written, "rules/pages/notes.txt", false),
+            (written, "rules/refused.html", false),
             (written, "rules/families/browsers.toml", true),
             (created, "audit.jsonl", false),
         ] {

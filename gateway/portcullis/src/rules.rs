@@ -1,4 +1,5 @@
-//! Rules from a folder: every `*.toml` file in it, in the order of their names, and the lists in its folder `lists`.
+//! Rules from a folder: every `*.toml` file in it, in the order of their names, the lists in its folder `lists`, and the
+//! pages in its folder `pages`.
 
 use std::fmt;
 use std::fs;
@@ -6,7 +7,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_policy::{Compiled, Diagnostic, Diagnostics, LISTS_FOLDER, Origins, RuleSet, SourceFile, Span, Style};
+use portcullis_policy::{
+    Compiled, Diagnostic, Diagnostics, LISTS_FOLDER, Origins, PAGES_FOLDER, RuleSet, SourceFile, Span, Style,
+};
 use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesFault};
 use sha2::{Digest, Sha256};
 
@@ -82,7 +85,7 @@ pub struct LoadedRules {
     pub families: Arc<Families>,
     /// The rows of the folder alone, where it has any.
     pub own_families: Option<OwnFamilies>,
-    /// How many files there were, those of lists left out.
+    /// How many files there were, those of lists and pages left out.
     pub files: usize,
     /// How many files of lists there were.
     pub lists: usize,
@@ -127,6 +130,7 @@ pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRul
     let own = files.len();
     files.extend(read_lists(path, &files)?);
     let lists = files.len() - own;
+    files.extend(read_pages(path, &files)?);
     let loaded = compile(path, files.into(), origins)?;
     Ok(LoadedRules { files: own, lists, ..loaded })
 }
@@ -148,7 +152,8 @@ pub fn load_lists(
     if new == old {
         return Ok(None);
     }
-    let (files, lists) = (rules.len(), new.len());
+    let pages = rules.iter().filter(|file| is_page(Path::new(&file.name))).count();
+    let (files, lists) = (rules.len() - pages, new.len());
     let loaded = compile(path, rules.into_iter().chain(new).collect(), origins)?;
     Ok(Some(LoadedRules { files, lists, ..loaded }))
 }
@@ -248,17 +253,28 @@ pub fn read(path: &Path) -> Result<Vec<SourceFile>, RulesError> {
 
 /// Reads the lists beside these rules. Those beside a file that is loaded by itself are read where it names one.
 fn read_lists(path: &Path, rules: &[SourceFile]) -> Result<Vec<SourceFile>, RulesError> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-    let folder = folder.join(LISTS_FOLDER);
     let is_named = path.is_dir() || rules.iter().any(|file| file.text.contains("\"@"));
-    if !is_named || !folder.is_dir() {
+    if is_named { read_beside(path, LISTS_FOLDER, is_list) } else { Ok(Vec::new()) }
+}
+
+/// Reads the pages beside these rules, in the same way.
+fn read_pages(path: &Path, rules: &[SourceFile]) -> Result<Vec<SourceFile>, RulesError> {
+    let is_named = path.is_dir() || rules.iter().any(|file| file.text.contains("pages/"));
+    if is_named { read_beside(path, PAGES_FOLDER, is_page) } else { Ok(Vec::new()) }
+}
+
+/// Reads the files of a folder within that of the rules, in the order of their names.
+fn read_beside(path: &Path, folder: &str, is_one: fn(&Path) -> bool) -> Result<Vec<SourceFile>, RulesError> {
+    let rules = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = rules.join(folder);
+    if !folder.is_dir() {
         return Ok(Vec::new());
     }
     let unreadable = |error| RulesError::Unreadable(folder.clone(), error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        if !is_list(&file) {
+        if !is_one(&file) {
             continue;
         }
         if paths.len() == MAX_FILES {
@@ -280,6 +296,12 @@ pub fn is_list(path: &Path) -> bool {
     let in_folder = path.parent().is_some_and(|folder| folder.ends_with(LISTS_FOLDER));
     let kind = path.extension().is_some_and(|extension| extension == "toml" || extension == "txt");
     in_folder && kind && !is_hidden(path)
+}
+
+/// Whether a path is that of a page: an HTML file in the folder of pages.
+pub fn is_page(path: &Path) -> bool {
+    let in_folder = path.parent().is_some_and(|folder| folder.ends_with(PAGES_FOLDER));
+    in_folder && path.extension().is_some_and(|extension| extension == "html") && !is_hidden(path)
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -4,13 +4,14 @@ use portcullis_intel::{ClassSet, NetworkClass};
 use portcullis_signals::{Expectation, ExpectedClients, Group, Posture, SignalId};
 
 use super::places::Places;
+use super::presets::{Known, Presets};
 use crate::decide::CLASS_ORDER;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
 use crate::model::{
     Action, Clients, Failure, Filter, Identify, Mode, Print, Puzzle, Sensitivity, Thresholds, Tightened, TokenPlace,
     Weights,
 };
-use crate::presets::{self, Preset};
+use crate::presets;
 use crate::score::Score;
 use crate::written::{Located, RouteTable, RouteValues, THRESHOLDS, Toggle, Weighing, WrittenPlace};
 
@@ -22,6 +23,8 @@ pub(super) struct Layers<'a> {
     pub(super) route: Option<&'a RouteTable>,
     /// `[weights]`, `[caps]` and `[credit]`, which lie below `[defaults]`.
     pub(super) weighing: &'a Weighing,
+    /// Every preset, the operator's among them.
+    pub(super) presets: &'a Presets,
 }
 
 impl<'a> Layers<'a> {
@@ -31,7 +34,7 @@ impl<'a> Layers<'a> {
     }
 
     /// The layers from the lowest, `[defaults]`, to the highest.
-    fn rising(&self) -> impl Iterator<Item = &'a RouteValues> {
+    pub(super) fn rising(&self) -> impl Iterator<Item = &'a RouteValues> {
         std::iter::once(self.defaults).chain(self.route.map(|route| &route.values))
     }
 
@@ -42,8 +45,8 @@ impl<'a> Layers<'a> {
         self.rising().skip(usize::from(fresh))
     }
 
-    fn preset(&self) -> Preset {
-        self.pick(|values| values.preset.as_ref()).map(|preset| preset.value).unwrap_or_default()
+    pub(super) fn preset(&self) -> &'a Known {
+        self.presets.known(self.pick(|values| values.preset.as_ref()).map(|preset| &*preset.value))
     }
 
     pub(super) fn sensitivity(&self) -> Sensitivity {
@@ -53,8 +56,7 @@ impl<'a> Layers<'a> {
     /// The thresholds; reports those that do not rise.
     pub(super) fn thresholds(&self, name: &str, out: &mut Diagnostics) -> Thresholds {
         let preset = self.preset();
-        let shipped = preset.thresholds();
-        let mut stages = [shipped.throttle, shipped.challenge, shipped.block, shipped.ban].map(|score| (score, None));
+        let mut stages = preset.thresholds.map(|(score, _)| (score, None));
         for layer in self.above_preset() {
             for (stage, written) in stages.iter_mut().zip(&layer.thresholds) {
                 if let Some(written) = written {
@@ -62,12 +64,11 @@ impl<'a> Layers<'a> {
                 }
             }
         }
-        let own = self
-            .route
-            .is_none_or(|route| route.values.preset.is_some() || route.values.thresholds.iter().any(Option::is_some));
-        if own {
+        // A preset by itself rises: that was looked at where it stands.
+        let own = self.route.map_or(self.defaults, |route| &route.values);
+        if own.thresholds.iter().any(Option::is_some) {
             let who = if self.route.is_some() { format!("route {}", quote(name)) } else { "`defaults`".to_owned() };
-            check_rise(&who, &format!("the preset `{}`", preset.name()), &stages, out);
+            check_rise(&who, &format!("the preset {}", quote(&preset.name)), &stages, out);
         }
         let [throttle, challenge, block, ban] = stages.map(|(score, _)| score);
         Thresholds { throttle, challenge, block, ban }
@@ -134,7 +135,7 @@ impl<'a> Layers<'a> {
 
     /// The puzzle; reports one that asks for too much work.
     pub(super) fn puzzle(&self, out: &mut Diagnostics) -> Puzzle {
-        let mut puzzle = self.preset().puzzle();
+        let mut puzzle = self.preset().puzzle;
         let mut place = None;
         for layer in self.above_preset() {
             if let Some(bits) = layer.difficulty_bits {
@@ -151,14 +152,8 @@ impl<'a> Layers<'a> {
                 || route.values.difficulty_bits.is_some()
                 || route.values.puzzle_count.is_some()
         });
-        let hashes = u64::from(puzzle.count) << puzzle.difficulty_bits.min(40);
-        if let Some(place) = place.filter(|_| own && hashes > presets::MAX_PUZZLE_HASHES) {
-            let (bits, count) = (puzzle.difficulty_bits, puzzle.count);
-            out.push(
-                Diagnostic::error("the puzzle is more work than a client can do")
-                    .at(place, format!("{count} parts of {bits} bits are {hashes} hashes"))
-                    .help(format!("keep to {} hashes: each bit less halves them", presets::MAX_PUZZLE_HASHES)),
-            );
+        if let Some(place) = place.filter(|_| own) {
+            check_work(&puzzle, place, out);
         }
         puzzle
     }
@@ -334,8 +329,29 @@ fn set(scores: &mut [Score], at: Option<usize>, value: Score) {
     }
 }
 
-/// Reports each threshold that is not above the one before it.
-fn check_rise(who: &str, below: &str, stages: &[(Option<Score>, Option<Span>); 4], out: &mut Diagnostics) {
+/// Reports a puzzle that asks for too much work; whether it does not.
+pub(super) fn check_work(puzzle: &Puzzle, place: Span, out: &mut Diagnostics) -> bool {
+    let hashes = u64::from(puzzle.count) << puzzle.difficulty_bits.min(40);
+    if hashes <= presets::MAX_PUZZLE_HASHES {
+        return true;
+    }
+    let (bits, count) = (puzzle.difficulty_bits, puzzle.count);
+    out.push(
+        Diagnostic::error("the puzzle is more work than a client can do")
+            .at(place, format!("{count} parts of {bits} bits are {hashes} hashes"))
+            .help(format!("keep to {} hashes: each bit less halves them", presets::MAX_PUZZLE_HASHES)),
+    );
+    false
+}
+
+/// Reports each threshold that is not above the one before it; whether there is none.
+pub(super) fn check_rise(
+    who: &str,
+    below: &str,
+    stages: &[(Option<Score>, Option<Span>); 4],
+    out: &mut Diagnostics,
+) -> bool {
+    let mut rises = true;
     let present: Vec<_> =
         stages.iter().enumerate().filter_map(|(at, (score, span))| Some((at, (*score)?, *span))).collect();
     for pair in present.windows(2) {
@@ -343,6 +359,7 @@ fn check_rise(who: &str, below: &str, stages: &[(Option<Score>, Option<Span>); 4
         if low < high {
             continue;
         }
+        rises = false;
         let verb = |at: usize| VERBS.get(at).copied().unwrap_or_default();
         let key = |at: usize| THRESHOLDS.get(at).copied().unwrap_or_default();
         let verdict = if low == high { "as soon as" } else { "before" };
@@ -358,6 +375,7 @@ fn check_rise(who: &str, below: &str, stages: &[(Option<Score>, Option<Span>); 4
         };
         out.push(fault.help(format!("raise `{}`, or lower `{}`", key(high_at), key(low_at))));
     }
+    rises
 }
 
 /// What each threshold does, in the order of [`THRESHOLDS`].

@@ -22,7 +22,7 @@ pub(crate) struct Source {
 type Place = fn(&RouteValues) -> Option<Option<Span>>;
 
 /// The values that each layer says as a whole, with what holds below `[defaults]`.
-pub(crate) const PLAIN: [(&str, &str, Place); 32] = [
+pub(crate) const PLAIN: [(&str, &str, Place); 34] = [
     ("origin", "", |values| values.origin.as_ref().map(|value| Some(value.span))),
     ("preset", "", |values| values.preset.as_ref().map(|value| Some(value.span))),
     ("profile", "", |values| values.profile.as_ref().map(|value| Some(value.span))),
@@ -53,6 +53,14 @@ pub(crate) const PLAIN: [(&str, &str, Place); 32] = [
     ("posture", "under_attack", |values| tightened(values.posture.last()?)),
     ("tell_shadow", "", |values| values.tell_shadow.as_ref().map(|_| None)),
     ("tell_origin", "", |values| values.tell_origin.as_ref().map(|_| None)),
+    ("refusal", "texts", |values| {
+        let texts = values.refusal.as_ref().and_then(|refusal| refusal.texts.first());
+        texts.map(|texts| Some(texts.language.span))
+    }),
+    ("refusal", "page", |values| {
+        let page = values.refusal.as_ref().and_then(|refusal| refusal.page.as_ref());
+        page.map(|page| Some(page.span))
+    }),
     ("credit", "clearance", |values| values.weighing.clearance.map(|value| Some(value.span))),
     ("credit", "history", |values| values.weighing.history.map(|value| Some(value.span))),
 ];
@@ -102,18 +110,21 @@ impl Layers<'_> {
 
     fn of_preset(&self, sources: &mut Vec<Source>) {
         let fresh = self.route.is_some_and(|route| route.values.preset.is_some());
-        let mut push = |key, inner, found: Option<(Layer, Option<Span>)>| {
-            let (layer, span) = found.unwrap_or((Layer::Preset, None));
+        let preset = self.preset();
+        // What a preset of the operator says stands somewhere, too.
+        let mut push = |key, inner, found: Option<(Layer, Option<Span>)>, at: Option<Span>| {
+            let (layer, span) = found.unwrap_or((Layer::Preset, at));
             sources.push(Source { key, inner, layer, span });
         };
         for (at, name) in THRESHOLDS.into_iter().enumerate() {
             let place = |values: &RouteValues| Some(Some(values.thresholds.get(at)?.as_ref()?.span));
-            push("thresholds", name, self.highest(fresh, place));
+            let at_preset = preset.thresholds.get(at).and_then(|(_, place)| *place);
+            push("thresholds", name, self.highest(fresh, place), at_preset);
         }
         let bits = |values: &RouteValues| values.difficulty_bits.map(|value| Some(value.span));
-        push("puzzle", "difficulty_bits", self.highest(fresh, bits));
+        push("puzzle", "difficulty_bits", self.highest(fresh, bits), preset.difficulty_bits_at);
         let count = |values: &RouteValues| values.puzzle_count.map(|value| Some(value.span));
-        push("puzzle", "count", self.highest(fresh, count));
+        push("puzzle", "count", self.highest(fresh, count), preset.puzzle_count_at);
     }
 
     fn filter(&self, class: NetworkClass) -> (Layer, Option<Span>) {

@@ -12,17 +12,19 @@ use toml::de::DeValue;
 use super::Located;
 use super::place::{WrittenPlace, place};
 use super::reader::{Item, Reader, Section};
+use super::refusal::RefusalTable;
 use super::rule::{headers, network, text_pattern};
 use crate::diagnostics::{Diagnostic, quote};
 use crate::model::{Action, AmbiguousPaths, Case, Clients, JsonTest, Mode, Print, Sensitivity, TextPattern};
-use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
+use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Profile};
 use crate::score::Score;
 
 /// What a route says of itself, or `[defaults]` of all routes; what is absent is said by the layer below.
 #[derive(Debug, Default)]
 pub(crate) struct RouteValues {
     pub(crate) origin: Option<Located<Arc<str>>>,
-    pub(crate) preset: Option<Located<Preset>>,
+    /// The name of a shipped preset or of a `[[preset]]`.
+    pub(crate) preset: Option<Located<Arc<str>>>,
     pub(crate) sensitivity: Option<Located<Sensitivity>>,
     pub(crate) mode: Option<Located<Mode>>,
     pub(crate) clients: Option<Located<Clients>>,
@@ -57,6 +59,7 @@ pub(crate) struct RouteValues {
     pub(crate) ambiguous_paths: Option<Located<AmbiguousPaths>>,
     pub(crate) tell_origin: Option<Vec<Print>>,
     pub(crate) tell_shadow: Option<Vec<IpNetwork>>,
+    pub(crate) refusal: Option<RefusalTable>,
 }
 
 /// What counts as failed.
@@ -118,7 +121,7 @@ impl RouteValues {
     pub(super) fn read(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Self {
         let mut values = Self {
             origin: section.take("origin").and_then(|item| reader.name(&item)),
-            preset: section.take("preset").and_then(|item| reader.choice(&item, &Preset::NAMED)),
+            preset: section.take("preset").and_then(|item| reader.name(&item)),
             profile: section.take("profile").and_then(|item| reader.choice(&item, &Profile::NAMED)),
             sensitivity: section.take("sensitivity").and_then(|item| reader.choice(&item, &SENSITIVITIES)),
             mode: section.take("mode").and_then(|item| reader.choice(&item, &MODES)),
@@ -142,11 +145,9 @@ impl RouteValues {
 
     fn read_tables(&mut self, section: &mut Section<'_>, reader: &mut Reader<'_>) {
         self.thresholds = thresholds(section, reader);
-        if let Some(mut table) = sub(section, reader, "puzzle", "`puzzle`") {
-            let (bits, count) = (u64::from(MAX_DIFFICULTY_BITS), u64::from(MAX_PUZZLE_COUNT));
-            self.difficulty_bits = table.take("difficulty_bits").and_then(|item| reader.integer(&item, 1..=bits));
-            self.puzzle_count = table.take("count").and_then(|item| reader.integer(&item, 1..=count));
-            table.finish(reader);
+        (self.difficulty_bits, self.puzzle_count) = puzzle(section, reader);
+        if let Some(table) = sub(section, reader, "refusal", "`refusal`") {
+            self.refusal = Some(RefusalTable::read(table, reader));
         }
         if let Some(mut table) = sub(section, reader, "usual", "`usual`") {
             self.usual_per_address = table.take("per_address").and_then(|item| reader.per_minute(&item));
@@ -335,7 +336,19 @@ fn posture(item: &Item<'_>, reader: &mut Reader<'_>) -> [TighteningTable; 2] {
     postures
 }
 
-fn thresholds(section: &mut Section<'_>, reader: &mut Reader<'_>) -> [Option<Located<Option<Score>>>; 4] {
+pub(super) fn puzzle(
+    section: &mut Section<'_>,
+    reader: &mut Reader<'_>,
+) -> (Option<Located<u8>>, Option<Located<u16>>) {
+    let Some(mut table) = sub(section, reader, "puzzle", "`puzzle`") else { return (None, None) };
+    let (most_bits, most) = (u64::from(MAX_DIFFICULTY_BITS), u64::from(MAX_PUZZLE_COUNT));
+    let bits = table.take("difficulty_bits").and_then(|item| reader.integer(&item, 1..=most_bits));
+    let count = table.take("count").and_then(|item| reader.integer(&item, 1..=most));
+    table.finish(reader);
+    (bits, count)
+}
+
+pub(super) fn thresholds(section: &mut Section<'_>, reader: &mut Reader<'_>) -> [Option<Located<Option<Score>>>; 4] {
     let mut read = [None; 4];
     if let Some(mut table) = sub(section, reader, "thresholds", "`thresholds`") {
         for (name, threshold) in THRESHOLDS.iter().zip(&mut read) {

@@ -1,16 +1,16 @@
 //! From a decision to an answer: every status code of the gateway stands here.
 
-use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use http::{HeaderMap, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
-use portcullis_challenge::problem::{self, Problem};
-use portcullis_challenge::{PROBLEM_HEADERS, return_target};
+use portcullis_challenge::return_target;
 use portcullis_policy::model::{Action, Clients, Route};
 use portcullis_policy::{Cause, Decision, rate_limit, rate_limit_policy};
 use portcullis_signals::LimitReading;
 
+use super::refusal::{self, Refused};
 use super::reply::Reply;
 
 /// What form a refusal takes.
@@ -39,28 +39,27 @@ impl Form {
 }
 
 /// A refusal that needs no puzzle.
-pub fn refuse(decision: &Decision, route: &Route, limits: &[LimitReading], form: Form, reference_id: &str) -> Reply {
+pub fn refuse(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_>) -> Reply {
     match (decision.action, decision.cause) {
         (_, Cause::Malformed(fault)) => {
             let detail = format!("the request can be read in more than one way: {}", fault.name());
-            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, reference_id)
-                .closing()
+            let id = refused.reference_id;
+            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id).closing()
         }
-        (Action::Throttle, _) => throttled(decision, route, limits, form, reference_id),
-        (Action::StepUp, _) => step_up(decision.code, form, reference_id),
-        _ => told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, form, reference_id),
+        (Action::Throttle, _) => throttled(decision, limits, refused),
+        (Action::StepUp, _) => step_up(decision.code, refused),
+        _ => refusal::told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, refused),
     }
 }
 
 /// 401, with what is lacking (RFC 9470 §3).
-pub fn step_up(code: &str, form: Form, reference_id: &str) -> Reply {
-    told(
+pub fn step_up(code: &str, refused: &Refused<'_>) -> Reply {
+    refusal::told(
         StatusCode::UNAUTHORIZED,
         "Stronger authentication required",
         "sign in again with a stronger method, and repeat the request",
         code,
-        form,
-        reference_id,
+        refused,
     )
     .with("www-authenticate", "Bearer error=\"insufficient_user_authentication\"")
 }
@@ -96,10 +95,11 @@ pub fn to_sign_in(sign_in: &str, target: &str) -> Reply {
 }
 
 /// 429, with the time to wait (RFC 9110 §10.2.3) and the limit's state (draft-ietf-httpapi-ratelimit-headers).
-fn throttled(decision: &Decision, route: &Route, limits: &[LimitReading], form: Form, reference_id: &str) -> Reply {
+fn throttled(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_>) -> Reply {
     let wait_secs = u64::from(decision.retry_after_ms).div_ceil(1000).max(1);
     let detail = format!("too many requests; try again in {wait_secs} s");
-    let reply = told(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail, decision.code, form, reference_id)
+    let route = refused.route;
+    let reply = refusal::told(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail, decision.code, refused)
         .with("retry-after", wait_secs.to_string());
     if decision.limit.is_none() {
         return reply;
@@ -109,48 +109,14 @@ fn throttled(decision: &Decision, route: &Route, limits: &[LimitReading], form: 
     told.fold(reply, |reply, (name, value)| reply.with(name, value))
 }
 
-/// A refusal in words, in the form asked for.
+/// An answer in the built-in words, in the form asked for.
 pub fn told(status: StatusCode, title: &str, detail: &str, code: &str, form: Form, reference_id: &str) -> Reply {
-    match form {
-        Form::Problem => {
-            let mut body = String::with_capacity(256);
-            problem::render(
-                &Problem {
-                    kind: "about:blank",
-                    title,
-                    status: status.as_u16(),
-                    detail,
-                    code,
-                    reference_id,
-                    challenge: None,
-                },
-                &mut body,
-            );
-            Reply::new(status).with_all(&PROBLEM_HEADERS).body(body)
-        }
-        Form::Page => {
-            let mut body = String::with_capacity(768);
-            // Everything put in here is ours: fixed texts, a code of a closed list, hex digits.
-            let _ = write!(
-                body,
-                include_str!("../../assets/refusal.html"),
-                title = title,
-                detail = detail,
-                code = code,
-                reference = reference_id
-            );
-            Reply::new(status)
-                .with("content-type", "text/html; charset=utf-8")
-                .with("cache-control", "no-store")
-                .with(
-                    "content-security-policy",
-                    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-                )
-                .with("x-content-type-options", "nosniff")
-                .body(body)
-        }
-    }
+    let (route, headers) = (&*NOWHERE, &HeaderMap::new());
+    refusal::told(status, title, detail, code, &Refused { route, headers, form, reference_id })
 }
+
+/// A route that says nothing.
+static NOWHERE: LazyLock<Route> = LazyLock::new(|| Route::bare("nowhere"));
 
 /// The answer to a request that failed on its way, whoever is to blame.
 pub fn failed(status: StatusCode, form: Form, reference_id: &str) -> Reply {

@@ -18,6 +18,7 @@ mod policy;
 mod proxy;
 mod quiet;
 mod record;
+mod refusal;
 mod reply;
 pub(crate) mod shadow;
 pub mod sites;

@@ -24,6 +24,7 @@ use super::enforce::{self, Form};
 use super::gather::{Judged, scheme};
 use super::policy::Policy;
 use super::record::{Outcome, Record};
+use super::refusal::Refused;
 use super::reply::Reply;
 use super::sites::SiteSeen;
 use super::upstream;
@@ -397,13 +398,15 @@ impl Gateway {
             return Ok(Some(reply));
         }
         if decision.action == Action::StepUp {
-            return Ok(Some(self.step_up(header, judged, form, ctx)));
+            return Ok(Some(self.step_up(header, judged, route, form, ctx)));
         }
         self.ban_if_decided(&policy, judged, ctx.began);
         Ok(Some(if decision.action == Action::Allow {
             enforce::unrouted(form, ctx.id.as_str())
         } else {
-            enforce::refuse(decision, route, &judged.limited.readings, form, ctx.id.as_str())
+            let headers = &header.headers;
+            let refused = Refused { route, headers, form, reference_id: ctx.id.as_str() };
+            enforce::refuse(decision, &judged.limited.readings, &refused)
         }))
     }
 
@@ -430,17 +433,28 @@ impl Gateway {
         });
         match issued {
             Ok(Issued::Challenge(reply, seen)) => (reply, Some(seen)),
-            Ok(Issued::StepUp) => (self.step_up(header, judged, form, ctx), None),
+            Ok(Issued::StepUp) => (self.step_up(header, judged, route, form, ctx), None),
             Err(_) => (enforce::failed(StatusCode::SERVICE_UNAVAILABLE, form, ctx.id.as_str()), None),
         }
     }
 
     /// Sends a person to where a stronger sign-in is, and tells everybody else that one is needed.
-    fn step_up(&self, header: &RequestHeader, judged: &Judged, form: Form, ctx: &RequestContext) -> Reply {
+    fn step_up(
+        &self,
+        header: &RequestHeader,
+        judged: &Judged,
+        route: &Route,
+        form: Form,
+        ctx: &RequestContext,
+    ) -> Reply {
         let asks_for_page = form == Form::Page && matches!(header.method, http::Method::GET | http::Method::HEAD);
         match self.challenge.sign_in().filter(|_| asks_for_page) {
             Some(sign_in) => enforce::to_sign_in(sign_in, target_of(header)),
-            None => enforce::step_up(judged.decision.code, form, ctx.id.as_str()),
+            None => {
+                let headers = &header.headers;
+                let refused = Refused { route, headers, form, reference_id: ctx.id.as_str() };
+                enforce::step_up(judged.decision.code, &refused)
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod limits;
 mod monitor;
 mod paths;
 mod prometheus;
+mod refusals;
 mod reload;
 mod rig;
 mod rollout;
