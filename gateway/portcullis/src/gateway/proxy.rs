@@ -190,8 +190,9 @@ impl ProxyHttp for Door {
             self.0.vouched(session, response, ctx)?;
             if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
                 && judged.decision.mode == Mode::Enforce
+                && let Some(told) = ctx.policy.plan(judged.decision.route).and_then(|plan| plan.told_limits.as_ref())
             {
-                enforce::tell_limits(response, route, &judged.limited.readings)?;
+                enforce::tell_limits(response, told, route, &judged.limited.readings)?;
             }
         }
         Ok(())
