@@ -107,7 +107,7 @@ pub use time::UnixMillis;
 pub use usage::{Billable, Counts, Usage};
 pub use verdict::{Verdict, VerdictKeyError, VerdictSigner, VerifiedVerdict, verify_verdict};
 pub use wait::{MAX_WAIT, MIN_WAIT, Wait, Waited};
-pub use work::{Seed, encode_nonces, solve, solve_part};
+pub use work::{Seed, encode_nonces, solve, solve_part, solve_part_within};
 
 /// The protocol between the gateway and whoever solves a puzzle.
 pub mod protocol {

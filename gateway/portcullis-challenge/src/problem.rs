@@ -47,6 +47,12 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// The answer to a widget that gets no puzzle, or no response for the one that it solved.
+    #[must_use]
+    pub const fn site(status: u16, code: &'a str, detail: &'a str, reference_id: &'a str) -> Self {
+        Self { kind: SITE, title: "Not let through", status, detail, code, reference_id, challenge: None }
+    }
+
     /// The answer to a redeem that was refused. The status says whose turn it is: 503 when the
     /// gateway is busy, 413 for what is too large, 400 for what is not a solution, else 403.
     #[must_use]
@@ -137,3 +143,5 @@ fn push_offer(out: &mut String, puzzle: &Puzzle, redeem_path: Option<&str>) {
 pub const CHALLENGE: &str = "/.well-known/portcullis/problems/challenge";
 /// The type of the problem "the solution was not accepted".
 pub const REDEEM: &str = "/.well-known/portcullis/problems/redeem";
+/// The type of the problem "the site key, its filters or its allowance say no".
+pub const SITE: &str = "/.well-known/portcullis/problems/site";

@@ -278,6 +278,12 @@ impl<'a> Answer<'a> {
         Self { verified: false, status: NOT_VERIFIED, error: Some(code), details: None }
     }
 
+    /// The answer where the filters already said no, with the reason code, and the response was not good either.
+    #[must_use]
+    pub const fn blocked(code: &'a str) -> Self {
+        Self { verified: false, status: code, error: None, details: None }
+    }
+
     /// The answer to a response that was good.
     ///
     /// In monitor mode a block is told in `status` and alters nothing else.

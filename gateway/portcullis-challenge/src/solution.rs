@@ -79,6 +79,15 @@ impl<'a> Solution<'a> {
         token::open::<PuzzlePayload>(ring, self.token).map(|(payload, _)| payload.work.algorithm())
     }
 
+    /// The random bytes that name the puzzle, where it is one of ours: to count what became of it.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] of the token's form or code.
+    pub fn puzzle_id(&self, ring: &KeyRing) -> Result<[u8; 16], Refusal> {
+        token::open::<PuzzlePayload>(ring, self.token).map(|(payload, _)| payload.id)
+    }
+
     /// Checks everything and redeems the puzzle: of any number of calls with one puzzle, at once or
     /// one after the other, exactly one succeeds.
     ///

@@ -1,5 +1,7 @@
 //! The work itself: what has to be found, and finding it.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::block_api::compress256;
@@ -52,9 +54,15 @@ pub fn solve(seed: &Seed, strength: Strength) -> Vec<u32> {
 /// Finds the least nonce of one part, counted from 0; `None` when none of the 2^32 solves it.
 #[must_use]
 pub fn solve_part(seed: &Seed, part: u16, difficulty_bits: u8) -> Option<u32> {
+    solve_part_within(seed, part, difficulty_bits, 0..=u32::MAX)
+}
+
+/// Finds the least nonce of one part among these, for a solver that looks up from time to time.
+#[must_use]
+pub fn solve_part_within(seed: &Seed, part: u16, difficulty_bits: u8, mut nonces: RangeInclusive<u32>) -> Option<u32> {
     let mut statement = Statement::new(seed);
     statement.set_part(part);
-    (0..=u32::MAX).find(|&nonce| statement.holds(nonce, difficulty_bits))
+    nonces.find(|&nonce| statement.holds(nonce, difficulty_bits))
 }
 
 /// The text of `nonces` in a solution: base64url without padding of their big-endian bytes.

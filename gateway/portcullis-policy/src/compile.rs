@@ -17,13 +17,13 @@ use portcullis_signals::{SignalId, UnixSeconds};
 
 use crate::cases::TestCase;
 use crate::diagnostics::{Diagnostic, Diagnostics, SourceFile, Span, nearest, quote};
-use crate::model::{Action, Clients, Listed, Mode, Parts, Reads, Route, RouteMatch, Rule, Weights};
+use crate::model::{Action, Clients, Listed, Mode, Parts, Reads, Rollout, Route, RouteMatch, Rule, Weights};
 use crate::written::{LimitTable, Located, RouteTable, RuleTable, Toggle, Whole, Written};
 use crate::{RuleSet, presets};
 
 use layers::Layers;
 use places::Places;
-pub(crate) use provenance::Source;
+pub(crate) use provenance::{PLAIN, Source};
 
 /// A set of rules files that compiled.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Compiled {
     pub warnings: Diagnostics,
     /// The tests that the files carry.
     pub tests: Vec<TestCase>,
+    /// How these rules come into force in place of others.
+    pub rollout: Rollout,
     /// The origins that routes name, each with the first place where it is named.
     pub origins: Vec<OriginUse>,
     /// Where everything stands.
@@ -118,8 +120,9 @@ impl RuleSet {
         }
         let places = Spans::of(&written);
         let files = diagnostics.files();
+        let rollout = written.rollout;
         let tests = written.tests.into_iter().map(|table| TestCase::new(table, files.clone())).collect();
-        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, origins, places })
+        Ok(Compiled { rules: RuleSet::new(parts), warnings: diagnostics, tests, rollout, origins, places })
     }
 }
 
@@ -256,6 +259,7 @@ impl Compiler<'_> {
                 .map(|paths| paths.value)
                 .unwrap_or_default(),
             tell_origin: layers.tell_origin(),
+            tell_shadow: layers.pick(|values| values.tell_shadow.as_ref()).cloned().unwrap_or_default(),
             name,
         };
         (route, places)

@@ -85,15 +85,10 @@ impl RuleSet {
 
     /// Decides on one request whose route is known.
     pub fn decide_on(&self, route: RouteId, facts: &Facts<'_>) -> Decision {
-        self.decide_among(route, facts, &self.matching(route, facts))
+        self.decide_by(route, facts, &self.matching(route, facts), None)
     }
 
-    /// Decides on one request by those of its rules that hold.
-    pub(crate) fn decide_among(&self, route: RouteId, facts: &Facts<'_>, matching: &Matches) -> Decision {
-        self.decide_by(route, facts, matching, None)
-    }
-
-    /// Decides by these signals in place of those that the facts give.
+    /// Decides on one request by those of its rules that hold, and by these signals in place of those that the facts give, where they are stated.
     pub(crate) fn decide_by(
         &self,
         route: RouteId,
@@ -106,11 +101,7 @@ impl RuleSet {
         let asked = Asked { rules: self, route: policy, facts };
         let found = asked.before_score(matching, &mut shadow);
         let is_scored = found.is_none_or(|finding| is_scored(finding.cause, enforced(policy.mode, finding)));
-        let (signals, mut weighed) = match stated {
-            _ if !is_scored => Default::default(),
-            None => self.weigh(route, facts),
-            Some(stated) => (*stated, self.scale(route).weigh(stated, credit(facts))),
-        };
+        let (signals, mut weighed) = if is_scored { self.weigh_by(route, facts, stated) } else { Default::default() };
         let limited = if found.is_none() { asked.limits(&mut shadow) } else { Limited::default() };
         let mut judged = Judged::default();
         let found = match found {
@@ -148,9 +139,9 @@ impl RuleSet {
         }
     }
 
-    /// The score of one request on a route, with its reasons.
-    pub(crate) fn weigh(&self, route: RouteId, facts: &Facts<'_>) -> (Signals, Weighed) {
-        let signals = self.signals(route, facts);
+    /// The score of one request on a route, with its reasons, by the signals of its facts or by those that are stated.
+    pub(crate) fn weigh_by(&self, route: RouteId, facts: &Facts<'_>, stated: Option<&Signals>) -> (Signals, Weighed) {
+        let signals = stated.copied().unwrap_or_else(|| self.signals(route, facts));
         let weighed = self.scale(route).weigh(&signals, credit(facts));
         (signals, weighed)
     }

@@ -1,5 +1,6 @@
 //! Why a request is decided as it is, for a person.
 
+mod counters;
 mod flip;
 mod layers;
 mod near;
@@ -8,20 +9,23 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Facts, Posture, SignalId, Signals, Strength};
+use portcullis_signals::{Facts, Group, Posture, SignalId, Signals, Strength};
 
 use crate::conditions::Subject;
 use crate::decide::{Asked, CLASS_ORDER, highest_class};
 use crate::decision::{Cause, Decision};
 use crate::index::Matches;
 use crate::machine::{Effect, Scene};
-use crate::model::{Action, Bound, LevelOf, Mode, Over, Rule, Thresholds};
+use crate::model::{Action, LevelOf, Mode, Over, Rule, Thresholds};
 use crate::weigh::Weighed;
 use crate::{RouteId, RuleSet, Score};
 
+pub use counters::Counter;
 pub use flip::{Change, Flip};
+pub(crate) use layers::value;
 pub use layers::{Layer, Provided};
 
+use counters::Read;
 use flip::Turning;
 
 /// How many rules that nearly held one step names.
@@ -40,6 +44,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// Every signal that is present, in the order of the list.
     pub signals: Vec<Weighing>,
+    /// Every counter that was read, those of the route's limits last.
+    pub counters: Vec<Counter>,
     /// Every step, in the order of precedence.
     pub steps: Vec<Step>,
     /// The route's thresholds, in the posture of the decision.
@@ -96,15 +102,26 @@ impl RuleSet {
     ///
     /// What a step would have found is noted for those after the decisive one, too.
     pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
+        self.explain_by(facts, None)
+    }
+
+    pub(crate) fn explain_by(&self, facts: &Facts<'_>, stated: Option<&Signals>) -> Explanation {
         let id = self.plan(facts.request);
         let route = self.route(id);
-        let decision = self.decide_on(id, facts);
+        let matching = self.matching(id, facts);
+        let decision = self.decide_by(id, facts, &matching, stated);
         let asked = Asked { rules: self, route, facts };
         let request = facts.request;
-        let (signals, weighed) = self.weigh(id, facts);
-        let matching = self.matching(id, facts);
-        let turning =
-            Turning { rules: self, route: id, facts, matching: &matching, signals: &signals, decision: &decision };
+        let (signals, weighed) = self.weigh_by(id, facts, stated);
+        let turning = Turning {
+            rules: self,
+            route: id,
+            facts,
+            matching: &matching,
+            signals: &signals,
+            stated,
+            decision: &decision,
+        };
         Explanation {
             version: Arc::clone(self.version()),
             request: format!("{} {} {}", request.method(), request.host(), request.path().as_str()),
@@ -112,6 +129,7 @@ impl RuleSet {
             signals: self.weighings(id, &signals, &weighed),
             flip: turning.smallest(),
             layers: Vec::new(),
+            counters: counters::counters(route, facts),
             steps: asked.steps(id, &matching, &decision, &signals, weighed.score),
             thresholds: *route.thresholds_in(facts.posture),
             score: if decision.lifts.is_empty() { weighed.score } else { decision.score },
@@ -250,15 +268,8 @@ impl Asked<'_, '_> {
                 if reading.unkeyed {
                     return format!("limit `{name}` refuses a request that lacks a part of its key{remark}");
                 }
-                let (count, over) = (reading.count, level.over.name());
-                let bound = match level.bound {
-                    Bound::Window { limit, window } => format!("{count} of {limit} in {} s", window.as_secs()),
-                    Bound::Bucket { limit, window, burst } => {
-                        format!("{count} of {burst} at once, {limit} in {} s", window.as_secs())
-                    }
-                    Bound::Concurrent { limit } => format!("{count} of {limit} at the same time"),
-                };
-                format!("limit `{name}` ({bound}) says {over}{remark}")
+                let read = Read { count: reading.count, bound: level.bound };
+                format!("limit `{name}` ({read}) says {}{remark}", level.over.name())
             })
             .collect()
     }
@@ -323,6 +334,11 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, ", by policy {}\n", self.version)?;
         self.write_score(f)?;
+        let mut news = self.counters.iter().filter(|counter| counter.is_news()).peekable();
+        if news.peek().is_some() {
+            writeln!(f, "\ncounters")?;
+        }
+        news.try_for_each(|counter| writeln!(f, "  {counter}"))?;
         writeln!(f, "\nsteps")?;
         for (number, step) in (1..).zip(&self.steps) {
             let (mark, silent) = match step.outcome {
@@ -340,14 +356,36 @@ impl fmt::Display for Explanation {
         if let Some(flip) = &self.flip {
             writeln!(f, "\nsmallest change\n  {flip}")?;
         }
-        if !self.layers.is_empty() {
-            writeln!(f, "\nvalues of the route, and where they come from")?;
-        }
-        self.layers.iter().try_for_each(|provided| writeln!(f, "  {provided}"))
+        self.write_layers(f)
     }
 }
 
 impl Explanation {
+    /// The values of the route. Weights and caps of what is absent played no part, and would bury those that did.
+    fn write_layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.layers.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nvalues of the route, and where they come from")?;
+        let (shown, left_out): (Vec<_>, Vec<_>) = self.layers.iter().partition(|provided| self.concerns(&provided.key));
+        shown.iter().try_for_each(|provided| writeln!(f, "  {provided}"))?;
+        match left_out.len() {
+            0 => Ok(()),
+            count => writeln!(f, "  and {count} weights and caps of signals that are absent"),
+        }
+    }
+
+    /// Whether a value is one that such a request has to do with.
+    fn concerns(&self, key: &str) -> bool {
+        let mut raised = self.signals.iter().map(|weighing| weighing.signal);
+        match key.split_once('.') {
+            Some(("weights", name)) => raised.any(|signal| signal.name() == name),
+            Some(("caps", "connection")) => raised.any(|signal| matches!(signal.group(), Group::Tls | Group::Http2)),
+            Some(("caps", name)) => raised.any(|signal| signal.group().name() == name),
+            _ => true,
+        }
+    }
+
     fn write_score(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "score {}", self.score)?;
         if self.raw != self.score {

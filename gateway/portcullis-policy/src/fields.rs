@@ -8,7 +8,7 @@ use portcullis_signals::{CrawlerKind, Group, Kind as Claims, SignalId};
 
 use crate::model::Print;
 use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
-use crate::written::{MAX_COST, MAX_DELAY, MAX_INSPECTED, MAX_WAITING, words};
+use crate::written::{FORMAT, MAX_COST, MAX_DELAY, MAX_INSPECTED, MAX_TRIAL, MAX_WAITING, words};
 
 /// One kind of table.
 pub(crate) struct Table {
@@ -92,7 +92,7 @@ impl Table {
 }
 
 /// Every table, the file itself first; each stands behind one that names it.
-pub(crate) const TABLES: [&Table; 28] = [
+pub(crate) const TABLES: [&Table; 29] = [
     &FILE,
     &DEFAULTS,
     &ROUTE,
@@ -112,6 +112,7 @@ pub(crate) const TABLES: [&Table; 28] = [
     &WEIGHT,
     &CREDIT,
     &LISTS,
+    &ROLLOUT,
     &LIST,
     &TEST,
     &REQUEST,
@@ -136,7 +137,19 @@ pub(crate) static FILE: Table = table(
         key("caps", CAPS_VALUE, Else("as shipped"), "what each group gives at most; once in all files"),
         key("credit", In(&CREDIT), Else("as shipped"), "what is taken off a score; once in all files"),
         key("lists", In(&LISTS), Else(""), "fingerprints that raise `fingerprint-listed`"),
+        key(
+            "rollout",
+            In(&ROLLOUT),
+            Else("all clients at once"),
+            "how changed rules come into force; once in all files",
+        ),
         key("test", Many(&TEST), Else(""), "a request, and what is expected of it"),
+        key(
+            "format",
+            Whole(1, FORMAT as u64),
+            Else("any"),
+            "the format that the file is written in; one that is not known here is refused",
+        ),
     ],
 );
 
@@ -169,7 +182,7 @@ static ROUTE: Table = Table {
 };
 
 /// The keys that `[defaults]` and `[[route]]` share.
-static SHARED: [Key; 23] = [
+static SHARED: [Key; 24] = [
     key("origin", Text, Else("must stand here or in `[defaults]`"), "the pool of the settings that requests go to"),
     key(
         "preset",
@@ -202,6 +215,12 @@ static SHARED: [Key; 23] = [
         List(&Choice(|| Print::ALL.map(Print::name).to_vec())),
         Else("nothing"),
         "the prints that the origin is told",
+    ),
+    key(
+        "tell_shadow",
+        Listed(&Form("an address or a network")),
+        Else("nobody"),
+        "clients whose answers say, in `Portcullis-Shadow`, what is in monitor and would have acted",
     ),
     key("weights", WEIGHTS_VALUE, Else("those of the file"), "what each signal weighs here"),
     key("caps", CAPS_VALUE, Else("those of the file"), "what each group gives at most here"),
@@ -497,6 +516,18 @@ static LISTS: Table = table(
     &[
         key("ja3", Listed(&Form("32 hex digits")), Else(""), "JA3 hashes"),
         key("ja4", Listed(&Form("a JA4")), Else(""), "JA4 values"),
+    ],
+);
+
+static ROLLOUT: Table = table(
+    "`rollout`",
+    "[rollout]",
+    "How changed rules come into force while the gateway runs, and when they are taken back.",
+    &[
+        key("share", Score, Else("1.0"), "the share of clients that is judged by them first, by a stable hash"),
+        key("trial", Duration(MAX_TRIAL), Else("10m"), "how long with that share, and then with all, they are watched"),
+        key("max_refused", Score, Else("1.0: never"), "past this share of requests refused they are taken back"),
+        key("min_requests", COUNTED_FROM_1, Else("100"), "how many requests it takes to know that share"),
     ],
 );
 

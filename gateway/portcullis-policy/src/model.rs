@@ -138,6 +138,28 @@ pub struct Route {
     pub ambiguous_paths: AmbiguousPaths,
     /// The prints of the client that its origin is told, each once.
     pub tell_origin: Vec<Print>,
+    /// Clients that are told, in a header of the answer, what is in monitor and would have acted.
+    pub tell_shadow: Vec<IpNetwork>,
+}
+
+/// How new rules come into force in place of others, and when they are taken back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rollout {
+    /// The share of clients that is judged by them first.
+    pub share: Score,
+    /// How long they are on trial: first with that share of clients, then with all.
+    pub trial: Duration,
+    /// The share of requests that they may refuse while on trial; past it they are taken back.
+    pub max_refused: Score,
+    /// How many requests it takes to know that share.
+    pub min_requests: u32,
+}
+
+impl Default for Rollout {
+    /// All clients at once, and nothing is taken back.
+    fn default() -> Self {
+        Self { share: Score::ONE, trial: Duration::from_secs(600), max_refused: Score::ONE, min_requests: 100 }
+    }
 }
 
 /// A print of a client that an origin can be told.
@@ -367,6 +389,7 @@ impl Route {
             max_body_bytes: u64::MAX,
             ambiguous_paths: AmbiguousPaths::Refuse,
             tell_origin: Vec::new(),
+            tell_shadow: Vec::new(),
         }
     }
 

@@ -230,6 +230,8 @@ mod tests {
         zzzzzzzzzzzz = 1
         [lists]
         zzzzzzzzzzzz = 1
+        [rollout]
+        zzzzzzzzzzzz = 1
         [[route]]
         name = "a"
         origin = "app"

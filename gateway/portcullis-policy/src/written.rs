@@ -15,6 +15,7 @@ pub(crate) mod words;
 use portcullis_fingerprint::{Ja3Hash, Ja4};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::model::Rollout;
 
 pub(crate) use limit::{LevelTable, LimitTable, MAX_COST, MAX_DELAY, MAX_WAITING, WrittenCount, WrittenPart};
 pub(crate) use place::WrittenPlace;
@@ -59,6 +60,8 @@ pub(crate) struct Written {
     pub(crate) ja3: Vec<Ja3Hash>,
     /// `lists.ja4`.
     pub(crate) ja4: Vec<Ja4>,
+    /// `[rollout]`.
+    pub(crate) rollout: Rollout,
     /// Every `[[test]]`.
     pub(crate) tests: Vec<TestTable>,
     /// The lists that nothing names, each with the start of its file.
@@ -175,9 +178,17 @@ impl Written {
             self.ja4.extend(section.values("ja4", reader, |reader, item| reader.ja4(item)));
             section.finish(reader);
         }
+        if let Some(section) = root.take("rollout").and_then(|item| reader.section(&item, "`rollout`")) {
+            let span = section.span;
+            let rollout = rollout(section, reader);
+            if self.first("[rollout]", span, reader) {
+                self.rollout = rollout;
+            }
+        }
         for section in root.tables("test", "a test", reader) {
             self.tests.extend(TestTable::read(section, reader));
         }
+        check_format(&mut root, reader);
         root.finish(reader);
     }
 
@@ -207,3 +218,39 @@ impl Written {
         true
     }
 }
+
+/// Refuses a file of a format in which the same words may mean something else.
+fn check_format(root: &mut Section<'_>, reader: &mut Reader<'_>) {
+    let Some(item) = root.take("format") else { return };
+    let Some(found) = reader.integer::<u32>(&item, 1..=u64::from(u32::MAX)) else { return };
+    if found.value != FORMAT {
+        reader.out.push(
+            Diagnostic::error(format!("this file is in format {}, which is not known here", found.value))
+                .at(found.span, format!("known is {FORMAT}"))
+                .help("run the version that it is written for; in another the same rules may mean something else"),
+        );
+    }
+}
+
+/// The format of rules files: it goes up when rules that compiled before come to mean something else.
+pub(crate) const FORMAT: u32 = 1;
+
+/// `[rollout]`.
+fn rollout(mut section: Section<'_>, reader: &mut Reader<'_>) -> Rollout {
+    let shipped = Rollout::default();
+    let mut score =
+        |key, otherwise| section.take(key).and_then(|item| reader.score(&item)).map_or(otherwise, |score| score.value);
+    let (share, max_refused) = (score("share", shipped.share), score("max_refused", shipped.max_refused));
+    let trial = section.take("trial").and_then(|item| reader.duration(&item, MAX_TRIAL));
+    let least = section.take("min_requests").and_then(|item| reader.integer(&item, 1..=u64::from(u32::MAX)));
+    section.finish(reader);
+    Rollout {
+        share,
+        trial: trial.map_or(shipped.trial, |trial| trial.value),
+        max_refused,
+        min_requests: least.map_or(shipped.min_requests, |least| least.value),
+    }
+}
+
+/// The longest trial that may be written: past a week new rules are no longer new.
+pub(crate) const MAX_TRIAL: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);

@@ -744,7 +744,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test reads its own data")]
+    #[expect(clippy::disallowed_methods, reason = "a test reads its data")]
     fn every_seed_of_the_fuzz_target_is_read_or_refused() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/snapshot");
         let mut bodies = 0;

@@ -52,6 +52,17 @@ impl Admin {
     }
 }
 
+impl Admin {
+    /// What was counted of each site this month; an empty list where there are no sites.
+    fn sites(&self) -> Response<Vec<u8>> {
+        let now = self.gateway.clock.now().unix_millis();
+        let usage = self.gateway.sites.as_ref().map(|sites| sites.usage(now)).unwrap_or_default();
+        // What is written here has text for keys and no values that JSON lacks.
+        let text = serde_json::to_string(&usage).unwrap_or_default();
+        answer(StatusCode::OK, "application/json", text + "\n")
+    }
+}
+
 const TEXT: &str = "text/plain; charset=utf-8";
 
 #[async_trait]
@@ -69,13 +80,14 @@ impl ServeHttp for Admin {
         }
         match request.uri.path() {
             "/metrics" => self.metrics(),
+            "/sites" => self.sites(),
             "/live" => answer(StatusCode::OK, TEXT, "live\n".to_owned()),
             "/ready" if self.gateway.metrics.is_ready() => answer(StatusCode::OK, TEXT, "ready\n".to_owned()),
             "/ready" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n".to_owned()),
             _ => answer(
                 StatusCode::NOT_FOUND,
                 TEXT,
-                "try /metrics, /live, /ready, /bans or /clearances/revoked\n".to_owned(),
+                "try /metrics, /live, /ready, /bans, /clearances/revoked or /sites\n".to_owned(),
             ),
         }
     }

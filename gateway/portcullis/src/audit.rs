@@ -17,12 +17,13 @@ use portcullis_challenge::Refusal;
 
 use portcullis_fingerprint::Http1Print;
 use portcullis_policy::model::{Action, LevelOf, Mode};
-use portcullis_policy::{Cause, Decision, ShadowWhat};
+use portcullis_policy::{Cause, Decision, RuleId, RuleSet};
 use portcullis_signals::Posture;
 use serde::Serialize;
 
 use crate::gateway::challenge::{Seen, Step, hex};
 use crate::gateway::coverage::header_order;
+use crate::gateway::shadow::part;
 use crate::gateway::{Judged, Record};
 
 /// Where audit records go.
@@ -156,9 +157,10 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 }
 
 fn is_plain(record: &Record<'_>) -> bool {
-    let quiet =
-        record.decision().is_some_and(|decision| decision.verdict == Action::Allow && decision.shadow.is_empty());
-    quiet && record.seen.is_none() && record.outcome.error.is_none()
+    let quiet = record.decision().is_some_and(|decision| {
+        decision.verdict == Action::Allow && decision.shadow.is_empty() && decision.faults.is_empty()
+    });
+    quiet && record.seen.is_none() && record.site.is_none() && record.outcome.error.is_none()
 }
 
 impl Drop for Audit {
@@ -219,7 +221,6 @@ struct Line<'a> {
     action: &'static str,
     verdict: &'static str,
     mode: &'static str,
-    /// How the route fared, where that was not as usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     posture: Option<&'static str>,
     score: f64,
@@ -235,6 +236,10 @@ struct Line<'a> {
     reasons: Vec<ReasonLine>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<ShadowLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lifts: Vec<LiftLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rule_faults: Vec<RuleFaultLine<'a>>,
     policy: &'a str,
     method: String,
     host: String,
@@ -264,6 +269,8 @@ struct Line<'a> {
     http1: Option<String>,
     header_order: String,
     cleared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     counters: CountersLine<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clearance: Option<ClearanceLine>,
@@ -274,14 +281,25 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     redeem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<SiteLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     sent_bytes: u64,
     decision_us: u64,
     duration_us: u64,
+}
+
+/// What a request of a widget or of a site's backend came to.
+#[derive(Serialize)]
+struct SiteLine<'a> {
+    name: &'a str,
+    event: &'static str,
 }
 
 /// The clearance that a request carried: what names it and its kind, for taking it back, and no part of its code.
@@ -318,6 +336,20 @@ struct ShadowLine<'a> {
     kind: &'static str,
     name: &'a str,
     action: &'static str,
+}
+
+/// What a rule gave to the score.
+#[derive(Serialize)]
+struct LiftLine<'a> {
+    rule: &'a str,
+    points: f64,
+}
+
+/// A rule that was left out, since its expression had no answer.
+#[derive(Serialize)]
+struct RuleFaultLine<'a> {
+    rule: &'a str,
+    fault: &'static str,
 }
 
 #[derive(Serialize)]
@@ -391,6 +423,16 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
             })
             .collect(),
         shadow: shadows(record, judged),
+        lifts: decision
+            .lifts
+            .iter()
+            .map(|lift| LiftLine { rule: rule_name(rules, lift.rule), points: decimal(lift.points.as_thousandths()) })
+            .collect(),
+        rule_faults: decision
+            .faults
+            .iter()
+            .map(|fault| RuleFaultLine { rule: rule_name(rules, fault.rule), fault: fault.fault.name() })
+            .collect(),
         policy: rules.version(),
         method: clipped(request.method.as_str()),
         host: clipped(host),
@@ -416,6 +458,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         http1: record.raw_head.and_then(|head| Some(Http1Print::of(head).ok()?.form())),
         header_order: header_order(&request.headers).to_string(),
         cleared: judged.cleared,
+        user: judged.user.map(|user| format!("{user:016x}")),
         counters: counters(judged, route),
         clearance: judged.held.as_ref().map(|held| ClearanceLine {
             id: hex(&held.id),
@@ -425,6 +468,7 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         }),
         clearance_refused: judged.not_held.map(Refusal::reason),
         challenge: record.seen.as_ref().map(challenge),
+        site: record.site.map(|seen| SiteLine { name: &seen.site, event: seen.event.name() }),
         redeem: record.seen.and_then(|seen| match seen.step {
             Step::Shown => None,
             Step::Solved(_) | Step::Renewed(_) => Some("solved"),
@@ -432,11 +476,16 @@ fn shape<'a>(record: &'a Record<'_>, judged: &'a Judged, decision: &'a Decision)
         }),
         status: record.outcome.status,
         origin_status: record.origin_status,
+        origin_failed: record.origin_failed,
         error: record.outcome.error,
         sent_bytes: record.outcome.sent_bytes,
         decision_us: micros(record.decided_in),
         duration_us: micros(record.took),
     }
+}
+
+fn rule_name(rules: &RuleSet, rule: RuleId) -> &str {
+    rules.rule(rule).map_or("", |rule| &*rule.name)
 }
 
 fn challenge(seen: &Seen) -> ChallengeLine {
@@ -486,18 +535,12 @@ fn counters<'a>(judged: &Judged, route: &'a portcullis_policy::model::Route) -> 
 fn shadows<'a>(record: &'a Record<'_>, judged: &Judged) -> Vec<ShadowLine<'a>> {
     let rules = record.policy.rules();
     let route = rules.route(judged.decision.route);
-    let name = |what: ShadowWhat| match what {
-        ShadowWhat::Rule(rule) => ("rule", rules.rule(rule).map_or("", |rule| &*rule.name)),
-        ShadowWhat::Limit(at) => ("limit", route.limits.get(usize::from(at)).map_or("", |limit| &*limit.name)),
-        ShadowWhat::Filter(class) => ("filter", class.name()),
-        ShadowWhat::Signal(signal) => ("signal", signal.name()),
-    };
     judged
         .decision
         .shadow
         .iter()
         .map(|shadow| {
-            let (kind, name) = name(shadow.what);
+            let (kind, name) = part(rules, route, shadow.what);
             ShadowLine { kind, name, action: shadow.action.name() }
         })
         .collect()

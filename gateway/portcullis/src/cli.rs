@@ -32,6 +32,9 @@ enum Command {
     /// Say what rules probably do not mean, though they compile: what never fires, contradicts, has expired, is open to
     /// all.
     Lint(LintArgs),
+    /// Say what is in monitor and would have been done.
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Write the JSON Schema of rules files, by which editors complete and check them.
     Schema(SchemaArgs),
     /// Say how one request would be decided, step by step, or many that were captured.
@@ -51,11 +54,25 @@ enum Command {
     /// Ban by hand, list bans and lift them, while the gateway runs.
     #[command(subcommand)]
     Ban(BanCommand),
+    /// Ask for a page as curl does, and pay with work where the gateway in front of it asks for that.
+    #[command(after_help = SOLVE_HELP)]
+    Solve(SolveArgs),
+    /// Look at the sites that are not proxied, while the gateway runs.
+    #[command(subcommand)]
+    Sites(SitesCommand),
     /// Take back what solved challenges earned, while the gateway runs.
     #[command(subcommand)]
     Clearance(ClearanceCommand),
     /// Run an origin, the gateway in front of it and example rules, all in one.
     Demo(DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ShadowCommand {
+    /// Say of everything in monitor how many requests, clients and users it would have hit, by audit records.
+    ///
+    /// Of those clients it says how many later solved a challenge or logged in, which speaks for their being people.
+    Report(ShadowReportArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +99,21 @@ enum BanCommand {
     /// Lift a ban. The exit status is 1 where there is none.
     Remove(BanRemoveArgs),
 }
+
+#[derive(Debug, Subcommand)]
+enum SitesCommand {
+    /// What was counted of each site this month, and how much it may have.
+    Usage(SitesUsageArgs),
+}
+
+const SOLVE_HELP: &str = "Examples:
+  portcullis solve https://shop.example/v1/items
+  portcullis solve -i -X POST -H 'content-type: application/json' -d '{\"sku\": 7}' https://shop.example/v1/orders
+  portcullis solve --cookie https://shop.example/ > clearance.txt
+  curl -A portcullis-solve -H @clearance.txt https://shop.example/
+
+The exit status is 0 where an answer came that is no challenge, whatever its status, and 1 else. A clearance is good for
+the client that it was given to: send the same User-Agent with it, from the same network.";
 
 #[derive(Debug, Subcommand)]
 enum ClearanceCommand {
@@ -113,6 +145,7 @@ SIGTERM lets requests end; SIGINT does not. PORTCULLIS_LOG sets what is logged, 
 const EXPLAIN_HELP: &str =
     "Example:\n  portcullis explain --rules rules --method POST --host shop.example --path /login \
 -H 'user-agent: curl/8.5.0' --ip 192.0.2.7 --asn 64500 --class datacenter
+  portcullis explain --rules rules --id 5f0c1d2e --audit audit.jsonl
   portcullis explain --rules rules --captures clients.jsonl --summary
 
 A line of captures is one request of a client, in the order in which they came:
@@ -175,6 +208,17 @@ pub struct LintArgs {
     pub report: ReportArgs,
 }
 
+/// Arguments of `shadow report`.
+#[derive(Debug, Args)]
+pub struct ShadowReportArgs {
+    /// Audit records, one JSON object a line, the oldest first; `-` is standard input.
+    #[arg(required = true, value_name = "AUDIT")]
+    pub audit: Vec<PathBuf>,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
@@ -234,6 +278,18 @@ pub struct ExplainArgs {
     /// For captures: a table by category, and the names of clients that were judged amiss.
     #[arg(long, requires = "captures")]
     pub summary: bool,
+    /// The first audit record of a file instead, one JSON object: `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ONE_REQUEST, conflicts_with = "captures")]
+    pub record: Option<PathBuf>,
+    /// The request of this id instead, as its answer and the audit records tell it.
+    #[arg(long, value_name = "REQUEST_ID", conflicts_with_all = ONE_REQUEST, conflicts_with_all = ["captures", "record"], requires = "audit")]
+    pub id: Option<String>,
+    /// For a request's id: the audit records.
+    #[arg(long, value_name = "FILE", requires = "id")]
+    pub audit: Option<PathBuf>,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, conflicts_with = "captures")]
+    pub format: OutputFormat,
     /// The method.
     #[arg(long, default_value = "GET")]
     pub method: String,
@@ -494,6 +550,52 @@ pub struct FingerprintArgs {
     pub file: Option<PathBuf>,
 }
 
+/// Arguments of `solve`.
+#[derive(Debug, Args)]
+pub struct SolveArgs {
+    /// What is asked for: an `http` or `https` URL.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The method; without it GET, or POST with `--data`.
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub request: Option<String>,
+    /// A header field; once for each.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// What is sent; `@FILE` sends a file, and `@-` standard input.
+    #[arg(long, short, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Print the status and the header of the answer before it.
+    #[arg(long, short)]
+    pub include: bool,
+    /// Print the header field with the clearance, and do not repeat the request.
+    #[arg(long, conflicts_with = "include")]
+    pub cookie: bool,
+    /// Give up after this time, work and all: `30s`, `15m`.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = commands::ban::lasting)]
+    pub timeout: Duration,
+    /// How many threads work; without it, one for each processor.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Certificates (PEM) to trust in place of the public ones.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub cacert: Option<PathBuf>,
+    /// Trust any certificate.
+    #[arg(long, short = 'k')]
+    pub insecure: bool,
+}
+
+/// Arguments of `sites usage`.
+#[derive(Debug, Args)]
+pub struct SitesUsageArgs {
+    /// Which gateway.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// What the output looks like.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -519,6 +621,7 @@ impl Cli {
             Command::Check(args) => commands::check::run(&args),
             Command::Test(args) => commands::check::test(&args),
             Command::Lint(args) => commands::check::lint(&args),
+            Command::Shadow(ShadowCommand::Report(args)) => commands::shadow::report(&args),
             Command::Schema(args) => commands::schema::run(&args),
             Command::Explain(args) => commands::explain::run(&args),
             Command::Simulate(args) => commands::simulate::run(&args),
@@ -529,6 +632,8 @@ impl Cli {
             Command::Ban(BanCommand::Add(args)) => commands::ban::add(&args),
             Command::Ban(BanCommand::List(args)) => commands::ban::list(&args),
             Command::Ban(BanCommand::Remove(args)) => commands::ban::remove(&args),
+            Command::Solve(args) => commands::solve::run(&args),
+            Command::Sites(SitesCommand::Usage(args)) => commands::sites::usage(&args),
             Command::Clearance(ClearanceCommand::Revoke(args)) => commands::clearance::revoke(&args),
             Command::Clearance(ClearanceCommand::List(args)) => commands::clearance::list(&args),
             Command::Demo(args) => commands::demo::run(&args),

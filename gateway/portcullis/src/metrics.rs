@@ -16,6 +16,7 @@ use crate::accept::{AcceptStats, Label, Tally};
 use crate::exposition::Exposition;
 use crate::gateway::challenge::{Seen, Step};
 use crate::gateway::coverage::{Reason, has_header_order};
+use crate::gateway::shadow::part;
 use crate::gateway::{Gateway, Judged, Record};
 
 /// The metrics that are counted where things happen.
@@ -31,6 +32,8 @@ pub struct Metrics {
     evidence: [IntCounter; 3],
     claims: [[IntCounter; 2]; Family::ALL.len()],
     shadow: IntCounterVec,
+    lifts: IntCounterVec,
+    rule_faults: IntCounterVec,
     challenges: IntCounterVec,
     challenge_steps: IntCounterVec,
     challenge_evidence: IntCounterVec,
@@ -42,6 +45,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     reloaded: IntGaugeVec,
     policy: IntGaugeVec,
+    trial: IntGaugeVec,
     ready: IntGauge,
     snapshot_reads: IntCounterVec,
     snapshot_writes: IntCounterVec,
@@ -168,8 +172,18 @@ impl Metrics {
             }),
             shadow: counters(
                 "portcullis_shadow_total",
-                "Requests that a rule, limit or filter in monitor mode would have acted on.",
-                &["route", "action"],
+                "Requests that a rule, limit, filter or signal in monitor mode would have acted on.",
+                &["route", "kind", "action"],
+            )?,
+            lifts: counters(
+                "portcullis_rule_lifts_total",
+                "Requests whose score a rule with an expression, or one that weighs, raised.",
+                &["route"],
+            )?,
+            rule_faults: counters(
+                "portcullis_rule_faults_total",
+                "Rules left out of a request, since their expression had no answer for it.",
+                &["route", "fault"],
             )?,
             challenges: counters("portcullis_challenges_total", "Challenges, by what became of them.", &["outcome"])?,
             challenge_steps: counters(
@@ -202,6 +216,11 @@ impl Metrics {
                 &["what"],
             )?,
             policy: gauges("portcullis_policy_info", "The policy in force.", &["version"])?,
+            trial: gauges(
+                "portcullis_policy_trial_info",
+                "The policy that a share of clients is judged by.",
+                &["version"],
+            )?,
             ready,
             snapshot_reads,
             snapshot_writes,
@@ -247,8 +266,16 @@ impl Metrics {
         if let Some(meters) = record.policy.meters(decision.route) {
             meters.count(self, record.route(), decision.verdict, decision.mode);
         }
+        let rules = record.policy.rules();
         for shadow in &decision.shadow {
-            self.shadow.with_label_values(&[record.route(), shadow.action.name()]).inc();
+            let (kind, _) = part(rules, rules.route(decision.route), shadow.what);
+            self.shadow.with_label_values(&[record.route(), kind, shadow.action.name()]).inc();
+        }
+        if !decision.lifts.is_empty() {
+            self.lifts.with_label_values(&[record.route()]).inc();
+        }
+        for fault in &decision.faults {
+            self.rule_faults.with_label_values(&[record.route(), fault.fault.name()]).inc();
         }
     }
 
@@ -319,6 +346,8 @@ impl Metrics {
             Reload::Applied => ("applied", 1),
             Reload::Unchanged => ("unchanged", 1),
             Reload::Refused => ("refused", 0),
+            Reload::Trial => ("trial", 1),
+            Reload::TakenBack => ("taken_back", 0),
         };
         self.reloads.with_label_values(&[what, name]).inc();
         self.reloaded.with_label_values(&[what]).set(good);
@@ -328,6 +357,14 @@ impl Metrics {
     pub fn policy_version(&self, version: &str) {
         self.policy.reset();
         self.policy.with_label_values(&[version]).set(1);
+    }
+
+    /// Says which policy a share of clients is judged by, if any.
+    pub fn policy_on_trial(&self, version: Option<&str>) {
+        self.trial.reset();
+        if let Some(version) = version {
+            self.trial.with_label_values(&[version]).set(1);
+        }
     }
 
     /// Says whether requests are served.
@@ -372,6 +409,9 @@ impl Metrics {
         write_prints(&mut text, gateway);
         gateway.sources.write(&mut text, gateway.clock.now().unix().0);
         gateway.crawlers.write(&mut text);
+        if let Some(sites) = &gateway.sites {
+            sites.write(&mut text, gateway.clock.now().unix_millis());
+        }
         write_dependencies(&mut text, gateway);
         text.gauges("portcullis_build_info", "The version of the gateway.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -388,6 +428,10 @@ pub enum Reload {
     Unchanged,
     /// What is new is wrong; the last good one stays.
     Refused,
+    /// What is new is in force for a share of clients.
+    Trial,
+    /// What was new refused too much; the one before is in force again.
+    TakenBack,
 }
 
 /// What became of the snapshot of an earlier process.

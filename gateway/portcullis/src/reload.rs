@@ -19,7 +19,7 @@ use portcullis_policy::{LISTS_FOLDER, SourceFile, Style};
 use portcullis_signals::FAMILIES_FOLDER;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::accept::TlsStore;
 use crate::databases::Databases;
@@ -27,6 +27,7 @@ use crate::gateway::challenge::ClearanceKeys;
 use crate::gateway::{Gateway, Policy};
 use crate::metrics::{Readiness, Reload};
 use crate::origins::OriginSettings;
+use crate::rollout::{Rolling, Step};
 use crate::rules;
 use crate::settings::{IntelFiles, Settings};
 
@@ -41,7 +42,11 @@ pub struct Reloader {
     sources: Arc<Notify>,
     /// The text of the rules in force, where this process read it.
     good: Mutex<Arc<[SourceFile]>>,
+    rollout: Mutex<Rolling>,
 }
+
+/// How often rules on trial are looked after.
+const TRIAL_TICK: Duration = Duration::from_millis(500);
 
 /// How long a folder must be left alone before it is read. An editor or `git` writes several files at once.
 const QUIET: Duration = Duration::from_millis(100);
@@ -61,6 +66,7 @@ impl Reloader {
             challenge_keys: settings.challenge.key_file.clone(),
             sources,
             good: Mutex::default(),
+            rollout: Mutex::default(),
         }
     }
 
@@ -127,14 +133,26 @@ impl Reloader {
     }
 
     fn apply(&self, what: &'static str, loaded: rules::LoadedRules) -> Reload {
-        *self.good.lock() = Arc::clone(&loaded.sources);
-        let running = self.gateway.policy.load();
-        let same = means_the_same(&running, &loaded);
-        let (old, new) = (running.rules(), loaded.compiled.rules);
-        if same {
-            tracing::info!(version = %old.version(), "the rules mean what they meant");
+        let mut rolling = self.rollout.lock();
+        let running = self.gateway.policy.load_full();
+        let (old, rollout) = (running.rules(), loaded.compiled.rollout);
+        if means_the_same(&running, &loaded) {
+            let ended = rolling.drop_candidate(&self.gateway);
+            tracing::info!(version = %old.version(), ended_a_trial = ended, "the rules mean what they meant");
             return Reload::Unchanged;
         }
+        if rolling.is_candidate(loaded.compiled.rules.version()) {
+            tracing::info!(version = %loaded.compiled.rules.version(), "the rules mean what those on trial mean");
+            return Reload::Unchanged;
+        }
+        if rolling.was_taken_back(loaded.compiled.rules.version()) {
+            tracing::warn!(
+                version = %loaded.compiled.rules.version(),
+                "these rules were taken back, since they refused too much; those in force stay until others are written"
+            );
+            return Reload::Refused;
+        }
+        let new = loaded.compiled.rules;
         if !loaded.compiled.warnings.is_empty() {
             tracing::warn!("the rules have warnings\n{}", loaded.compiled.warnings);
         }
@@ -146,12 +164,45 @@ impl Reloader {
             // Without the one for requests that no other takes, which nobody wrote.
             routes = new.routes().len().saturating_sub(1),
             difference = %rules::difference(old, &new),
+            share = %rollout.share,
             what,
             "the rules were reloaded"
         );
-        self.gateway.metrics.policy_version(new.version());
-        self.gateway.policy.store(Arc::new(running.after(new, loaded.families)));
-        Reload::Applied
+        let missing = self.gateway.sites.as_ref().map(|sites| sites.missing_routes(&new)).unwrap_or_default();
+        if !missing.is_empty() {
+            tracing::warn!(routes = %missing.join(", "), "sites name routes that are gone; `[defaults]` judges their visitors");
+        }
+        *self.good.lock() = loaded.sources;
+        let new = Arc::new(running.after(new, loaded.families));
+        rolling.begin(&self.gateway, running, new, rollout)
+    }
+
+    /// Looks after rules on trial: they come into force for all, or are taken back.
+    fn watch_trial(&self) {
+        let mut rolling = self.rollout.lock();
+        if rolling.is_idle() {
+            return;
+        }
+        match rolling.step(&self.gateway) {
+            Step::None => {}
+            Step::ForAll(version) => {
+                self.gateway.metrics.reloaded("rules", Reload::Applied);
+                tracing::info!(%version, "the rules on trial are in force for all clients");
+            }
+            Step::Over(version) => tracing::info!(%version, "the trial of the rules in force is over"),
+            Step::TakenBack { version, back_to, watched } => {
+                // Lists are not to bring them back.
+                *self.good.lock() = Arc::default();
+                self.gateway.metrics.reloaded("rules", Reload::TakenBack);
+                tracing::error!(
+                    %version,
+                    %back_to,
+                    requests = watched.requests,
+                    refused = watched.refused,
+                    "the rules were taken back, since they refused more than `rollout` allows; mend them and write them anew"
+                );
+            }
+        }
     }
 
     /// Has the first key of the file sign clearances; what the keys before signed is believed until the process ends.
@@ -213,6 +264,8 @@ impl BackgroundService for Reloader {
         let changed = Arc::new(Notify::new());
         let mut watch = FolderWatch::start(&self.rules, &changed);
         self.catch_up();
+        let mut ticks = interval(TRIAL_TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut hangup = signal(SignalKind::hangup())
             .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be received; rules reload by file only"))
             .ok();
@@ -224,6 +277,10 @@ impl BackgroundService for Reloader {
                 () = changed.notified() => {
                     settle(&changed).await;
                     self.guarded("rules", || self.reload_rules());
+                }
+                _ = ticks.tick() => {
+                    self.watch_trial();
+                    continue;
                 }
                 () = received(&mut hangup) => {
                     tracing::info!("SIGHUP: reloading");

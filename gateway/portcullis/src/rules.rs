@@ -11,7 +11,6 @@ use portcullis_signals::{FAMILIES_FOLDER, Families, FamiliesFault};
 use sha2::{Digest, Sha256};
 
 use crate::origins::OriginSettings;
-use crate::settings::quote;
 
 /// The largest rules file. A hundred thousand networks fit into a third of it.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -302,29 +301,17 @@ fn read_file(path: &Path) -> Result<SourceFile, RulesError> {
     Ok(SourceFile::new(path.display().to_string(), text))
 }
 
-/// What differs between two rule sets, in words for the log.
+/// What differs in meaning between two rule sets, in words for the log.
 pub fn difference(old: &RuleSet, new: &RuleSet) -> String {
-    let names =
-        |rules: &RuleSet| -> Vec<Arc<str>> { rules.routes().iter().map(|route| Arc::clone(&route.name)).collect() };
-    let (before, after) = (names(old), names(new));
-    let listed = |what: &str, names: Vec<&Arc<str>>| {
-        let shown: Vec<_> = names.iter().take(MAX_LISTED).map(|name| quote(name)).collect();
-        let more = names.len().saturating_sub(MAX_LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        if names.is_empty() { None } else { Some(format!("{what} {}{more}", shown.join(", "))) }
-    };
-    let known: std::collections::HashSet<_> = before.iter().collect();
-    let kept: std::collections::HashSet<_> = after.iter().collect();
-    let parts = [
-        listed("routes added:", after.iter().filter(|name| !known.contains(name)).collect()),
-        listed("routes removed:", before.iter().filter(|name| !kept.contains(name)).collect()),
-    ];
-    let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
-    if text.is_empty() { "the same routes".to_owned() } else { text }
+    let lines = old.difference(new);
+    let more = lines.len().saturating_sub(MAX_LISTED);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown: Vec<_> = lines.into_iter().take(MAX_LISTED).collect();
+    if shown.is_empty() { "nothing that decides".to_owned() } else { format!("{}{more}", shown.join("; ")) }
 }
 
-/// How many names a log line lists.
-const MAX_LISTED: usize = 10;
+/// How many differences a log line lists.
+const MAX_LISTED: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
@@ -29,7 +29,9 @@ use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, ClearanceKeys, Rings, signing_key};
+use crate::gateway::sites::{Sites, SitesWatch};
 use crate::gateway::{Behaviours, ClientMemory, Door, Gateway, Policy, PrintAlarms, QuietRoutes, RequestBounds};
+use crate::identity::{Identity, IdentityError};
 use crate::intel::crawlers::CrawlerService;
 use crate::intel::fetch::FetcherError;
 use crate::intel::{CrawlerProofs, Networks, RefreshService};
@@ -38,7 +40,7 @@ use crate::origins::{HealthPathError, HealthService, Origins};
 use crate::reload::Reloader;
 use crate::request_id::RequestIds;
 use crate::rules::LoadedRules;
-use crate::settings::{SecretError, Settings, Transport, VerdictToken, read_secret};
+use crate::settings::{SecretError, Settings, SitesError, Transport, VerdictToken, read_secret};
 use crate::state::{StateFolder, StateService};
 use crate::{logging, random};
 
@@ -89,8 +91,12 @@ pub enum StartError {
     Random(random::Unavailable),
     /// A key cannot be used for challenges.
     ChallengeKey(KeyRingError),
+    /// The sites that are not proxied cannot be used.
+    Sites(SitesError),
     /// A secret cannot be used for verdicts.
     VerdictKey(VerdictKeyError),
+    /// Tokens cannot be verified.
+    Identity(IdentityError),
     /// The metrics cannot be made.
     Metrics(prometheus::Error),
     /// No runtime can be started.
@@ -120,7 +126,10 @@ impl fmt::Display for StartError {
             Self::Health(error) => error.fmt(f),
             Self::Random(error) => error.fmt(f),
             Self::ChallengeKey(error) => write!(f, "cannot sign challenges: {error}"),
+            // Whoever shows it says that it is an error.
+            Self::Sites(error) => f.write_str(error.to_string().trim_start_matches("error: ")),
             Self::VerdictKey(error) => write!(f, "cannot sign verdicts: {error}"),
+            Self::Identity(error) => write!(f, "cannot verify tokens: {error}"),
             Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
             Self::Runtime(error) => write!(f, "cannot start a runtime: {error}"),
         }
@@ -260,6 +269,10 @@ impl Serving {
         let reloader = Reloader::new(Arc::clone(&self.gateway), tls, settings, Arc::clone(&sources_changed));
         self.server.add_service(background_service("reload", reloader));
         self.server.add_service(background_service("housekeeping", Housekeeping(Arc::clone(&self.gateway))));
+        if self.gateway.sites.is_some() {
+            let watch = SitesWatch::new(Arc::clone(&self.gateway));
+            self.server.add_service(background_service("sites", watch));
+        }
         if let Some(state) = &self.state {
             let (state, gateway, changed) =
                 (Arc::clone(state), Arc::clone(&self.gateway), Arc::clone(&self.bans_changed));
@@ -353,8 +366,11 @@ fn gateway(
     let memory = settings.memory;
     // The tables of known clients are made when first asked, which is not to be the first request.
     let _ = Claim::of(b"warm-up");
+    let sites = sites(settings, &rules)?;
     Ok(Gateway {
+        sites,
         policy: ArcSwap::from_pointee(Policy::new(rules.compiled.rules, rules.families)),
+        trial: ArcSwapOption::empty(),
         intel: Arc::clone(&known.networks.snapshot),
         sources: Arc::clone(known.networks.refresher.board()),
         crawlers: known.crawlers,
@@ -372,6 +388,7 @@ fn gateway(
             u64::from_ne_bytes(random::bytes().map_err(StartError::Random)?),
         ),
         verdicts: settings.verdict.as_ref().map(verdict_signer).transpose()?,
+        identity: Identity::load(&settings.identity).map_err(StartError::Identity)?,
         origins,
         behaviours: Behaviours::new(&memory),
         quiet: QuietRoutes::default(),
@@ -388,6 +405,18 @@ fn gateway(
             on_fault: settings.server.on_fault,
         },
     })
+}
+
+/// The sites that are not proxied, if there are any.
+fn sites(settings: &Settings, rules: &LoadedRules) -> Result<Option<Sites>, StartError> {
+    let Some(written) = &settings.sites else { return Ok(None) };
+    let routes: Vec<&str> = rules.compiled.rules.routes().iter().map(|route| &*route.name).collect();
+    let loaded = written.load(&routes).map_err(StartError::Sites)?;
+    if !loaded.warnings.is_empty() {
+        tracing::warn!("the sites have warnings\n{}", loaded.warnings);
+    }
+    let ring = puzzle_ring()?;
+    Ok(Some(Sites::new(written.clone(), loaded, ring, settings.memory.max_spent_puzzles)))
 }
 
 /// The keys that clearances are signed with: those that are kept in a file, if one is set.

@@ -4,6 +4,7 @@
 //! hash.key                   the secret of the keyed hashes, 32 hexadecimal digits; made once
 //! memory.snapshot            bans, standings and what routes have learned, as `portcullis_velocity::Snapshot` writes them
 //! memory.snapshot.refused    the last one that could not be read
+//! sites.usage                what was counted this month of sites that are not proxied, as JSON
 //! clearances.revoked         clearances that were taken back, one a line, for a day
 //! ```
 //!
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::clock::Now;
+use crate::gateway::sites::{KeptUsage, Sites};
 use crate::gateway::{Gateway, Policy};
 use crate::metrics::{SnapshotRead, SnapshotWrite};
 use crate::random;
@@ -90,6 +92,10 @@ impl fmt::Display for Unusable {
 const SECRET: &str = "hash.key";
 const SNAPSHOT: &str = "memory.snapshot";
 const REVOKED: &str = "clearances.revoked";
+const USAGE: &str = "sites.usage";
+
+/// The longest file of usage: ten thousand sites, and as many that are gone, have room in it.
+const MAX_USAGE_FILE: usize = 8 << 20;
 
 /// The longest file that is read as the list of what was taken back, in bytes: every line at its longest.
 const MAX_REVOKED_FILE: usize = 64 * (portcullis_challenge::MAX_REVOCATIONS + 1);
@@ -137,6 +143,28 @@ impl StateFolder {
             }
         };
         gateway.metrics.snapshot_read(result);
+        if let Some(sites) = &gateway.sites {
+            self.restore_usage(sites);
+        }
+    }
+
+    /// Goes on counting the usage of sites where an earlier process ended.
+    fn restore_usage(&self, sites: &Sites) {
+        let path = self.folder.join(USAGE);
+        match read_bounded(&path, MAX_USAGE_FILE) {
+            Ok(bytes) => {
+                if let Some(kept) = KeptUsage::from_bytes(&bytes) {
+                    return sites.resume(kept);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => tracing::error!(%error, usage = %path.display(), "the usage of sites cannot be read"),
+        }
+        tracing::error!(
+            usage = %path.display(),
+            "the usage of sites is refused and set aside as `.refused`; allowances of this month begin anew"
+        );
+        self.set_aside(&path);
     }
 
     /// Writes down what there is to be kept. What fails is logged once, until it is well again.
@@ -147,7 +175,7 @@ impl StateFolder {
         let snapshot =
             Snapshot::take(&gateway.behaviours.reputation, &gateway.bans, at).with_routes(routes(&policy), at);
         let bytes = snapshot.to_bytes(gateway.counters.hasher());
-        let written = self.replace(SNAPSHOT, &bytes).and(self.save_revoked(gateway));
+        let written = self.replace(SNAPSHOT, &bytes).and(self.save_revoked(gateway)).and(self.save_usage(gateway, now));
         gateway.metrics.snapshot_written(match &written {
             Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
             Err(_) => SnapshotWrite::Failed,
@@ -198,6 +226,14 @@ impl StateFolder {
             return Ok(());
         }
         self.replace(REVOKED, text.as_bytes())
+    }
+
+    /// Writes down what was counted of sites, where there are any.
+    fn save_usage(&self, gateway: &Gateway, now: Now) -> Result<(), StateError> {
+        match &gateway.sites {
+            Some(sites) => self.replace(USAGE, &sites.kept(now.unix_millis()).to_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn find(&self, gateway: &Gateway) -> Found {

@@ -274,6 +274,15 @@ fn a_clearance_is_due_in_the_last_quarter_of_its_life() {
 
 /// Two tabs are challenged at once: each has a puzzle and a clearance of its own, and both hold.
 #[test]
+fn verifying_a_clearance_allocates_nothing() {
+    let (ring, value) = (ring(), clearance());
+    let seen = allocation_counter::measure(|| {
+        _ = Clearance::verify(&ring, &value, &HERE, NOW);
+    });
+    assert_eq!(seen.count_total, 0);
+}
+
+#[test]
 fn two_tabs_at_once_do_not_wipe_each_others_clearance() {
     let solved =
         [solved_at(Strength::new(3, 5).unwrap(), TTL, 1_000), solved_at(Strength::new(3, 6).unwrap(), TTL, 1_001)];

@@ -260,6 +260,28 @@ fn a_full_spent_set_says_busy() {
 }
 
 #[test]
+fn checking_costs_no_memory_for_a_part_and_a_false_solution_none_that_stays() {
+    let bytes = |count: u16| {
+        let strength = Strength::new(4, count).unwrap();
+        let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, NOW, TTL);
+        let good = text(puzzle.token(), &solve(&puzzle.seed(), strength));
+        let (ring, spent) = (ring(), SpentSet::new(8));
+        assert!(Solution::parse(&good).unwrap().check_work(&ring, &HERE, NOW).is_ok());
+        let seen = allocation_counter::measure(|| {
+            _ = Solution::parse(&good).and_then(|solution| solution.check_work(&ring, &HERE, NOW));
+        });
+        let false_ones = text(puzzle.token(), &vec![0; count.into()]);
+        let refused = allocation_counter::measure(|| {
+            _ = Solution::parse(&false_ones).and_then(|solution| solution.verify(&ring, &HERE, NOW, &spent));
+        });
+        assert_eq!(refused.bytes_current, 0, "nothing stays");
+        (seen.count_total, refused.count_total)
+    };
+    assert_eq!(bytes(8), bytes(120));
+    assert_eq!(bytes(120), (0, 0), "nor does the whole take any");
+}
+
+#[test]
 fn the_largest_puzzle_fits_the_bounds() {
     let strength = Strength::new(1, MAX_COUNT).unwrap();
     let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, NOW, TTL);

@@ -22,7 +22,7 @@ pub(crate) struct Source {
 type Place = fn(&RouteValues) -> Option<Option<Span>>;
 
 /// The values that each layer says as a whole, with what holds below `[defaults]`.
-const PLAIN: [(&str, &str, Place); 31] = [
+pub(crate) const PLAIN: [(&str, &str, Place); 32] = [
     ("origin", "", |values| values.origin.as_ref().map(|value| Some(value.span))),
     ("preset", "", |values| values.preset.as_ref().map(|value| Some(value.span))),
     ("profile", "", |values| values.profile.as_ref().map(|value| Some(value.span))),
@@ -51,6 +51,7 @@ const PLAIN: [(&str, &str, Place); 31] = [
     ("identify", "token", |values| values.token.as_ref().map(|value| Some(value.span))),
     ("posture", "elevated", |values| tightened(values.posture.first()?)),
     ("posture", "under_attack", |values| tightened(values.posture.last()?)),
+    ("tell_shadow", "", |values| values.tell_shadow.as_ref().map(|_| None)),
     ("tell_origin", "", |values| values.tell_origin.as_ref().map(|_| None)),
     ("credit", "clearance", |values| values.weighing.clearance.map(|value| Some(value.span))),
     ("credit", "history", |values| values.weighing.history.map(|value| Some(value.span))),

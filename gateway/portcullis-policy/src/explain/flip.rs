@@ -72,6 +72,8 @@ pub(super) struct Turning<'a, 'f> {
     pub(super) facts: &'a Facts<'f>,
     pub(super) matching: &'a Matches,
     pub(super) signals: &'a Signals,
+    /// The signals in place of those that the facts give, where only they are known.
+    pub(super) stated: Option<&'a Signals>,
     pub(super) decision: &'a Decision,
 }
 
@@ -96,13 +98,13 @@ impl Turning<'_, '_> {
     }
 
     fn again(&self, facts: &Facts<'_>) -> Decision {
-        self.rules.decide_on(self.route, facts)
+        self.rules.decide_by(self.route, facts, &self.rules.matching(self.route, facts), self.stated)
     }
 
     fn without_rule(&self, id: RuleId) -> Option<Flip> {
         let left: Matches = self.matching.iter().copied().filter(|rule| *rule != id).collect();
         let name = self.rules.rule(id)?.name.to_string();
-        self.flip(Change::WithoutRule(id, name), &self.rules.decide_among(self.route, self.facts, &left))
+        self.flip(Change::WithoutRule(id, name), &self.rules.decide_by(self.route, self.facts, &left, self.stated))
     }
 
     fn without_class(&self, class: NetworkClass) -> Option<Flip> {

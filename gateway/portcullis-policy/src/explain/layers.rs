@@ -3,12 +3,13 @@
 use std::fmt;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{BodyField, Facts, Group, SignalId};
+use portcullis_signals::{BodyField, Facts, Group, SignalId, Signals};
 
 use super::Explanation;
 use crate::RouteId;
 use crate::compile::{Compiled, Source};
 use crate::model::{AmbiguousPaths, Clients, Failure, FieldSource, Mode, Place, Route, Sensitivity, Thresholds};
+use crate::presets;
 use crate::score::Score;
 use crate::units;
 use crate::weigh::{group_place, signal_place};
@@ -79,6 +80,13 @@ impl Compiled {
         sources.iter().filter_map(|source| self.provided(route, source)).collect()
     }
 
+    /// Explains the decision on a request of which the signals are known, and not all facts that gave them: one of an
+    /// audit record.
+    pub fn explain_as(&self, facts: &Facts<'_>, signals: &Signals) -> Explanation {
+        let explanation = self.rules.explain_by(facts, Some(signals));
+        Explanation { layers: self.layers(explanation.decision.route), ..explanation }
+    }
+
     /// As [`RuleSet::explain`](crate::RuleSet::explain), with the layers that the values of the route came from.
     pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
         let explanation = self.rules.explain(facts);
@@ -88,6 +96,9 @@ impl Compiled {
     fn provided(&self, route: &Route, source: &Source) -> Option<Provided> {
         let Source { key, inner, layer, span } = *source;
         let position = span.and_then(|span| self.warnings.position(span));
+        if is_as_shipped(route, key, inner) {
+            return None;
+        }
         Some(Provided {
             key: if inner.is_empty() { key.to_owned() } else { format!("{key}.{inner}") },
             value: value(route, key, inner)?,
@@ -97,8 +108,14 @@ impl Compiled {
     }
 }
 
+/// Whether a weight or cap is what is shipped, wherever it is written.
+fn is_as_shipped(route: &Route, key: &str, inner: &str) -> bool {
+    matches!(key, "weights" | "caps")
+        && value(route, key, inner) == value(&Route { weights: presets::weights(), ..Route::bare("") }, key, inner)
+}
+
 /// A value of a route as rules write it; none where the route does not keep it.
-fn value(route: &Route, key: &str, inner: &str) -> Option<String> {
+pub(crate) fn value(route: &Route, key: &str, inner: &str) -> Option<String> {
     let score = |score: Option<Score>| score.map_or_else(|| "off".to_owned(), |score| score.to_string());
     let thresholds = &route.thresholds;
     let (usual, identify) = (&route.expectation.conduct, &route.identify);
@@ -132,6 +149,7 @@ fn value(route: &Route, key: &str, inner: &str) -> Option<String> {
         ("identify", _) => place(route, &identify.token.as_ref()?.place),
         ("posture", "elevated") => rising(&route.tightened.elevated),
         ("posture", _) => rising(&route.tightened.under_attack),
+        ("tell_shadow", _) => listed(route.tell_shadow.iter().map(ToString::to_string)),
         ("tell_origin", _) => listed(route.tell_origin.iter().map(|print| print.name().to_owned())),
         ("credit", "history") => route.weights.history_credit.to_string(),
         ("credit", _) => route.weights.clearance_credit.to_string(),

@@ -228,7 +228,7 @@ fn conditions(mut section: Section<'_>, reader: &mut Reader<'_>) -> When {
     when
 }
 
-fn network(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<IpNetwork> {
+pub(super) fn network(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<IpNetwork> {
     let network: IpNetwork =
         reader.parsed(item, "write an address or a network, such as \"192.0.2.7\" or \"2001:db8::/32\"")?;
     if network.ip() != network.network() {

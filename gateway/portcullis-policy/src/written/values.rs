@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnetwork::IpNetwork;
 use portcullis_intel::NetworkClass;
 use portcullis_signals::{Group, JsonPointer, NoPointer, SignalId};
 use toml::de::DeValue;
@@ -11,7 +12,7 @@ use toml::de::DeValue;
 use super::Located;
 use super::place::{WrittenPlace, place};
 use super::reader::{Item, Reader, Section};
-use super::rule::{headers, text_pattern};
+use super::rule::{headers, network, text_pattern};
 use crate::diagnostics::{Diagnostic, quote};
 use crate::model::{Action, AmbiguousPaths, Case, Clients, JsonTest, Mode, Print, Sensitivity, TextPattern};
 use crate::presets::{MAX_BAN_TTL, MAX_CLEARANCE_TTL, MAX_DIFFICULTY_BITS, MAX_PUZZLE_COUNT, Preset, Profile};
@@ -55,6 +56,7 @@ pub(crate) struct RouteValues {
     pub(crate) ban_ttl: Option<Located<Duration>>,
     pub(crate) ambiguous_paths: Option<Located<AmbiguousPaths>>,
     pub(crate) tell_origin: Option<Vec<Print>>,
+    pub(crate) tell_shadow: Option<Vec<IpNetwork>>,
 }
 
 /// What counts as failed.
@@ -129,6 +131,7 @@ impl RouteValues {
                 .take("inspect_body_bytes")
                 .and_then(|item| reader.integer(&item, 1..=MAX_INSPECTED)),
             ambiguous_paths: section.take("ambiguous_paths").and_then(|item| reader.choice(&item, &AMBIGUOUS)),
+            tell_shadow: section.take("tell_shadow").map(|item| reader.values(&item, network)),
             tell_origin: section.take("tell_origin").map(|item| reader.list(&item, |reader, item| print(item, reader))),
             ..Self::default()
         };

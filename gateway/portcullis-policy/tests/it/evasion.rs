@@ -82,6 +82,64 @@ fn no_header_that_is_taken_away_lowers_a_score_by_more_than_one_group() {
     }
 }
 
+/// What a client may send to be thought well of, or to be let off: hints, wishes, and words of other products.
+const HINTS: [(&str, &str); 30] = [
+    ("accept-ch", "Sec-CH-UA"),
+    ("cache-control", "no-cache"),
+    ("device-memory", "8"),
+    ("dnt", "1"),
+    ("downlink", "10"),
+    ("dpr", "2"),
+    ("ect", "4g"),
+    ("pragma", "no-cache"),
+    ("rtt", "50"),
+    ("save-data", "on"),
+    ("sec-ch-prefers-color-scheme", "dark"),
+    ("sec-ch-prefers-reduced-motion", "reduce"),
+    ("sec-ch-ua", "\"Chromium\";v=\"156\", \"Not=A?Brand\";v=\"24\", \"Google Chrome\";v=\"156\""),
+    ("sec-ch-ua-arch", "\"x86\""),
+    ("sec-ch-ua-bitness", "\"64\""),
+    ("sec-ch-ua-full-version-list", "\"Chromium\";v=\"156.0.0.0\""),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-model", "\"\""),
+    ("sec-ch-ua-platform", "\"Windows\""),
+    ("sec-ch-ua-platform-version", "\"15.0.0\""),
+    ("sec-ch-viewport-width", "1280"),
+    ("sec-gpc", "1"),
+    ("sec-purpose", "prefetch"),
+    ("viewport-width", "1280"),
+    ("x-captcha-unavailable", "true"),
+    ("x-detector-unavailable", "true"),
+    ("x-no-script", "1"),
+    ("x-requested-with", "XMLHttpRequest"),
+    ("x-skip-challenge", "1"),
+    ("x-trusted", "true"),
+];
+
+#[test]
+fn no_hint_that_a_tool_sends_lowers_its_score() {
+    let Some(lines) = captures() else { return };
+    let rules = rules();
+    let mut odd = Vec::new();
+    for asked in pages(&lines, &["tool"]) {
+        let before = decide(&rules, &asked, &asked.headers, Context::default()).score;
+        let mut check = |hints: &[(&'static str, &'static str)]| {
+            let mut headers = asked.headers.clone();
+            // What a tool says already is another test's to change.
+            for (name, value) in hints.iter().filter(|(name, _)| !asked.headers.contains_key(*name)) {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            let after = decide(&rules, &asked, &headers, Context::default()).score;
+            if after < before {
+                odd.push(format!("{} with {hints:?}: {before} to {after}", asked.client));
+            }
+        };
+        HINTS.iter().for_each(|hint| check(&[*hint]));
+        check(&HINTS);
+    }
+    assert!(odd.is_empty(), "{}: {odd:#?}", odd.len());
+}
+
 /// A program that copies a browser's header to the letter is still none on the wire, whatever version it claims.
 #[test]
 fn a_perfect_header_over_the_connection_of_a_tool_is_challenged() {

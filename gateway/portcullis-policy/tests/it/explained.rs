@@ -25,6 +25,11 @@ when = { asn = [64500] }
 action = "block"
 until = 2020-12-31
 [[rule]]
+name = "this decade"
+when = { asn = [64503] }
+action = "block"
+until = 2030-12-31
+[[rule]]
 name = "bad network"
 when = { asn = [64501] }
 action = "block"
@@ -165,6 +170,9 @@ fn every_value_of_a_route_tells_where_it_came_from() {
     signal               group      strength  weight  points
     ua-tool              claim         1.000   0.200   0.200
 
+    counters
+      limit `per address` 3 of 10 in 60 s
+
     steps
       1 malformed request  nothing
       2 allow rules        nearly: rule `partner`, all but its `header`
@@ -198,16 +206,17 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       failure                      401, 403, 404            shipped
       posture.elevated             throttle 0.135, challenge 0.270, block 0.400, ban 0.970 shipped
       posture.under_attack         throttle 0.105, challenge 0.210, block 0.400, ban 0.970 shipped
+      tell_shadow                  none                     shipped
       tell_origin                  none                     shipped
       credit.clearance             0.500                    shipped
       credit.history               0.300                    shipped
       thresholds.throttle          0.150                    preset
-      thresholds.challenge         0.300                    route, rules/one.toml:26
+      thresholds.challenge         0.300                    route, rules/one.toml:31
       thresholds.block             0.400                    preset
       thresholds.ban               0.970                    preset
       puzzle.difficulty_bits       20                       preset
       puzzle.count                 120                      preset
-      filters.tor                  block                    route, rules/one.toml:27
+      filters.tor                  block                    route, rules/one.toml:32
       filters.vpn                  score                    shipped
       filters.proxy                score                    shipped
       filters.crawler              off                      shipped
@@ -215,9 +224,29 @@ fn every_value_of_a_route_tells_where_it_came_from() {
       filters.abuser               block                    shipped
       filters.satellite            off                      shipped
       filters.mobile               off                      shipped
-      weights.ua-tool              0.200                    route, rules/one.toml:28
-      weights.asn-hosting          0.250                    tables of all routes, rules/one.toml:8
+      weights.ua-tool              0.200                    route, rules/one.toml:33
     ");
+}
+
+#[test]
+fn weights_of_signals_that_are_absent_are_left_to_programs() {
+    let text = format!("{RULES}\n[caps]\nclaim = 0.5\ntls = 0.5\n").replace("asn-hosting = 0.25", "asn-hosting = 0.11");
+    let found = explain(&compiled(&text), Ask { path: "/login", agent: "curl/8.5.0", ..PLAIN });
+    let keys = |found: &Explanation| {
+        let keys = found.layers.iter().map(|layer| layer.key.clone());
+        keys.filter(|key| key.starts_with("weights.") || key.starts_with("caps.")).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&found), ["weights.ua-tool", "weights.asn-hosting", "caps.claim", "caps.tls"]);
+    let shown = found.to_string();
+    for (words, is_said) in [
+        ("weights.ua-tool", true),
+        ("caps.claim", true),
+        ("weights.asn-hosting", false),
+        ("caps.tls", false),
+        ("and 2 weights and caps of signals that are absent", true),
+    ] {
+        assert_eq!(shown.contains(words), is_said, "{words} in {shown}");
+    }
 }
 
 #[test]
@@ -236,12 +265,13 @@ fn layers_are_those_that_decide() {
         (1, "clearance_ttl", "1h", Layer::Shipped),
         (1, "usual.per_address", "240/1m", Layer::Sensitivity),
         (1, "weights.ua-tool", "0.200", Layer::Route),
-        (2, "weights.ua-tool", "0.300", Layer::File),
         (1, "filters.tor", "block", Layer::Route),
         (2, "filters.tor", "score", Layer::Shipped),
         (0, "origin", "app", Layer::Defaults),
     ] {
         assert_eq!(layer(route, key), (value.to_owned(), of), "{route} {key}");
     }
+    let layers = compiled.layers(RouteId(2));
+    assert!(layers.iter().all(|found| found.key != "weights.ua-tool"), "a weight as shipped is no news");
     assert!(compiled.layers(RouteId(9)).is_empty());
 }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and reads captures"
 )]
 
+mod difference;
 mod evasion;
 mod explained;
 mod faults;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue, Method, Version};
+use portcullis_intel::AddressFacts;
 use portcullis_policy::model::{Action, Mode, Print, Sensitivity};
 use portcullis_policy::{Origins, RuleSet, SourceFile, run_tests};
+use portcullis_signals::{CanonicalRequest, ClientAddr, Facts, RequestHead};
 
 use crate::compiled;
 
@@ -197,4 +200,51 @@ expect  = { action = "block", reasons = ["ua-tool", "net-tor"], score_max = 0.4,
       |
       = help: route `login`, decided by threshold, score 0.475: ua-tool 0.259, asn-hosting 0.216
     "#);
+}
+
+/// Which of four conditions hold, and whether the rule does: between conditions all must hold, within one any will do.
+#[test]
+fn all_conditions_of_a_rule_must_hold_and_of_the_values_of_one_any_will_do() {
+    let rules = |when: &str| {
+        compiled(&format!(
+            "[[route]]\nname = \"all\"\norigin = \"app\"\n[[rule]]\nname = \"r\"\nwhen = {{ {when} }}\naction = \"block\"\n"
+        ))
+        .rules
+    };
+    let both = "country = [\"DE\", \"FR\"], user_agent = [\"curl/*\", \"wget/*\"]";
+    let fields = "header = { x-a = \"1\", x-b = \"2*\" }";
+    for (when, country, headers, holds) in [
+        (both, "DE", &[("user-agent", "curl/8")][..], true),
+        (both, "FR", &[("user-agent", "WGET/1")], true),
+        (both, "DE", &[("user-agent", "fetch/1")], false),
+        (both, "AT", &[("user-agent", "curl/8")], false),
+        (both, "AT", &[("user-agent", "fetch/1")], false),
+        (both, "DE", &[], false),
+        (fields, "DE", &[("x-a", "1"), ("x-b", "2")], true),
+        (fields, "DE", &[("x-a", "1"), ("x-b", "20")], true),
+        (fields, "DE", &[("x-a", "1")], false),
+        (fields, "DE", &[("x-b", "2")], false),
+        (fields, "DE", &[("x-a", "1"), ("x-b", "3")], false),
+        // A pattern is for the whole text, and a value that merely holds it is another.
+        (fields, "DE", &[("x-a", "11"), ("x-b", "2")], false),
+        (fields, "DE", &[("x-a", "1 1"), ("x-b", "2")], false),
+        (fields, "DE", &[("x-a", "1"), ("x-b", "12")], false),
+    ] {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, HeaderValue::from_static(value));
+        }
+        let request = CanonicalRequest::of(&RequestHead {
+            method: &Method::GET,
+            target: b"/",
+            authority: Some("shop.example"),
+            version: Version::HTTP_2,
+            headers: &map,
+            raw: None,
+        });
+        let mut network = AddressFacts::bare([192, 0, 2, 7].into());
+        network.country = country.parse().ok();
+        let decision = rules(when).decide(&Facts::bare(&request, ClientAddr([192, 0, 2, 7].into()), &network));
+        assert_eq!(decision.rule.is_some(), holds, "{when}: {country} {headers:?}");
+    }
 }

@@ -1,9 +1,12 @@
 //! Text from nowhere: nothing of it may panic, overflow the stack or take long.
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use portcullis_intel::AddressFacts;
 use portcullis_policy::compile_any;
+use portcullis_signals::{CanonicalRequest, ClientAddr, Facts, RequestHead};
 use proptest::prelude::*;
 
-use crate::shipped;
+use crate::{compiled, shipped};
 
 fn whole() -> String {
     shipped::files().into_iter().map(|file| file.text).collect()
@@ -61,8 +64,59 @@ fn every_beginning_of_the_shipped_rules_is_read_without_a_panic() {
     }
 }
 
+/// What would take hours by a search that goes back, and seconds by one that is quadratic, takes a moment.
+#[test]
+fn a_megabyte_in_a_header_is_held_against_every_shipped_pattern_and_the_worst_that_can_be_written() {
+    let stars = "a*".repeat(40);
+    let worst = format!(
+        "[[rule]]\nname = \"stars\"\nwhen = {{ user_agent = [\"{stars}b\"], header = {{ x-long = \"{stars}b\" }} }}\naction = \"block\"\n\
+         [[rule]]\nname = \"like\"\nexpr = 'request.header(\"x-long\").like(\"{stars}b\") || request.header(\"x-long\").contains(\"aab\")'\naction = \"block\"\n"
+    );
+    let rules = compiled(&(whole() + &worst)).rules;
+    for text in
+        ["a".repeat(1 << 20), "Mozilla/5.0 (".repeat(80_000), "curl/".repeat(200_000), ";,=\"\\ ".repeat(180_000)]
+    {
+        for name in
+            ["user-agent", "x-long", "cookie", "accept", "accept-language", "sec-ch-ua", "authorization", "referer"]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-long", HeaderValue::from_str(&text).unwrap());
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&text).unwrap());
+            let decision = decided(&rules, &headers);
+            assert!(decision.faults.is_empty(), "{name}: {:?}", decision.faults);
+        }
+    }
+}
+
+/// Decides on a request with these headers.
+fn decided(rules: &portcullis_policy::RuleSet, headers: &HeaderMap) -> portcullis_policy::Decision {
+    let request = CanonicalRequest::of(&RequestHead {
+        method: &Method::GET,
+        target: b"/",
+        authority: Some("shop.example"),
+        version: Version::HTTP_2,
+        headers,
+        raw: None,
+    });
+    let network = AddressFacts::bare([192, 0, 2, 7].into());
+    rules.decide(&Facts::bare(&request, ClientAddr([192, 0, 2, 7].into()), &network))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn arbitrary_header_fields_are_judged_without_a_panic(
+        fields in prop::collection::vec((prop::sample::select(FIELDS), prop::collection::vec(32_u8..=255, 0..60)), 0..8)
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &fields {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        RULES.with(|rules| decided(rules, &headers));
+    }
 
     #[test]
     fn arbitrary_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -93,6 +147,39 @@ proptest! {
         compile_any(bytes.get(from..).unwrap_or_default());
     }
 }
+
+thread_local! {
+    /// The shipped rules, and expressions over everything that a client sends.
+    static RULES: portcullis_policy::RuleSet = compiled(&(whole() + r#"
+[[rule]]
+name = "everything"
+expr = 'request.header("accept").int() > 1 || request.cookie("a").double() < 2.0 || request.param("b").size() > 9 || request.header("cookie").like("*a*b*")'
+action = "block"
+"#)).rules;
+}
+
+const FIELDS: &[&str] = &[
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cookie",
+    "connection",
+    "content-type",
+    "origin",
+    "priority",
+    "range",
+    "referer",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "te",
+    "upgrade",
+    "x-forwarded-for",
+];
 
 const WORDS: &[&str] = &[
     "\n",

@@ -13,11 +13,12 @@ use crate::accept::TlsStore;
 use crate::audit::Sink;
 use crate::cli::{CheckArgs, LintArgs, OutputFormat, ReportArgs, TestArgs};
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::intel::Networks;
 use crate::origins::OriginSettings;
 use crate::rules;
 use crate::rules::{LoadedRules, RulesError};
-use crate::settings::{Settings, SettingsError, read_secret, read_secrets};
+use crate::settings::{Settings, SettingsError, SitesError, SitesSettings, read_secret, read_secrets};
 
 /// What is told, how, and what has been found so far.
 #[derive(Debug)]
@@ -84,6 +85,9 @@ impl Tally {
         ));
         self.files(&settings);
         self.rules(&settings.rules, Some(&settings.origins));
+        if let Some(sites) = &settings.sites {
+            self.sites(sites, &settings);
+        }
     }
 
     /// Checks the files that the settings name, beside the rules.
@@ -100,6 +104,9 @@ impl Tally {
             }
             Err(error) => self.error(error),
         }
+        if let Err(error) = Identity::load(&settings.identity) {
+            self.error(error);
+        }
         if let Sink::File(path) = &settings.audit.sink
             && let Some(fault) = audit_fault(path)
         {
@@ -109,6 +116,24 @@ impl Tally {
         let verdict = settings.verdict.iter().filter_map(|verdict| read_secret(&verdict.secret_file).err());
         for error in keys.chain(verdict) {
             self.error(error);
+        }
+    }
+
+    /// Checks the sites that are not proxied. Their routes are only known where the rules are right.
+    fn sites(&mut self, sites: &SitesSettings, settings: &Settings) {
+        let Ok(rules) = rules::load(&settings.rules, Some(&settings.origins)) else { return };
+        let routes: Vec<&str> = rules.compiled.rules.routes().iter().map(|route| &*route.name).collect();
+        match sites.load(&routes) {
+            Ok(loaded) => {
+                self.found(&loaded.warnings);
+                self.line(format_args!(
+                    "sites     {}: {}",
+                    sites.file.display(),
+                    counted(loaded.keys.sites().len(), "site")
+                ));
+            }
+            Err(SitesError::Faulty(diagnostics)) => self.found(&diagnostics),
+            Err(error) => self.unreadable(&error.render(Style::Plain)),
         }
     }
 

@@ -2,7 +2,9 @@
 
 pub(super) mod captured;
 mod captures;
+mod record;
 mod replay;
+mod shown;
 mod summary;
 
 use std::fmt::Display;
@@ -17,16 +19,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use portcullis_fingerprint::{ClientHello, Ja3Hash, Ja4};
 use portcullis_intel::{AddressFacts, Asn, Country, Intel, NetworkClass, canonical};
 use portcullis_policy::model::LevelOf;
-use portcullis_policy::{RouteId, RuleSet, unremarkable_hello};
+use portcullis_policy::{Explanation, RouteId, RuleSet, unremarkable_hello};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Conduct, ConnectionJudgement, Facts, Http,
     LimitReading, Outcomes, Posture, RequestHead, Tls, UnixSeconds,
 };
+use serde_json::{Value, json};
 
 use super::{error_style, intel, known, settings, tell, tell_error};
-use crate::cli::ExplainArgs;
+use crate::cli::{ExplainArgs, OutputFormat};
 use crate::rules;
 use crate::settings::{from_hex, quote};
+use crate::style::style_for;
 
 /// A request written by hand, every part of it read.
 struct Written {
@@ -45,7 +49,16 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
     if let Some(file) = &args.captures {
         return captures::run(args, file).map_or_else(|Told| ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    match explain(args) {
+    let recorded = match (&args.record, &args.id, &args.audit) {
+        (Some(file), ..) => Some(record::first(file)),
+        (None, Some(id), Some(audit)) => Some(record::of_id(id, audit)),
+        _ => None,
+    };
+    let explained = match recorded {
+        Some(record) => record.and_then(|record| explain_record(args, &record)),
+        None => explain(args),
+    };
+    match explained {
         Ok(text) if io::stdout().lock().write_all(text.as_bytes()).is_ok() => ExitCode::SUCCESS,
         Ok(_) | Err(Told) => ExitCode::FAILURE,
     }
@@ -103,7 +116,35 @@ fn explain(args: &ExplainArgs) -> Result<String, Told> {
         limits: &limits,
         ..Facts::bare(&request, ClientAddr(canonical(args.ip)), &written.network)
     };
-    Ok(loaded.compiled.explain(&facts).to_string())
+    Ok(shown(args, &loaded.compiled.explain(&facts)))
+}
+
+fn shown(args: &ExplainArgs, explanation: &Explanation) -> String {
+    match args.format {
+        OutputFormat::Text => shown::painted(&explanation.to_string(), style_for(&io::stdout())),
+        OutputFormat::Json => format!("{}\n", shown::json(explanation)),
+    }
+}
+
+/// Explains what was recorded, by the rules that are there now.
+fn explain_record(args: &ExplainArgs, record: &Value) -> Result<String, Told> {
+    let rules = rules_path(args)?.unwrap_or_else(|| PathBuf::from(USUAL_RULES));
+    let loaded = rules::load(&rules, None).map_err(|error| {
+        tell(error.render(error_style()));
+        Told
+    })?;
+    let recorded = record::explain(record, &loaded.compiled)?;
+    Ok(match args.format {
+        OutputFormat::Json => {
+            let (explained, remarks) = (shown::json(&recorded.explanation), &recorded.remarks);
+            format!("{}\n", json!({ "record": record, "explained": explained, "remarks": remarks }))
+        }
+        OutputFormat::Text => {
+            let remarks: String = recorded.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
+            let text = format!("{}\n{remarks}\n{}", recorded.said, recorded.explanation);
+            shown::painted(&text, style_for(&io::stdout()))
+        }
+    })
 }
 
 /// The folder of the rules, and what is known of addresses.

@@ -10,7 +10,10 @@ pub(crate) mod intel;
 pub(crate) mod lookup;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod shadow;
 pub(crate) mod simulate;
+pub(crate) mod sites;
+pub(crate) mod solve;
 
 use std::fmt::Display;
 use std::io::{self, Write};

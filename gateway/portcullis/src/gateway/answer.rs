@@ -67,7 +67,7 @@ impl Answer {
         self.costs.iter().find(|(at, _)| *at == limit).map_or(1, |(_, cost)| *cost)
     }
 
-    fn has_failed(&self, route: &Route) -> bool {
+    pub(super) fn has_failed(&self, route: &Route) -> bool {
         self.failed || (route.failure.needs_body() && route.failure.failed(self.status, &HeaderMap::new(), &self.body))
     }
 }

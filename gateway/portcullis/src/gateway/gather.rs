@@ -9,8 +9,8 @@ use portcullis_intel::{AddressFacts, Intel, NetworkClass};
 use portcullis_policy::model::{BodyPrefix, KeyPart};
 use portcullis_policy::{Cause, Decision, Keyed, RouteId, model};
 use portcullis_signals::{
-    Ban, Behaviour, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts, Families, Http,
-    Kind, Outcomes, PeerAddr, Proof, RequestHead, Tls,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts,
+    Families, Http, Kind, Outcomes, OwnSignal, PeerAddr, Proof, RequestHead, Tls,
 };
 use portcullis_velocity::{BanKind, Key, Window};
 use smallvec::SmallVec;
@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
-use super::keys::{ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind};
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind, user_number};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
@@ -54,6 +54,8 @@ pub struct Judged {
     pub target: Option<String>,
     /// Whether the client holds a clearance that is enough here.
     pub cleared: bool,
+    /// What stands for the user in audit records; none where the request names none.
+    pub user: Option<u64>,
     /// The clearance that it carries, enough or not, where that is good.
     pub held: Option<Clearance>,
     /// Why the one that it carries is not.
@@ -62,6 +64,15 @@ pub struct Judged {
     pub to_ban: Option<(BanKind, Key)>,
     /// What the request is remembered by when it is over.
     pub recall: Option<Recall>,
+}
+
+/// By what a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct On<'a> {
+    /// The policy.
+    pub(crate) policy: &'a Policy,
+    /// One of its routes; without one, that of the request.
+    pub(crate) route: Option<RouteId>,
 }
 
 /// What was counted before a request, and is charged after it.
@@ -202,13 +213,26 @@ impl Gateway {
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Judged {
+        self.judge_on(On { policy, route: None }, head, conn, http, body, now)
+    }
+
+    /// The same on a route that is known.
+    pub(crate) fn judge_on(
+        &self,
+        On { policy, route }: On<'_>,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        http: Http,
+        body: Option<BodyPrefix<'_>>,
+        now: Now,
+    ) -> Judged {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
         let crawler_proof = self.crawler_proof(&claim, client, &mut network, now);
-        let route_id = policy.rules().plan(&request);
+        let route_id = route.unwrap_or_else(|| policy.rules().plan(&request));
         let route = policy.rules().route(route_id);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let shown = Shown::of(conn, client);
@@ -216,6 +240,9 @@ impl Gateway {
         let connection = Remembered::connection(conn, policy.families(), &claim, &shown)
             .unwrap_or_else(|| judged_now.get_or_init(|| shown.judged(policy.families(), &claim)));
         let fields = route.reads.fields(&request, body);
+        let known = self.identity.read(conn.client.ip(), &request);
+        let own: SmallVec<[OwnSignal<'_>; 4]> =
+            known.iter().map(|(name, own)| OwnSignal { name, value: own.value() }).collect();
         let mut facts = Facts {
             at: now.unix(),
             http,
@@ -224,7 +251,7 @@ impl Gateway {
             crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
-            caller: route.identify.caller(&request, &fields),
+            caller: Caller { own: &own, ..route.identify.caller(&request, &fields) },
             fields: &fields,
             ..Facts::bare(&request, client, &network)
         };
@@ -239,6 +266,7 @@ impl Gateway {
         facts.conduct.evidence = held.as_ref().map(evidence_of).unwrap_or_default();
         let decision = self.decide(policy, route_id, &mut facts, held.as_ref());
         let cleared = facts.caller.clearance.is_some();
+        let user = facts.caller.user.map(|user| user_number(self.counters.hasher(), user));
         let to_ban = (decision.action == model::Action::Ban && decision.cause != Cause::Ban)
             .then(|| self.to_ban(route, &decision, &facts, &keys));
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
@@ -266,6 +294,7 @@ impl Gateway {
             conduct_keys,
             target,
             cleared,
+            user,
             held,
             not_held,
             to_ban,
@@ -384,7 +413,7 @@ impl Gateway {
 
     /// The ban in force on the client: on its address, on anything else that it is known by, or on what a limit of the
     /// route counts it by.
-    fn ban_of(&self, route: &model::Route, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
+    pub(super) fn ban_of(&self, route: &model::Route, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
         let on_address = self.bans.check(keys.ban(), now.millis);
         let ban = on_address
             .or_else(|| self.ban_by_name(facts, now))

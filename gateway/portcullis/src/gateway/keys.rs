@@ -88,6 +88,19 @@ impl SharerKeys {
     }
 }
 
+/// Which thousandth of all clients the one at an address belongs to, the same for as long as the secret is.
+pub fn share_of(hasher: &KeyHasher, addr: IpAddr) -> u16 {
+    let bytes = hasher.key(Scope::SHARE.0, &[&client_bytes(addr)]).to_bytes();
+    let number = bytes.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    u16::try_from(number % 1000).unwrap_or(0)
+}
+
+/// What stands for a user in audit records: a number that tells users apart and does not tell their names.
+pub fn user_number(hasher: &KeyHasher, user: &str) -> u64 {
+    let bytes = hasher.key(Scope::USER.0, &[user.as_bytes()]).to_bytes();
+    bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// The key under which what is not an address is banned: its kind, and its name in the form that [`BanKind`] tells of.
 pub fn ban_key_of(hasher: &KeyHasher, kind: BanKind, name: &[u8]) -> Key {
     hasher.key(Scope::BAN_OF_KIND.0, &[kind.name().as_bytes(), name])
@@ -197,12 +210,16 @@ impl Scope {
     pub(super) const VALUE: Self = Self(11);
     /// A ban of another kind than that of an address.
     const BAN_OF_KIND: Self = Self(12);
+    /// The share of clients that a client belongs to.
+    const SHARE: Self = Self(15);
+    /// A user, in audit records.
+    const USER: Self = Self(16);
     /// A caller by what it names itself, in its network.
     pub(super) const REGULAR: Self = Self(13);
     /// Clients of a route that look alike, in whatever network.
     pub(super) const LOOK: Self = Self(14);
     /// All clients of a route that look like nobody before.
-    pub(super) const STRANGERS: Self = Self(15);
+    pub(super) const STRANGERS: Self = Self(17);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.
@@ -219,6 +236,16 @@ mod tests {
     use super::*;
     use portcullis_signals::Claim;
     use portcullis_velocity::Secret;
+
+    #[test]
+    fn each_share_of_clients_has_about_as_many() {
+        let hasher = KeyHasher::new(Secret([7; 16]));
+        let shares: Vec<u16> = (0..10_000_u32).map(|n| share_of(&hasher, std::net::Ipv4Addr::from(n).into())).collect();
+        assert!(shares.iter().all(|share| *share < 1000));
+        let tenth = shares.iter().filter(|share| **share < 100).count();
+        assert!((850..1150).contains(&tenth), "{tenth} of 10,000");
+        assert_ne!(user_number(&hasher, "ann"), user_number(&hasher, "bob"));
+    }
 
     #[test]
     fn who_shares_an_address_is_told_apart_by_what_it_shows_and_by_its_name_there() {

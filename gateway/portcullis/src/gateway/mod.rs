@@ -19,14 +19,17 @@ mod proxy;
 mod quiet;
 mod record;
 mod reply;
+pub(crate) mod shadow;
+pub mod sites;
 mod subject;
+mod trial;
 mod upstream;
 mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_challenge::VerdictSigner;
 use portcullis_intel::Intel;
 use portcullis_signals::TrustedProxies;
@@ -35,6 +38,7 @@ use portcullis_velocity::{BanKind, Bans, Counters};
 use crate::accept::Admission;
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::intel::{Board, CrawlerProofs};
 use crate::metrics::Metrics;
 use crate::origins::Origins;
@@ -51,12 +55,15 @@ pub use proxy::Door;
 pub use quiet::QuietRoutes;
 pub use record::{Outcome, Record};
 pub use subject::{Subject, SubjectError};
+pub use trial::{Trial, Watched};
 
 /// Everything that serving a request reads or counts.
 #[derive(Debug)]
 pub struct Gateway {
     /// The policy in force; swapped whole by a reload.
     pub policy: ArcSwap<Policy>,
+    /// A policy that a share of clients is judged by before the others.
+    pub trial: ArcSwapOption<Trial>,
     /// What is known of addresses; swapped whole.
     pub intel: Arc<ArcSwap<Intel>>,
     /// How the sources of that fare.
@@ -81,8 +88,12 @@ pub struct Gateway {
     pub prints: PrintAlarms,
     /// Puzzles and clearances.
     pub challenge: ChallengeDesk,
+    /// Sites that are not proxied; none where the settings name none.
+    pub sites: Option<sites::Sites>,
     /// Signs verdicts for origins; none where the settings say so.
     pub verdicts: Option<VerdictSigner>,
+    /// Reads what the operator's own systems know of callers.
+    pub identity: Identity,
     /// The pools of origin servers.
     pub origins: Origins,
     /// Audit records.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::behaviour::RouteState;
 use super::limits::Meter;
+use super::trial::Watch;
 use crate::metrics::RouteMeters;
 
 /// A rule set and, route by route, the counters that it needs.
@@ -19,6 +20,7 @@ pub struct Policy {
     plans: Vec<RoutePlan>,
     meters: Vec<RouteMeters>,
     reads_bodies: bool,
+    watch: Watch,
 }
 
 /// The counters of one route. Each scope is the same over a reload, so no count is lost by one.
@@ -58,12 +60,17 @@ impl Policy {
         let plans = rules.routes().iter().map(plan).collect();
         let meters = rules.routes().iter().map(|_| RouteMeters::default()).collect();
         let reads_bodies = rules.routes().iter().any(|route| route.reads.needs_body());
-        Self { rules, families, plans, meters, reads_bodies }
+        Self { rules, families, plans, meters, reads_bodies, watch: Watch::default() }
     }
 
     /// Whether any route reads bodies of requests.
     pub const fn reads_bodies(&self) -> bool {
         self.reads_bodies
+    }
+
+    /// What it refuses while it is watched.
+    pub const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// The rule set.

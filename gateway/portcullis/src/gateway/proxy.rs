@@ -16,7 +16,7 @@ use portcullis_challenge::rung::Client;
 use portcullis_challenge::{Level, MAX_CLEARANCE_TTL, set_cookie};
 use portcullis_policy::model::{Action, BodyPrefix, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
-use portcullis_signals::{CanonicalRequest, Http, RequestHead};
+use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 
 use super::answer::Answer;
 use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
@@ -25,9 +25,10 @@ use super::gather::{Judged, scheme};
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::reply::Reply;
+use super::sites::SiteSeen;
 use super::upstream;
 use super::waiting::ReadBody;
-use super::{Gateway, OnFault};
+use super::{Gateway, OnFault, shadow};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::origins::PeerKind;
@@ -54,6 +55,8 @@ pub struct RequestContext {
     pub answer: Option<Answer>,
     /// What was seen of a challenge.
     pub seen: Option<Seen>,
+    /// What a request of a widget or of a site's backend came to.
+    pub site: Option<SiteSeen>,
     /// The route of a request that goes on though judging it failed.
     unjudged_route: Option<RouteId>,
     /// What was read of the body and Pingora does not send by itself.
@@ -88,6 +91,7 @@ impl ProxyHttp for Door {
             decided_in: Duration::ZERO,
             answer: None,
             seen: None,
+            site: None,
             unjudged_route: None,
             unsent: Vec::new(),
             body_bytes: 0,
@@ -101,7 +105,7 @@ impl ProxyHttp for Door {
             return Error::e_explain(ErrorType::InternalError, "a session that no listener accepted");
         };
         conn.begin_request();
-        self.begin(ctx);
+        self.begin(session, &conn, ctx);
         self.bound(session);
         let body = match self.0.body_prefix(session, ctx).await? {
             Ok(body) => body,
@@ -111,10 +115,16 @@ impl ProxyHttp for Door {
         if let Err(reply) = self.0.judge_guarded(session, &conn, prefix, ctx) {
             return reply.send(session).await.map(|()| true);
         }
+        if let Some(judged) = &ctx.judged {
+            ctx.policy.watch().note(&judged.decision);
+        }
         ctx.unsent = body.map(ReadBody::unsent).unwrap_or_default();
         match self.0.answer(session, &conn, ctx).await? {
             Some(reply) => {
                 let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
+                let told = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged));
+                let told = told.as_ref().and_then(|told| told.to_str().ok()).map(str::to_owned);
+                let reply = told.into_iter().fold(reply, |reply, told| reply.with(shadow::SHADOW_NAME, told));
                 let reply = self.0.challenge.readable(&session.req_header().headers, reply);
                 reply.send(session).await.map(|()| true)
             }
@@ -174,6 +184,9 @@ impl ProxyHttp for Door {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
             let report = response.remove_header(enforce::REPORTED);
             ctx.reported = report.is_some_and(|word| word.as_bytes() == b"abuse");
+            if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
+                response.insert_header(shadow::SHADOW, told)?;
+            }
             self.0.vouched(session, response, ctx)?;
             if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
                 && judged.decision.mode == Mode::Enforce
@@ -258,12 +271,17 @@ impl ProxyHttp for Door {
 
 impl Door {
     /// Has a request begin now, under the policy of now: its context was made when the connection began to wait.
-    fn begin(&self, ctx: &mut RequestContext) {
+    fn begin(&self, session: &Session, conn: &ConnInfo, ctx: &mut RequestContext) {
         ctx.began = self.0.clock.now();
-        let policy = self.0.policy.load();
-        if !Arc::ptr_eq(&policy, &ctx.policy) {
-            ctx.policy = Arc::clone(&policy);
+        if self.0.trial.load().is_none() {
+            let policy = self.0.policy.load();
+            if !Arc::ptr_eq(&policy, &ctx.policy) {
+                ctx.policy = Arc::clone(&policy);
+            }
+            return;
         }
+        let headers = &session.req_header().headers;
+        ctx.policy = self.0.policy_for(|| self.0.trusted.client(PeerAddr(conn.client.ip()), headers).0);
     }
 
     /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is
@@ -309,20 +327,19 @@ impl Gateway {
         }
         let head = head_of(header, raw.as_deref());
         let http = if session.is_http2() { Http::Two } else { Http::One };
-        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(&ctx.policy, &head, conn, http, body, ctx.began)));
+        let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
+        let judge = || self.judge(&ctx.policy, &head, conn, http, body, ctx.began);
+        let judged = guarded(judge, plan, self.bounds.on_fault);
         ctx.decided_in = ctx.began.instant.elapsed();
         match judged {
             Ok(judged) => {
                 ctx.judged = Some(judged);
                 Ok(())
             }
-            Err(_) => {
+            Err(fault) => {
                 self.metrics.judgement_fault();
                 tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
-                let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
-                if self.bounds.on_fault == OnFault::Open {
-                    ctx.unjudged_route = catch_unwind(AssertUnwindSafe(plan)).ok();
-                }
+                ctx.unjudged_route = fault.open_to;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let refused = || Box::new(enforce::failed(status, Form::Problem, ctx.id.as_str()).closing());
                 ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
@@ -336,6 +353,9 @@ impl Gateway {
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let route = policy.rules().route(judged.decision.route);
         let refusable = matches!(judged.decision.cause, Cause::Ban | Cause::Malformed(_));
+        if !refusable && let Some(reply) = self.site_path(session, conn, ctx).await? {
+            return Ok(Some(reply));
+        }
         let own = session.req_header().uri.path().starts_with(OWN_PATHS);
         if own
             && !refusable
@@ -505,6 +525,24 @@ pub(super) async fn read_body(session: &mut Session, most: usize, within: Durati
     }
 }
 
+/// A request could not be judged, by a fault of ours.
+#[derive(Debug, Eq, PartialEq)]
+struct Fault {
+    /// The route by which it goes on unjudged; none where it is refused.
+    open_to: Option<RouteId>,
+}
+
+/// Judges a request. A panic in that ends no worker: the request is refused, or goes on unjudged where the settings
+/// say so and it can be told where to.
+fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_fault: OnFault) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(judge)).map_err(|_| Fault {
+        open_to: match on_fault {
+            OnFault::Open => catch_unwind(AssertUnwindSafe(plan)).ok(),
+            OnFault::Closed => None,
+        },
+    })
+}
+
 /// The status that tells a client of a failure; none where the client is gone.
 fn failure_status(error: &Error) -> Option<StatusCode> {
     match error.etype() {
@@ -525,5 +563,21 @@ fn failure_status(error: &Error) -> Option<StatusCode> {
             ErrorSource::Downstream => Some(StatusCode::BAD_REQUEST),
             ErrorSource::Internal | ErrorSource::Unset => Some(StatusCode::BAD_GATEWAY),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_cannot_be_judged_fails_as_the_settings_say() {
+        let route = RouteId(7);
+        let faulty = || -> u8 { panic!("a fault in judging") };
+        let fault = |open_to| Err(Fault { open_to });
+        assert_eq!(guarded(|| 1, || route, OnFault::Closed), Ok(1));
+        assert_eq!(guarded(faulty, || route, OnFault::Closed), fault(None));
+        assert_eq!(guarded(faulty, || route, OnFault::Open), fault(Some(route)));
+        assert_eq!(guarded(faulty, || panic!("another"), OnFault::Open), fault(None), "it goes nowhere unknown");
     }
 }

@@ -9,6 +9,7 @@ use super::challenge::Seen;
 use super::gather::Judged;
 use super::policy::Policy;
 use super::proxy::RequestContext;
+use super::sites::SiteSeen;
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::request_id::RequestId;
@@ -34,8 +35,12 @@ pub struct Record<'a> {
     pub judged: Option<&'a Judged>,
     /// What the origin answered.
     pub origin_status: Option<u16>,
+    /// Whether the route calls that answer failed.
+    pub origin_failed: Option<bool>,
     /// What was seen of a challenge.
     pub seen: Option<Seen>,
+    /// What a request of a widget or of a site's backend came to.
+    pub site: Option<&'a SiteSeen>,
     /// The header section as it came over HTTP/1; for its form, never for its values.
     pub raw_head: Option<&'a [u8]>,
     /// How it ended.
@@ -73,7 +78,9 @@ impl<'a> Record<'a> {
             policy: &ctx.policy,
             judged: ctx.judged.as_ref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
+            origin_failed: ctx.answer.as_ref().zip(ctx.route()).map(|(answer, route)| answer.has_failed(route)),
             seen: ctx.seen,
+            site: ctx.site.as_ref(),
             raw_head,
             outcome,
         }

@@ -44,7 +44,11 @@ impl Gateway {
         session: &mut Session,
         ctx: &RequestContext,
     ) -> Result<std::result::Result<Option<ReadBody>, Box<Reply>>> {
-        if !ctx.policy.reads_bodies() || session.as_downstream_mut().is_body_empty() || session.is_upgrade_req() {
+        if !ctx.policy.reads_bodies()
+            || self.is_for_sites(session.req_header())
+            || session.as_downstream_mut().is_body_empty()
+            || session.is_upgrade_req()
+        {
             return Ok(Ok(None));
         }
         let header = session.req_header();

@@ -4,10 +4,12 @@
 //! faults of a file are found at once. Paths in it are relative to the file.
 
 mod challenge;
+mod identity;
 mod intel;
 mod reader;
 mod secrets;
 mod sections;
+mod sites;
 #[cfg(test)]
 mod tests;
 
@@ -27,11 +29,13 @@ pub use intel::{Content, CrawlerDnsSettings, DatabaseContent, IntelSource, Intel
 pub(crate) use reader::quote;
 pub(crate) use secrets::from_hex;
 pub use secrets::{MIN_SECRET_BYTES, Secret, SecretError, read_secret, read_secrets};
+pub use sites::{LoadedSites, SitesError, SitesSettings};
 
 use crate::accept::{AcceptLimits, CertificateFiles};
 use crate::audit::{AuditSettings, Scope, Sink};
 use crate::gateway::challenge::Look;
 use crate::gateway::{OnFault, PrintShare};
+use crate::identity::IdentitySettings;
 use crate::logging::LogFormat;
 use crate::origins::OriginSettings;
 use reader::{Faults, Table};
@@ -65,6 +69,10 @@ pub struct Settings {
     pub challenge: Challenge,
     /// How verdicts for origins are signed; none where they are not.
     pub verdict: Option<VerdictToken>,
+    /// Where own signals come from.
+    pub identity: IdentitySettings,
+    /// The sites that are not proxied; none where there are none.
+    pub sites: Option<SitesSettings>,
     /// Where audit records go.
     pub audit: AuditSettings,
     /// Where metrics and health are served.
@@ -280,6 +288,8 @@ impl Settings {
             alarms: sections::alarms(root.table("alarms", "`[alarms]`", faults), faults),
             challenge: challenge::challenge(root.table("challenge", "`[challenge]`", faults), base, faults),
             verdict: sections::verdict(root.table("verdict", "`[verdict]`", faults), base, faults),
+            identity: identity::read(root.table("identity", "`[identity]`", faults), base, faults),
+            sites: sites::sites(root.table("sites", "`[sites]`", faults), base, faults),
             audit: sections::audit(root.table("audit", "`[audit]`", faults), base, faults),
             log: sections::log(root.table("log", "`[log]`", faults), faults),
             listeners: listeners.into_iter().map(|written| written.listener).collect(),
@@ -306,6 +316,8 @@ impl Settings {
             alarms: Alarms::default(),
             challenge: Challenge::default(),
             verdict: None,
+            identity: IdentitySettings::default(),
+            sites: None,
             audit: AuditSettings { sink: Sink::Off, ..default_audit() },
             admin: DEFAULT_ADMIN,
             server: Server::default(),

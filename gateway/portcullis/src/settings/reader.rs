@@ -188,6 +188,21 @@ impl<'a> Table<'a> {
         Table { name, entries, place: value.map_or(0..0, |value| value.place), known: Vec::new() }
     }
 
+    /// The entries of a table whose keys are names of the user.
+    pub(super) fn names(&mut self, key: &'static str, faults: &mut Faults) -> Vec<(&'a str, Value<'a>)> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Table(entries) = value.written else {
+            faults.add(
+                value.wrong("is not a table", value.written).help(format!("write `{key} = {{ name = \"...\" }}`")),
+            );
+            return Vec::new();
+        };
+        let entry = |(name, item): (&'a toml::Spanned<std::borrow::Cow<'a, str>>, &'a toml::Spanned<DeValue<'a>>)| {
+            (name.get_ref().as_ref(), Value { key, written: item.get_ref(), place: item.span() })
+        };
+        entries.iter().map(entry).collect()
+    }
+
     /// The tables of a list in this one, in the order written.
     pub(super) fn tables(&mut self, key: &'static str, name: &'static str, faults: &mut Faults) -> Vec<Table<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };
@@ -387,7 +402,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn choice<T: Copy>(&self, choices: &[(&'static str, T)], faults: &mut Faults) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)], faults: &mut Faults) -> Option<T> {
         let text = self.text(faults)?;
         let known: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
@@ -453,7 +468,7 @@ fn in_unit(key: &str, text: &str) -> Option<u64> {
 const MAX_WORD_BYTES: usize = 80;
 
 /// The known name that a person most likely meant.
-fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = word.to_lowercase().replace('-', "_");
     if plain.len() > MAX_WORD_BYTES {
         return None;

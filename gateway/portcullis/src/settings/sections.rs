@@ -443,7 +443,7 @@ pub(super) struct Unique {
 }
 
 impl Unique {
-    fn check(&mut self, text: &str, value: &Value<'_>, what: &str, faults: &mut Faults) {
+    pub(super) fn check(&mut self, text: &str, value: &Value<'_>, what: &str, faults: &mut Faults) {
         match self.seen.iter().find(|(seen, _)| seen == text) {
             Some((_, first)) => {
                 let fault = Diagnostic::error(format!("the {what} {} is used twice", quote(text)))

@@ -183,7 +183,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     8 | [colours]
       |  ^^^^^^^ no such key
       |
-      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `alarms`, `challenge`, `verdict`, `audit` and `log`
+      = help: known are `rules`, `server`, `limits`, `admin`, `listener`, `certificate`, `client_address`, `origin`, `intel`, `memory`, `alarms`, `challenge`, `verdict`, `identity`, `sites`, `audit` and `log`
     "#);
 }
 
@@ -670,4 +670,32 @@ fn more_memory_than_a_machine_is_likely_to_have_is_refused() {
     let text = |bytes: u64| format!("{LISTENER}[memory]\ncounters_bytes = {bytes}\n");
     assert!(read(&text(16 << 30)).is_ok());
     assert!(faults(&text((16 << 30) + 1)).contains("not from 1048576 to 17179869184"));
+}
+
+#[test]
+fn own_signals_need_somebody_whom_they_are_believed_from() {
+    let settings = read(&format!(
+        "{LISTENER}[identity]\nheaders_from = [\"10.0.0.0/8\"]\nheaders = {{ account_age_days = \"x-account-age\" }}\n\
+         [identity.token]\npublic_key_file = \"jwt.pem\"\nalgorithm = \"ES256\"\nissuer = \"shop\"\nclaims = {{ tier = \"tier\", orders = \"/shop/orders\" }}\n"
+    ))
+    .unwrap()
+    .settings;
+    let identity = settings.identity;
+    assert_eq!(identity.headers_from.len(), 1);
+    assert_eq!(&*identity.headers[0].0, "account_age_days");
+    let claims = identity.token.unwrap().claims;
+    assert_eq!(claims, [("orders".into(), "/shop/orders".to_owned()), ("tier".into(), "/tier".to_owned())]);
+    let faulty = faults(&format!(
+        "{LISTENER}[identity]\nheaders = {{ \"account age\" = \"x-account-age\" }}\n[identity.token]\npublic_key_file = \"jwt.pem\"\n"
+    ));
+    for words in ["names the own signal `account age`", "nobody may write the headers", "with which algorithm?"] {
+        assert!(faulty.contains(words), "{words} in {faulty}");
+    }
+    let many: String =
+        (0..=portcullis_signals::OwnSignal::MOST).map(|number| format!("n{number} = \"x-{number}\", ")).collect();
+    let many = format!(
+        "{LISTENER}[identity]\nheaders_from = [\"10.0.0.0/8\"]\nheaders = {{ {} }}\n",
+        many.trim_end_matches(", ")
+    );
+    assert!(faults(&many).contains("own signals are more than a request can have"));
 }

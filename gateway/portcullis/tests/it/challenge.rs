@@ -7,16 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use portcullis_challenge::{Seed, Strength, encode_nonces, solve};
+use portcullis_challenge::{MemoryCost, Scratch, Seed, Strength, encode_nonces, solve};
 use portcullis_testkit::{Client, Gateway, RawResponse, ReadyCheck};
 
 use crate::CURL;
 use crate::rig::{Rig, usual_origin};
 
-const REDEEM: &str = "/.well-known/portcullis/redeem";
+pub const REDEEM: &str = "/.well-known/portcullis/redeem";
 
 /// A route on which a tool is challenged, with puzzles that a debug build solves quickly.
-const GUARDED: &str = r#"
+pub const GUARDED: &str = r#"
 [[route]]
 name = "guarded"
 paths = ["/{*rest}", "/"]
@@ -26,19 +26,24 @@ thresholds = { throttle = 0.05, challenge = 0.10, block = 0.90 }
 puzzle = { difficulty_bits = 6, count = 8 }
 "#;
 
-struct Puzzle {
+pub struct Puzzle {
     token: String,
     seed: Seed,
     strength: Strength,
+    /// What of it takes memory.
+    pub memory: Option<MemoryCost>,
 }
 
 impl Puzzle {
-    fn of(answer: &RawResponse) -> Self {
+    pub fn of(answer: &RawResponse) -> Self {
         assert_eq!(answer.status, 403);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         assert_eq!(answer.header("portcullis-action"), Some("challenge"));
-        let problem = answer.json();
-        let challenge = &problem["challenge"];
+        Self::read(&answer.json()["challenge"])
+    }
+
+    /// The puzzle in a member `challenge`.
+    pub fn read(challenge: &serde_json::Value) -> Self {
         let text = |name: &str| challenge[name].as_str().unwrap().to_owned();
         let number = |name: &str| challenge[name].as_u64().unwrap();
         assert_eq!(text("redeem"), REDEEM);
@@ -47,25 +52,46 @@ impl Puzzle {
             seed: Seed::from_hex(&text("seed")).unwrap(),
             strength: Strength::new(number("difficulty_bits").try_into().unwrap(), number("count").try_into().unwrap())
                 .unwrap(),
+            memory: challenge.get("memory_count").map(|_| {
+                let number = |name: &str| number(name).try_into().unwrap();
+                let [mebibytes, passes] = ["memory_mebibytes", "memory_passes"].map(number);
+                let [count, bits] = ["memory_count", "memory_difficulty_bits"].map(number);
+                MemoryCost::new(mebibytes, passes, count, bits).unwrap()
+            }),
         }
     }
 
-    fn solution(&self) -> String {
-        format!("solution={}.{}", self.token, encode_nonces(&solve(&self.seed, self.strength)))
+    pub fn solution(&self) -> String {
+        let mut nonces = solve(&self.seed, self.strength);
+        if let Some(cost) = self.memory {
+            nonces.extend(Scratch::new(cost).solve(&self.seed, cost));
+        }
+        self.with(&nonces)
+    }
+
+    /// The nonces of the hashing alone, and none that take memory.
+    pub fn hashing_only(&self) -> String {
+        let mut nonces = solve(&self.seed, self.strength);
+        nonces.extend(vec![0; self.memory.map_or(0, |cost| cost.count().into())]);
+        self.with(&nonces)
+    }
+
+    fn with(&self, nonces: &[u32]) -> String {
+        format!("solution={}.{}", self.token, encode_nonces(nonces))
     }
 }
 
-fn redeem(client: &Client, body: &str) -> RawResponse {
+pub fn redeem(client: &Client, body: &str) -> RawResponse {
     client.connect().unwrap().request("POST", REDEEM, CURL, body.as_bytes()).unwrap()
 }
 
-fn clearance(answer: &RawResponse) -> String {
+pub fn clearance(answer: &RawResponse) -> String {
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Max-Age="), "{cookie}");
     cookie.split(';').next().unwrap().to_owned()
 }
 
-fn get_with(client: &Client, cookie: &str) -> RawResponse {
+pub fn get_with(client: &Client, cookie: &str) -> RawResponse {
     let mut headers = CURL.to_vec();
     headers.push(("cookie", cookie));
     client.get("/", &headers).unwrap()

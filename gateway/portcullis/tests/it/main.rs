@@ -3,21 +3,30 @@
 
 mod bans;
 mod behaviour;
+mod browsers;
 mod challenge;
 mod corpus;
 mod coverage;
+mod explained;
 mod flow;
 mod forged_headers;
 mod frameworks;
 mod framing;
+mod identity;
 mod intel;
+mod ladder;
+mod lessons;
 mod limits;
 mod monitor;
 mod paths;
 mod prometheus;
 mod reload;
 mod rig;
+mod rollout;
 mod secrets;
+mod shadow;
+mod sites;
+mod solve;
 
 /// What a current Chromium sends with a navigation over TLS.
 const CHROMIUM: &[(&str, &str)] = &[
@@ -61,4 +70,14 @@ impl Drop for StopOnDrop<'_> {
 /// The names in a `Portcullis-Reasons` list.
 fn reasons(list: Option<&str>) -> Vec<&str> {
     list.unwrap_or_default().split(", ").filter(|name| !name.is_empty()).collect()
+}
+
+/// The versions that an info metric of a policy has.
+fn versions_of(metrics: &portcullis_testkit::Metrics, name: &str) -> Vec<String> {
+    let samples = metrics.samples().iter().filter(|sample| sample.name == name);
+    samples
+        .flat_map(|sample| &sample.labels)
+        .filter(|(label, _)| *label == "version")
+        .map(|(_, version)| version.clone())
+        .collect()
 }

@@ -1,9 +1,14 @@
 //! Rules that change while requests are served.
 
+use std::collections::HashMap;
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use portcullis_testkit::wait_until;
 
 use crate::rig::Rig;
-use crate::{CHROMIUM, OPEN, StopOnDrop};
+use crate::{CHROMIUM, OPEN, StopOnDrop, versions_of};
 
 #[test]
 fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
@@ -65,4 +70,122 @@ fn counts_survive_a_reload() {
         "applied",
     );
     assert_eq!(rig.client().get("/", CHROMIUM).unwrap().status, 429);
+}
+
+/// Rules that leave their number in every record, by a rule in monitor, and refuse nobody for asking often.
+fn numbered(number: u32) -> String {
+    format!(
+        "{OPEN}thresholds = {{ throttle = \"off\", challenge = \"off\", block = \"off\", ban = \"off\" }}\n\
+         [[route.rule]]\nname = \"v{number}\"\nwhen = {{ ip = [\"127.0.0.0/8\"] }}\naction = \"block\"\nmode = \"monitor\"\n"
+    )
+}
+
+#[test]
+fn ten_edits_under_load_three_of_them_broken_fail_no_request_and_every_record_tells_its_version() {
+    let rig = Rig::start(&numbered(0));
+    let stop = AtomicBool::new(false);
+    let served = AtomicU64::new(0);
+    let mut versions = HashMap::new();
+    let version = |rig: &Rig| {
+        let metrics = rig.metrics();
+        let known = versions_of(&metrics, "portcullis_policy_info");
+        assert_eq!(known.len(), 1, "one policy is in force: {known:?}");
+        known[0].clone()
+    };
+    versions.insert(version(&rig), 0);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3)
+            .map(|n| {
+                let (rig, stop, served) = (&rig, &stop, &served);
+                scope.spawn(move || {
+                    let mut connection = rig.client_from(30 + n).connect().unwrap();
+                    let mut failed = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        match connection.get("/a", CHROMIUM) {
+                            Ok(answer) if answer.status == 200 => drop(served.fetch_add(1, Ordering::Relaxed)),
+                            other => {
+                                failed.push(format!("{other:?}"));
+                                break;
+                            }
+                        }
+                    }
+                    failed
+                })
+            })
+            .collect();
+        let _stop_in_any_case = StopOnDrop(&stop);
+        let mut good = 0;
+        for edit in 1..=10 {
+            match edit {
+                3 => rig.reload_rules("[[route]\nname = broken", "refused"),
+                6 => rig.reload_rules(&numbered(edit).replace("\"block\"", "\"blok\""), "refused"),
+                9 => rig.reload_rules(&numbered(edit).replace("origin = \"app\"", "origin = \"nowhere\""), "refused"),
+                _ => {
+                    rig.reload_rules(&numbered(edit), "applied");
+                    versions.insert(version(&rig), edit);
+                    good = edit;
+                }
+            }
+            // Something is served by each, whatever the machine does meanwhile.
+            let before = served.load(Ordering::Relaxed);
+            wait_until("requests under load", Duration::from_secs(20), || {
+                served.load(Ordering::Relaxed) >= before + 20
+            });
+            assert_eq!(versions.get(&version(&rig)), Some(&good), "a broken edit changes nothing");
+        }
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            let failed = worker.join().unwrap();
+            assert!(failed.is_empty(), "{failed:?}");
+        }
+    });
+    assert_eq!(versions.len(), 8, "each good edit has a version of its own");
+    let all = usize::try_from(served.load(Ordering::Relaxed)).unwrap();
+    let records = rig.audit(all);
+    assert_eq!(records.len(), all, "every request is recorded once");
+    let mut seen = HashMap::<u32, u32>::new();
+    for record in &records {
+        let number = versions[record["policy"].as_str().unwrap()];
+        assert_eq!(record["shadow"][0]["name"], format!("v{number}"), "judged by the version that it names: {record}");
+        *seen.entry(number).or_default() += 1;
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+    let log = rig.gateway.stderr();
+    assert!(log.contains("rule `v0` of route `all` removed; rule `v1` of route `all` added"), "{log}");
+}
+
+#[test]
+fn a_list_reloads_by_itself_even_beside_rules_that_are_half_edited() {
+    let rig = Rig::start(OPEN);
+    let rules = format!("{OPEN}\n[[route.rule]]\nname = \"bad\"\nwhen = {{ ip = [\"@bad\"] }}\naction = \"block\"\n");
+    let list = |text: &str| {
+        let folder = rig.folder.join("rules/lists");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(".new"), text).unwrap();
+        fs::rename(folder.join(".new"), folder.join("bad.txt")).unwrap();
+    };
+    let reloads = |what: &str, result: &str| {
+        let labels = [("what", what), ("result", result)];
+        rig.metrics().value("portcullis_config_reloads_total", &labels).unwrap_or(0.0)
+    };
+    let status = |last: u8| rig.client_from(last).get("/", CHROMIUM).unwrap().status;
+    list("127.0.0.40\n");
+    // Lists that nothing names change nothing.
+    rig.reload_rules(&rules, "applied");
+    assert_eq!((status(40), status(41)), (403, 200));
+
+    let before = reloads("rules", "applied");
+    list("127.0.0.41\n");
+    wait_until("the list", Duration::from_secs(20), || reloads("rules", "applied") > before);
+    assert_eq!((status(40), status(41)), (200, 403));
+
+    let before = reloads("rules", "refused");
+    list("127.0.0.42\nnonsense\n");
+    wait_until("the list", Duration::from_secs(20), || reloads("rules", "refused") > before);
+    assert_eq!((status(41), status(42)), (403, 200), "a list with a bad line changes nothing");
+
+    rig.reload_rules(&rules.replace("[[route]]", "[[route]"), "refused");
+    list("127.0.0.42\n");
+    wait_until("the list", Duration::from_secs(20), || reloads("lists", "applied") > 0.0);
+    assert_eq!((status(41), status(42)), (200, 403));
 }

@@ -101,6 +101,16 @@ allowed = "all"
         self.gateway = run(&self.folder, self.admin);
     }
 
+    /// Ends the gateway, and runs it again with further variables in its environment.
+    pub fn restart_with(&mut self, variables: &[String]) {
+        assert!(self.gateway.terminate().success(), "{}", self.gateway);
+        let config = self.folder.join("portcullis.toml");
+        let binary = env!("CARGO_BIN_EXE_portcullis");
+        let mut args: Vec<&str> = variables.iter().map(String::as_str).collect();
+        args.extend([binary, "run", "--config", config.to_str().expect("a path in UTF-8")]);
+        self.gateway = Gateway::start(Path::new("/usr/bin/env"), &args, &ReadyCheck::http(self.admin, "/ready"));
+    }
+
     /// A client that speaks plaintext.
     pub fn client(&self) -> Client {
         Client::new(self.plain).host("shop.example")
@@ -142,7 +152,7 @@ allowed = "all"
     }
 
     /// Replaces the rules.
-    fn write_rules(&self, rules: &str) {
+    pub fn write_rules(&self, rules: &str) {
         let new = self.folder.join("rules/.new");
         write(&new, rules);
         fs::rename(new, self.folder.join("rules/rules.toml")).expect("rules that can be replaced");
@@ -157,7 +167,8 @@ allowed = "all"
         });
     }
 
-    fn reloads(&self, result: &str) -> f64 {
+    /// How many reloads of rules ended so.
+    pub fn reloads(&self, result: &str) -> f64 {
         let labels = [("what", "rules"), ("result", result)];
         self.metrics().value("portcullis_config_reloads_total", &labels).unwrap_or(0.0)
     }
