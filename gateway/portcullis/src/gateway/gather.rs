@@ -212,7 +212,7 @@ impl Gateway {
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
-    ) -> Judged {
+    ) -> Box<Judged> {
         self.judge_on(On { policy, route: None }, head, conn, http, body, now)
     }
 
@@ -225,7 +225,7 @@ impl Gateway {
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
-    ) -> Judged {
+    ) -> Box<Judged> {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
@@ -247,13 +247,12 @@ impl Gateway {
             at: now.unix(),
             http,
             tls: shown.tls,
-            claim,
             crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
             caller: Caller { own: &own, ..route.identify.caller(&request, &fields) },
             fields: &fields,
-            ..Facts::bare(&request, client, &network)
+            ..Facts::claiming(claim, &request, client, &network)
         };
         facts.ban = self.ban_of(route, &facts, &keys, now);
         let met = Remembered::meets(conn);
@@ -281,7 +280,7 @@ impl Gateway {
             // What is refused is not under way.
             limited.running.clear();
         }
-        Judged {
+        Box::new(Judged {
             decision,
             client,
             claim,
@@ -300,7 +299,7 @@ impl Gateway {
             to_ban,
             network,
             recall,
-        }
+        })
     }
 
     /// Decides; where the clearance is not enough for what the route asks at this score, as if there were none.

@@ -48,7 +48,7 @@ pub struct RequestContext {
     /// The policy that it is judged by, to its end.
     pub policy: Arc<Policy>,
     /// What was found and decided; none before, and none for the gateway's own paths.
-    pub judged: Option<Judged>,
+    pub judged: Option<Box<Judged>>,
     /// How long gathering and deciding took.
     pub decided_in: Duration,
     /// What the origin answered; none where it was not asked or did not answer.
@@ -182,11 +182,11 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         if !response.status.is_informational() {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
-            let report = response.remove_header(enforce::REPORTED);
-            ctx.reported = report.is_some_and(|word| word.as_bytes() == b"abuse");
             if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
                 response.insert_header(shadow::SHADOW, told)?;
             }
+            let report = response.remove_header(enforce::REPORTED);
+            ctx.reported = report.is_some_and(|word| word.as_bytes() == b"abuse");
             self.0.vouched(session, response, ctx)?;
             if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
                 && judged.decision.mode == Mode::Enforce
@@ -362,7 +362,9 @@ impl Gateway {
             && let Some(reply) = self.own_path(session, conn, ctx).await?
         {
             // It is answered whatever the score is, and recorded so.
-            ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
+            if let Some(judged) = &mut ctx.judged {
+                judged.decision.set_aside();
+            }
             return Ok(Some(reply));
         }
         let header = session.req_header();
