@@ -51,15 +51,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The same knowledge of a request that no verdict was asked for: one of the gateway's own paths, which everybody
+    /// Takes back the verdict on a request for which none was asked: one of the gateway's own paths, which everybody
     /// may use who is not banned.
-    #[must_use]
-    pub fn set_aside(mut self) -> Self {
+    pub fn set_aside(&mut self) {
         (self.action, self.verdict, self.cause, self.code) = (Action::Allow, Action::Allow, Cause::Clear, "");
         (self.rule, self.limit, self.level, self.retry_after_ms, self.delay) = (None, None, None, 0, None);
         self.shadow.clear();
         self.lifts.clear();
-        self
     }
 
     /// Turns the delay of a limit into its refusal, where there is no room to wait.

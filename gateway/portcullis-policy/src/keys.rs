@@ -1,5 +1,6 @@
 //! The key of a limit for one request.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::{HeaderValue, header};
@@ -32,6 +33,7 @@ const MISSING: &[u8] = b"\0missing";
 /// The bytes of one part: borrowed of the request, or made here.
 enum Part<'a> {
     Of(&'a [u8]),
+    Folded(Cow<'a, str>),
     /// The first bytes of these count.
     Made([u8; 16], usize),
 }
@@ -40,6 +42,7 @@ impl Part<'_> {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Of(bytes) => bytes,
+            Self::Folded(name) => name.as_bytes(),
             Self::Made(bytes, len) => bytes.get(..*len).unwrap_or(bytes),
         }
     }
@@ -105,8 +108,8 @@ impl KeyPart {
             Self::HeaderOrder => {
                 Part::made(header_order_hash(request.headers().keys().map(|name| name.as_str().as_bytes())).0)
             }
-            Self::User => text(facts.caller.user)?,
-            Self::Account => text(facts.caller.account)?,
+            Self::User => Part::Folded(folded(facts.caller.user?)),
+            Self::Account => Part::Folded(folded(facts.caller.account?)),
             Self::ApiKey => text(facts.caller.api_key)?,
             Self::Session => text(facts.caller.session)?,
             Self::Device => text(facts.caller.device)?,
@@ -119,6 +122,18 @@ impl KeyPart {
         };
         Some(value).filter(|value| !value.bytes().is_empty())
     }
+}
+
+/// The name of a user or an account as it is counted: without space around it, in lower case.
+///
+/// Origins look up `Ann@shop.example` and `ann@shop.example` as one, so that every spelling of a name would have the tries
+/// of an account of its own. Where an origin tells them apart, two people share a count.
+pub fn folded(name: &str) -> Cow<'_, str> {
+    let name = name.trim();
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.to_lowercase())
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub use coverage::Coverage;
 pub use decision::{Cause, Decision, Delay, Lift, Reason, RuleFault, Shadow, ShadowWhat};
 pub use diagnostics::{Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Style};
 pub use explain::{Change, Counter, Explanation, Flip, Layer, Provided, Step, StepOutcome, Weighing};
-pub use keys::Keyed;
+pub use keys::{Keyed, folded};
 pub use machine::MachineFault;
 pub use ratelimit::{rate_limit, rate_limit_policy};
 pub use ruleset::{RouteId, RuleId, RuleSet};

@@ -64,6 +64,17 @@ impl<'a> Facts<'a> {
     /// A request of which nothing is known but what it says, who asks, and what is known of that address: over plaintext
     /// HTTP/1.1 at the beginning of 1970, with the claim of its User-Agent, and with no past.
     pub fn bare(request: &'a CanonicalRequest<'a>, client: ClientAddr, network: &'a AddressFacts) -> Self {
+        let user_agent = request.header(&USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        Self::claiming(Claim::of(user_agent), request, client, network)
+    }
+
+    /// The same with a claim that was read of its User-Agent before: reading it costs as much as deciding.
+    pub fn claiming(
+        claim: Claim,
+        request: &'a CanonicalRequest<'a>,
+        client: ClientAddr,
+        network: &'a AddressFacts,
+    ) -> Self {
         Self {
             at: UnixSeconds(0),
             request,
@@ -72,7 +83,7 @@ impl<'a> Facts<'a> {
             http2: None,
             client,
             network,
-            claim: Claim::of(request.header(&USER_AGENT).map_or(b"", HeaderValue::as_bytes)),
+            claim,
             crawler_proof: Proof::Unverified,
             connection: None,
             context: Context::default(),

@@ -42,13 +42,14 @@
 //!   not fail like that themselves, so an attack does not become the measure of itself.
 //!
 //! Before a route has been known for half an hour there is no growth, and failures count against one in ten. A minute of
-//! several times the usual rate teaches little, as one of failures does. That
+//! several times the usual rate teaches little, as one of failures does, and one in which a cohort grew into a crowd
+//! hardly anything: an attack that lasts is still one after a day. That
 //! a cohort is new is no alarm by itself; it is taken for one never seen in all the time the route is known, so what
 //! it does becomes usual within an hour or two, not at once.
 //!
 //! An attack that copies the look of the browser most clients have hides in that cohort's rate and can only fail
-//! there; one with many looks is none of these cohorts' business. Both show in the route's own figures:
-//! [`RoutePosture`](crate::RoutePosture).
+//! there. One with many looks, each of them new, is a cohort of strangers ([`Cohorts::note_stranger`]); one with many that
+//! it showed before, in calm times, is none. Both show in the route's own figures: [`RoutePosture`](crate::RoutePosture).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -68,7 +69,8 @@ use crate::usual::{Lesson, Minute, Usual};
 /// The cohorts of one route, in memory that was bounded beforehand: about 350 bytes each.
 ///
 /// When there are more than it holds, the quietest of sixteen gives way; one displaced that comes again is taken for one
-/// never seen. So an attacker who invents looks displaces such, and those that honest clients share stay.
+/// never seen. So an attacker who invents looks displaces such, and those that honest clients share stay, also where these
+/// are few: for days after it was there in calm times a look is worth more than one that came once.
 pub struct Cohorts {
     sets: Sets<Cohort>,
     route: Route,
@@ -105,9 +107,23 @@ impl Cohorts {
             }
             let reading = cohort.shown(at, &route).against(&route);
             cohort.departs = reading.lasting >= DEPARTS;
+            cohort.crowds |= reading.crowding() >= CROWD;
             reading
         };
         self.sets.change(cohort, now, Claim::Least, note).unwrap_or_default()
+    }
+
+    /// Counts a request for all strangers together, as one cohort, and gives how these fare. It is counted for its own look
+    /// already, which says whether it is one: [`CohortReading::stranger`].
+    ///
+    /// Who gives each of his clients a look of its own makes none of them a crowd, but a crowd of strangers. While there is
+    /// one, and for a quarter of an hour after, no look becomes known.
+    pub fn note_stranger(&self, strangers: Key, address: Key, user: Option<Key>, now: Millis) -> CohortReading {
+        let reading = self.note_look(strangers, address, user, now);
+        if reading.surge.max(reading.crowding()) >= CROWD {
+            self.route.crowded.fetch_max(now.0 / MINUTE_MS + 1, Ordering::Relaxed);
+        }
+        reading
     }
 
     /// Says in which posture the route is: what is seen in a raised one for the first time is not known by that.
@@ -194,6 +210,9 @@ impl Cohorts {
         if usual.knows_more_than(&learned.usual) {
             learned.usual = usual;
             learned.past = Past::of(past, age_minutes, now);
+            if learned.usual.is_warm() {
+                self.route.calm_minutes.store(CALM_MINUTES, Ordering::Relaxed);
+            }
             self.route.publish(&learned);
         }
     }
@@ -267,8 +286,18 @@ pub struct CohortReading {
     /// How much of a distributed attack it is: thousandths, from 0 to 1000.
     pub surge: u32,
     /// How surely it was not on the route before: thousandths, 0 from four minutes on in which it was there while the
-    /// posture was normal. Nothing is unknown to a route that is new itself.
+    /// posture was normal. Nothing is unknown to a route that has had no calm half hour yet.
     pub unknown: u32,
+    /// How surely it is one of the strangers ([`Cohorts::note_stranger`]): as `unknown` says, and on a route that knows
+    /// nobody yet whatever is no crowd by itself.
+    pub stranger: u32,
+}
+
+impl CohortReading {
+    /// How much of a crowd has come of a sudden: thousandths, from 0 to 1000.
+    pub const fn crowding(&self) -> u32 {
+        self.growth * self.spread / 1000
+    }
 }
 
 /// What of a cohort outlives a process. `past` is of answers and failures, in units of 1/256.
@@ -299,6 +328,8 @@ struct Cohort {
     calm_minutes: u8,
     /// Whether it has been failing for long.
     departs: bool,
+    /// Whether it has been a crowd in the minute that runs.
+    crowds: bool,
 }
 
 /// Answers and failures of the last hours, those of 256 minutes ago for half: in units of 1/256.
@@ -370,10 +401,15 @@ impl Cohort {
         let usual = shown.usual_failure_ratio.max(self.usual_failure_ratio(shown));
         let fails = Baseline::new(usual, PRIOR_ANSWERS).excess_of(self.running.tally());
         let departs = fails >= DEPARTS || self.departs;
-        let lesson = if departs || shown.departs { Lesson::Little } else { Lesson::Full };
+        let crowds = std::mem::take(&mut self.crowds);
+        let lesson = match (crowds, departs || shown.departs) {
+            (true, _) => Lesson::Least,
+            (false, true) => Lesson::Little,
+            (false, false) => Lesson::Full,
+        };
         self.usual.learn(self.running, floor(shown.usual_per_minute), lesson);
         self.usual.pass(passed - 1);
-        if shown.is_calm && !departs {
+        if shown.is_calm && !departs && !crowds {
             self.calm_minutes = self.calm_minutes.saturating_add(1).min(KNOWN_MINUTES);
         }
         let ended = std::mem::take(&mut self.running);
@@ -394,6 +430,7 @@ impl Cohort {
         Shown {
             per_minute: at.sliding(self.running.requests, self.last.requests),
             usual_per_minute: self.usual.per_minute(),
+            usual_thousandths: self.usual.per_minute_thousandths(),
             addresses: self.addresses.estimate().max(self.last_addresses),
             users: self.users.estimate().max(self.last_users),
             answers: self.running.plus(self.last).tally(),
@@ -414,7 +451,9 @@ impl Kept for Cohort {
         let silent = (now.0 / MINUTE_MS + 1).saturating_sub(self.minute);
         let usual = self.usual.per_minute() >> (silent / 64).min(31);
         let recent = if silent <= 1 { self.running.requests.saturating_add(self.last.requests) } else { 0 };
-        usual.saturating_add(recent)
+        // A look that was there in calm times outlives those that are made up, each for one request.
+        let known = u32::from(self.calm_minutes) >> (silent / DAY_MINUTES).min(31);
+        usual.saturating_add(recent).saturating_add(known)
     }
 
     fn touched(&self) -> u64 {
@@ -427,6 +466,7 @@ impl Kept for Cohort {
 struct Shown {
     per_minute: u32,
     usual_per_minute: u32,
+    usual_thousandths: u64,
     addresses: u32,
     users: u32,
     answers: Tally,
@@ -445,7 +485,9 @@ impl Shown {
         let spread = scaled(self.addresses, ADDRESSES);
         let strongest =
             (u64::from(failing) * (700 + 300 * u64::from(growth) / 1000) / 1000).max(scaled(lasting, LASTING).into());
-        let unknown = u32::from(KNOWN_MINUTES.saturating_sub(self.calm_minutes)) * 1000 / u32::from(KNOWN_MINUTES);
+        let unseen = u32::from(KNOWN_MINUTES.saturating_sub(self.calm_minutes)) * 1000 / u32::from(KNOWN_MINUTES);
+        let unknown = if route.knows { unseen } else { 0 };
+        let is_alone = !route.knows && self.addresses <= ADDRESSES.0;
         CohortReading {
             per_minute: self.per_minute,
             usual_per_minute: self.usual_per_minute,
@@ -459,7 +501,8 @@ impl Shown {
             lasting,
             spread,
             surge: (u64::from(spread) * strongest / 1000) as u32,
-            unknown: if route.is_warm { unknown } else { 0 },
+            unknown,
+            stranger: if is_alone { 1000 } else { unknown },
         }
     }
 
@@ -481,12 +524,13 @@ impl Shown {
         let others_now = u64::from(route.per_minute).saturating_sub(now);
         let others_usual = u64::from(route.usual_per_minute).saturating_sub(usual);
         let others = ((others_now + FEW) * 1000 / (others_usual + FEW)).clamp(1000, 16_000);
-        let expected = usual * others / 1000;
-        let new = now
+        // In thousandths of a request, since on a quiet route whole ones are coarse.
+        let expected = self.usual_thousandths.saturating_mul(others) / 1000;
+        let new = (now * 1000)
             .saturating_sub(expected)
-            .min(u64::from(route.per_minute).saturating_sub(u64::from(route.usual_per_minute)));
-        let floor = u64::from(LEAST_FLOOR.max(route.usual_per_minute / 10)) * others / 1000;
-        let level = (expected + new) * 1000 / (expected + floor);
+            .min(u64::from(route.per_minute).saturating_sub(u64::from(route.usual_per_minute)) * 1000);
+        let floor = u64::from(LEAST_FLOOR.max(route.usual_per_minute / 10)) * others;
+        let level = expected.saturating_add(new).saturating_mul(1000) / expected.saturating_add(floor).max(1);
         scaled(u32::try_from(level).unwrap_or(u32::MAX), GROWTH)
     }
 }
@@ -508,6 +552,10 @@ struct Route {
     past_answers: AtomicU32,
     past_failures: AtomicU32,
     posture: AtomicU8,
+    /// The number of the last minute in which strangers were a crowd, plus one.
+    crowded: AtomicU64,
+    /// Calm minutes that there were; no more than are of use.
+    calm_minutes: AtomicU8,
     learned: Mutex<Learned>,
 }
 
@@ -560,6 +608,10 @@ impl Route {
         if passed == 0 {
             // Another thread was first.
             return At { minute: running - 1, into_ms: if running - 1 == minute { into_ms } else { 0 } };
+        }
+        if self.is_calm(At { minute, into_ms }) {
+            let calm = self.calm_minutes.load(Ordering::Relaxed).saturating_add(1).min(CALM_MINUTES);
+            self.calm_minutes.store(calm, Ordering::Relaxed);
         }
         let ended = Minute {
             requests: self.running.requests.swap(0, Ordering::Relaxed),
@@ -615,8 +667,21 @@ impl Route {
             },
             is_warm: self.is_warm.load(Ordering::Relaxed),
             departs: self.departs.load(Ordering::Relaxed),
-            is_calm: self.posture.load(Ordering::Relaxed) == Posture::Normal as u8,
+            is_calm: self.is_calm(at),
+            knows: self.calm_minutes.load(Ordering::Relaxed) >= CALM_MINUTES,
         }
+    }
+}
+
+impl Route {
+    fn is_calm(&self, at: At) -> bool {
+        self.posture.load(Ordering::Relaxed) == Posture::Normal as u8 && !self.is_crowded(at)
+    }
+
+    /// Whether there is a crowd of strangers, or was one lately. One of a clock that was set back since is none.
+    fn is_crowded(&self, at: At) -> bool {
+        let crowded = self.crowded.load(Ordering::Relaxed);
+        crowded > 0 && crowded <= at.minute + 1 + BACK_MINUTES && at.minute < crowded + CROWDED_MINUTES
     }
 }
 
@@ -631,6 +696,8 @@ struct ShownRoute {
     is_warm: bool,
     departs: bool,
     is_calm: bool,
+    /// Whether it has been calm for long enough to know who belongs there.
+    knows: bool,
 }
 
 /// A minute by its number, and how much of it has passed.
@@ -669,6 +736,7 @@ fn scaled(figure: u32, (none, all): (u32, u32)) -> u32 {
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MINUTES: u64 = 60;
+const DAY_MINUTES: u64 = 24 * HOUR_MINUTES;
 /// The tick of the answers of the last hours: 64 of them are a half-life of 256 minutes.
 const PAST_TICK_MINUTES: u64 = 4;
 const PAST_UNIT_BITS: u32 = 8;
@@ -681,6 +749,12 @@ const ROUTE_ANSWERS: u64 = 2_048;
 const OTHERS: Baseline = Baseline::new(100, 200);
 /// Failures that a cohort may be used to, however long it has been: thousandths.
 const USUAL_FAILURES_MOST: u32 = 667;
+/// From how much surge or crowding on strangers are a crowd: thousandths.
+const CROWD: u32 = 300;
+/// How long after that no look becomes known.
+const CROWDED_MINUTES: u64 = 15;
+/// Calm minutes from which on a route knows who belongs there.
+const CALM_MINUTES: u8 = 30;
 /// Minutes of a normal posture from which on a look is known.
 const KNOWN_MINUTES: u8 = 4;
 /// Requests a minute that others always may have had, so that the first of them are no growth without measure.

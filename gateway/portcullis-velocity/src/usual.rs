@@ -46,6 +46,8 @@ pub(crate) enum Lesson {
     Full,
     /// A sixteenth: what departs from the usual is not to become usual while it is looked at, nor never.
     Little,
+    /// A sixty-fourth: what comes as a crowd is to be told from the usual for a day, and no longer after some.
+    Least,
 }
 
 impl Usual {
@@ -103,6 +105,7 @@ impl Usual {
         let weigh = |usual: u64, count: u64| match lesson {
             Lesson::Full => count,
             Lesson::Little => usual - usual / 16 + count / 16,
+            Lesson::Least => usual - usual / 64 + count / 64,
         };
         let learned = [
             weigh(requests, taken(minute.requests)),
@@ -118,6 +121,11 @@ impl Usual {
     /// Whether enough minutes are known to call anything unusual.
     pub(crate) const fn is_warm(&self) -> bool {
         self.minutes >= WARM_MINUTES * ONE
+    }
+
+    /// Requests in a usual minute, in thousandths.
+    pub(crate) fn per_minute_thousandths(&self) -> u64 {
+        (u128::from(self.requests) * 1000 / u128::from(self.minutes.max(1))).try_into().unwrap_or(u64::MAX)
     }
 
     /// Requests in a usual minute, rounded up.

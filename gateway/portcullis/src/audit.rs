@@ -221,6 +221,7 @@ struct Line<'a> {
     action: &'static str,
     verdict: &'static str,
     mode: &'static str,
+    /// How the route fared, where that was not as usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     posture: Option<&'static str>,
     score: f64,

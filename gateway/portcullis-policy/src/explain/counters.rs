@@ -50,8 +50,8 @@ pub(super) fn counters(route: &Route, facts: &Facts<'_>) -> Vec<Counter> {
 impl Counter {
     /// Whether it says something of the requests before, or of a limit that the steps do not tell.
     pub(super) fn is_news(&self) -> bool {
-        let by_itself = if self.name.ends_with("_per_minute") { 1 } else { 0 };
-        self.count > by_itself && !self.over
+        let counts_this = self.bound.is_some() || self.name.ends_with("_per_minute");
+        self.count > u32::from(counts_this) && !self.over
     }
 }
 

@@ -161,6 +161,69 @@ fn x18_invented_looks_displace_invented_looks() {
     }
 }
 
+/// The flood of one whose every client looks like nobody before.
+#[test]
+fn a_crowd_of_strangers_shows_though_no_two_look_alike_and_none_becomes_known_by_coming_again() {
+    let cohorts = route();
+    cohorts.in_posture(Posture::Normal);
+    let strangers = cohort(999_999);
+    let mut shown = Vec::new();
+    for minute in LEARNED..LEARNED + 30 {
+        send(&cohorts, &EVERYDAY, minute..minute + 1, |_, _| ());
+        for client in 0..1_200 {
+            let now = Millis(minute * MINUTE_MS + client * 50);
+            let unknown = cohorts.note_request(cohort(1_000 + client), address(5_000 + client), None, now).unknown;
+            assert!(unknown >= 500, "client {client} in minute {minute}: {unknown}");
+            shown.push(cohorts.note_stranger(strangers, address(5_000 + client), None, now).crowding());
+        }
+    }
+    assert!(shown[1_200..].iter().all(|crowding| *crowding >= 700), "{:?}", &shown[1_200..1_260]);
+    // A quarter of an hour after the last of them a look becomes known again.
+    let later = (LEARNED + 50..LEARNED + 55).map(|minute| Millis(minute * MINUTE_MS));
+    let unknown = later.map(|now| cohorts.note_request(cohort(50), address(1), None, now).unknown);
+    assert_eq!(unknown.last(), Some(0));
+}
+
+/// What a gateway sees that was started while the attack was on already.
+#[test]
+fn on_a_route_that_knows_nobody_those_are_strangers_who_are_no_crowd_and_they_show_by_their_failures() {
+    let cohorts = Cohorts::new(1024);
+    let strangers = cohort(999_999);
+    let mut surges = Vec::new();
+    for number in 0..3_000 {
+        let now = Millis(number * 100);
+        // One in three is somebody with the browser that most have, and gets in.
+        let (look, outcome) = if number % 3 == 0 { (1, Outcome::Success) } else { (1_000 + number, Outcome::Failure) };
+        let reading = cohorts.note_request(cohort(look), address(number), None, now);
+        assert_eq!((reading.unknown, reading.surge), (0, 0));
+        if reading.stranger > 0 {
+            assert!(look > 1 || number < 60, "a crowd is no stranger: {number}");
+            surges.push((look, cohorts.note_stranger(strangers, address(number), None, now).surge));
+            cohorts.note_look_answer(strangers, outcome, now);
+        }
+        cohorts.note_answer(cohort(look), outcome, now);
+    }
+    assert!(surges[200..].iter().all(|(_, surge)| *surge >= 900), "{:?}", &surges[200..220]);
+    assert!(surges.iter().all(|(look, surge)| *look > 1 || *surge < 700), "{:?}", &surges[..60]);
+}
+
+#[test]
+fn x18_a_rare_look_of_calm_times_is_known_after_a_flood_of_invented_ones() {
+    let cohorts = route();
+    cohorts.in_posture(Posture::Normal);
+    // Somebody with an odd client, who comes every ten minutes.
+    for visit in 0..6 {
+        send(&cohorts, &EVERYDAY, LEARNED + visit * 10..LEARNED + visit * 10 + 10, |_, _| ());
+        cohorts.note_request(cohort(77), address(7), None, Millis((LEARNED + visit * 10 + 9) * MINUTE_MS));
+    }
+    let now = LEARNED + 70;
+    for look in 0..100_000 {
+        cohorts.note_request(cohort(1_000 + look), address(look), None, Millis(now * MINUTE_MS + look / 2));
+    }
+    let unknown = cohorts.note_request(cohort(77), address(7), None, Millis((now + 1) * MINUTE_MS)).unknown;
+    assert_eq!(unknown, 0);
+}
+
 #[test]
 fn a_clock_that_steps_does_no_harm() {
     let cohorts = route();

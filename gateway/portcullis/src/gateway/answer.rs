@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use portcullis_policy::model::{Action, Cost, Limit, Route};
-use portcullis_velocity::{BanKind, Extend, Millis};
+use portcullis_velocity::{BanKind, Event, Extend, Millis};
 use smallvec::SmallVec;
 
 use super::Gateway;
@@ -81,7 +81,7 @@ impl Gateway {
     /// A trusted proxy that names no client stands for many; it is refused now and never banned.
     pub(crate) fn ban_if_decided(&self, policy: &Policy, judged: &Judged, now: Now) {
         let Some((kind, key)) = judged.to_ban else { return };
-        let is_place = matches!(kind, BanKind::Address | BanKind::Prefix);
+        let is_place = matches!(kind, BanKind::Address | BanKind::Prefix | BanKind::Other);
         if judged.decision.action != Action::Ban || is_place && self.trusted.trusts(judged.client.0) {
             return;
         }
@@ -106,6 +106,21 @@ impl Gateway {
         }
         if let Some(recall) = &judged.recall {
             self.memory.remember(recall, answer, now.millis);
+        }
+    }
+
+    /// Charges the limits of a request whose client left before the origin had answered: the origin has worked for it all
+    /// the same. What it would have answered nobody knows, so it is no failure.
+    pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, transferred_bytes: u64, now: Now) {
+        let route = policy.rules().route(judged.decision.route);
+        let answer = Answer { transferred_bytes, ..Answer::default() };
+        self.charge_limits(&route.limits, &judged.limited, &answer, false, now);
+    }
+
+    /// Notes that the origin says it was abused by a request.
+    pub(crate) fn note_report(&self, judged: &Judged, now: Now) {
+        if let Some(keys) = &judged.conduct_keys {
+            self.note_standing(keys, Event::AbuseReport, now);
         }
     }
 }

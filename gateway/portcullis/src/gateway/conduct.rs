@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portcullis_policy::model::Action;
-use portcullis_policy::{Cause, Decision};
+use portcullis_policy::{Cause, Decision, folded};
 use portcullis_signals::{Conduct, Facts, Strength};
 use portcullis_velocity::{CohortReading, Event, Key, Outcome, RunScale, Seen, Standing, Window};
 use smallvec::SmallVec;
@@ -25,6 +25,8 @@ pub struct ConductKeys {
     /// Those who look alike, in the same autonomous system and in any.
     cohort: Key,
     look: Key,
+    /// All who look like nobody before, where the client does.
+    strangers: Option<Key>,
     /// Whether the request counts for those who look alike.
     share: Share,
     /// The user that the request names, on this host.
@@ -44,13 +46,30 @@ pub struct ConductKeys {
 enum Share {
     /// It is one of many.
     Counts,
-    /// Its client asks so much, or fails so often, that this is a matter of its own.
+    /// Its prefix asks more than counts, its client fails so often that this is a matter of its own, or a ban refuses it.
     OfOne,
 }
 
 /// Requests a minute of one prefix, and failures of one address in a quarter of an hour, that count for those who look
 /// alike: past them nobody brings all of a common browser into disrepute.
 const MOST_OF_ONE: u32 = 6;
+
+impl Share {
+    /// A prefix that asks more still counts for so much: who is loud everywhere is no less of a crowd.
+    fn of(gateway: &Gateway, plan: &RoutePlan, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Self {
+        if facts.ban.is_some() || facts.outcomes.failures > MOST_OF_ONE {
+            return Self::OfOne;
+        }
+        let counted = || {
+            let shared = keys.prefix.sibling(plan.prefix).sibling(SHARED);
+            gateway.counters.observe_limited(shared, MINUTE, MOST_OF_ONE, 1, now.millis).is_admitted()
+        };
+        if facts.behaviour.prefix_per_minute <= MOST_OF_ONE || counted() { Self::Counts } else { Self::OfOne }
+    }
+}
+
+/// Over how long the requests of a prefix are counted.
+const MINUTE: Window = Window::new(Duration::from_secs(60));
 
 /// Over how long users and paths of an address are counted.
 const QUARTER: Window = Window::new(Duration::from_secs(15 * 60));
@@ -66,17 +85,17 @@ const MISSING_PATHS: u64 = 14;
 const NETWORKS: u64 = 15;
 const RUN: u64 = 16;
 const STUFFED: u64 = 17;
+const SHARED: u64 = 18;
 
 impl ConductKeys {
-    fn of(gateway: &Gateway, plan: &RoutePlan, facts: &Facts<'_>, keys: &ClientKeys) -> Self {
+    fn of(gateway: &Gateway, plan: &RoutePlan, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Self {
         let hasher = gateway.counters.hasher();
         let host = facts.request.host().as_bytes();
         let caller = &facts.caller;
         let named = |what: &str, name: Option<&str>| {
             name.map(|name| hasher.key(Scope::CALLER.0, &[what.as_bytes(), host, name.as_bytes()]))
         };
-        let user = named("user", caller.user);
-        let is_loud = facts.behaviour.prefix_per_minute > MOST_OF_ONE || facts.outcomes.failures > MOST_OF_ONE;
+        let user = named("user", caller.user.map(folded).as_deref());
         let names = [
             user,
             named("api_key", caller.api_key),
@@ -92,7 +111,8 @@ impl ConductKeys {
             prefix: keys.prefix,
             cohort,
             look,
-            share: if is_loud { Share::OfOne } else { Share::Counts },
+            strangers: None,
+            share: Share::of(gateway, plan, facts, keys, now),
             user,
             path: hasher.key(Scope::VALUE.0, &[facts.request.path().as_str().as_bytes()]),
             regulars: names.iter().map(|name| hasher.key(Scope::REGULAR.0, &[&name.to_bytes(), &prefix])).collect(),
@@ -131,7 +151,7 @@ impl Gateway {
         keys: &ClientKeys,
         now: Now,
     ) -> (Conduct, ConductKeys) {
-        let keys = ConductKeys::of(self, plan, facts, keys);
+        let mut keys = ConductKeys::of(self, plan, facts, keys, now);
         let is_banned = facts.ban.is_some();
         let distincts = &self.behaviours.distincts;
         let seen = |key: Key, value: Key| {
@@ -142,9 +162,8 @@ impl Gateway {
             };
             distinct.at_least()
         };
-        let [cohort, look] = self.note_cohorts(state, &keys, if is_banned { Share::OfOne } else { keys.share }, now);
+        let alike = self.note_cohorts(state, &mut keys, now);
         let history = self.history(&keys, now);
-        let growth = |cohort: &CohortReading| cohort.growth * cohort.spread / 1000;
         let mut conduct = Conduct {
             users: keys.user.map_or(0, |user| seen(keys.address.sibling(USERS), user)),
             paths: seen(keys.address.sibling(PATHS), keys.path),
@@ -167,9 +186,9 @@ impl Gateway {
             conduct.networks = 0;
             conduct.reputation = Strength::thousandths(history.risk);
         } else {
-            conduct.cohort_surge = Strength::thousandths(cohort.surge.max(look.surge));
-            conduct.cohort_growth = Strength::thousandths(growth(&cohort).max(growth(&look)));
-            conduct.cohort_unknown = Strength::thousandths(look.unknown);
+            conduct.cohort_surge = Strength::thousandths(alike.surge());
+            conduct.cohort_growth = Strength::thousandths(alike.growth());
+            conduct.cohort_unknown = Strength::thousandths(alike.look.unknown);
         }
         if !self.quiet.is_quiet(plan.address, now.millis) {
             let read = |what: u64| distincts.read(keys.address.sibling(what), QUARTER, now.millis).at_least();
@@ -184,16 +203,28 @@ impl Gateway {
     }
 
     /// Counts a request for those who look like its client, or only reads how they fare.
-    fn note_cohorts(&self, state: &RouteState, keys: &ConductKeys, share: Share, now: Now) -> [CohortReading; 2] {
+    fn note_cohorts(&self, state: &RouteState, keys: &mut ConductKeys, now: Now) -> Alike {
         let cohorts = &state.cohorts;
         cohorts.in_posture(state.posture.posture(now.millis));
-        match share {
-            Share::OfOne => [cohorts.read(keys.cohort, now.millis), cohorts.read(keys.look, now.millis)],
-            Share::Counts => [
+        let read = |key: Key| cohorts.read(key, now.millis);
+        let (cohort, look) = match keys.share {
+            Share::OfOne => (read(keys.cohort), read(keys.look)),
+            Share::Counts => (
                 cohorts.note_look(keys.cohort, keys.prefix, keys.user, now.millis),
                 cohorts.note_request(keys.look, keys.prefix, keys.user, now.millis),
-            ],
-        }
+            ),
+        };
+        // Whoever gives each of his clients another look, by a header field of any name, makes none of them a crowd. But
+        // all of them are new.
+        // Who is one on a route that knows nobody yet is no measure of those who come later.
+        let kind: &[u8] = if look.unknown > 0 { b"unknown" } else { b"alone" };
+        let strangers = (look.stranger > 0).then(|| self.counters.hasher().key(Scope::STRANGERS.0, &[kind]));
+        let noted = strangers.map(|key| match keys.share {
+            Share::OfOne => read(key),
+            Share::Counts => cohorts.note_stranger(key, keys.prefix, keys.user, now.millis),
+        });
+        keys.strangers = strangers;
+        Alike { cohort, look, strangers: noted.unwrap_or_default() }
     }
 
     /// What the caller has earned in its network: what the least known of its names has. Who names nobody has nothing.
@@ -216,7 +247,8 @@ impl Gateway {
             self.counters.hasher().key(Scope::VALUE.0, &parts)
         };
         let Behaviours { sequences, shared_sequences, .. } = &self.behaviours;
-        (sequences.note(key(keys.address), number), shared_sequences.note(key(keys.look), keys.address, number))
+        let alike = keys.strangers.unwrap_or(keys.look);
+        (sequences.note(key(keys.address), number), shared_sequences.note(key(alike), keys.address, number))
     }
 
     /// How bad the names of a caller, and its prefix, are; the worst of them.
@@ -250,7 +282,9 @@ impl Gateway {
         }
         let Some(outcome) = outcome else { return };
         if keys.share == Share::Counts {
-            state.cohorts.note_look_answer(keys.cohort, outcome, now.millis);
+            for key in keys.strangers.iter().chain([&keys.cohort]) {
+                state.cohorts.note_look_answer(*key, outcome, now.millis);
+            }
             state.cohorts.note_answer(keys.look, outcome, now.millis);
         }
         if outcome == Outcome::Failure || !self.quiet.is_quiet(plan.address, now.millis) {
@@ -308,6 +342,32 @@ impl Gateway {
     }
 }
 
+/// How those fare who look like the client of a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    /// In its autonomous system.
+    cohort: CohortReading,
+    /// In any.
+    look: CohortReading,
+    /// All who look like nobody before; nothing where the client does not.
+    strangers: CohortReading,
+}
+
+impl Alike {
+    fn surge(&self) -> u32 {
+        self.most(|fares| fares.surge)
+    }
+
+    fn growth(&self) -> u32 {
+        self.most(CohortReading::crowding)
+    }
+
+    /// The strangers count by how surely the client is one.
+    fn most(&self, of: impl Fn(&CohortReading) -> u32) -> u32 {
+        of(&self.cohort).max(of(&self.look)).max(of(&self.strangers) * self.look.stranger / 1000)
+    }
+}
+
 /// The last number in a path, and what stands before and behind it.
 fn last_number(path: &str) -> Option<(&str, u64, &str)> {
     let is_digit = |letter: char| letter.is_ascii_digit();
@@ -359,6 +419,7 @@ mod tests {
                 prefix,
                 cohort: prefix,
                 look: prefix,
+                strangers: None,
                 share: Share::Counts,
                 user: names.first().copied(),
                 path: prefix,

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::prelude::Result;
 use portcullis_challenge::problem::{self, Problem};
 use portcullis_challenge::{PROBLEM_HEADERS, return_target};
 use portcullis_policy::model::{Action, Clients, Route};
@@ -65,6 +67,22 @@ pub fn step_up(code: &str, form: Form, reference_id: &str) -> Reply {
 
 /// The header by which an origin says that it has just checked a stronger sign-in, in an answer of its own.
 pub const VOUCHED: &str = "portcullis-level";
+
+/// The header by which an origin says, with `abuse`, that the caller of a request abuses it.
+pub const REPORTED: &str = "portcullis-report";
+
+/// Tells a client of its limits in an answer of the origin (draft-ietf-httpapi-ratelimit-headers-10), unless the origin
+/// tells it of its own.
+pub fn tell_limits(response: &mut ResponseHeader, route: &Route, limits: &[LimitReading]) -> Result<()> {
+    let told = [("ratelimit-policy", rate_limit_policy(route)), ("ratelimit", rate_limit(route, limits))];
+    let own = told.iter().any(|(name, _)| response.headers.contains_key(*name));
+    for (name, value) in told.into_iter().filter(|_| !own) {
+        if let Some(value) = value {
+            response.insert_header(name, value)?;
+        }
+    }
+    Ok(())
+}
 
 /// Sends a person to the stronger sign-in, which is told where to come back to.
 pub fn to_sign_in(sign_in: &str, target: &str) -> Reply {

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use portcullis_challenge::{Clearance, Refusal, Scheme};
 use portcullis_fingerprint::Http2Print;
 use portcullis_intel::{AddressFacts, Intel, NetworkClass};
-use portcullis_policy::model::BodyPrefix;
-use portcullis_policy::{Cause, Decision, RouteId, model};
+use portcullis_policy::model::{BodyPrefix, KeyPart};
+use portcullis_policy::{Cause, Decision, Keyed, RouteId, model};
 use portcullis_signals::{
     Ban, Behaviour, Caller, CanonicalRequest, Claim, ClientAddr, Conduct, ConnectionJudgement, Coverage, Facts,
     Families, Http, Kind, Outcomes, OwnSignal, PeerAddr, Proof, RequestHead, Tls,
@@ -18,7 +18,9 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
-use super::keys::{ClientKeys, SharerKeys, facts_ban_key, part_ban_kind, user_number};
+use super::keys::{
+    ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind, user_number,
+};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
@@ -212,7 +214,7 @@ impl Gateway {
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
-    ) -> Judged {
+    ) -> Box<Judged> {
         self.judge_on(On { policy, route: None }, head, conn, http, body, now)
     }
 
@@ -225,7 +227,7 @@ impl Gateway {
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
-    ) -> Judged {
+    ) -> Box<Judged> {
         let request = CanonicalRequest::of(head);
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
@@ -247,15 +249,14 @@ impl Gateway {
             at: now.unix(),
             http,
             tls: shown.tls,
-            claim,
             crawler_proof,
             http2: shown.http2,
             connection: Some(connection),
             caller: Caller { own: &own, ..route.identify.caller(&request, &fields) },
             fields: &fields,
-            ..Facts::bare(&request, client, &network)
+            ..Facts::claiming(claim, &request, client, &network)
         };
-        facts.ban = self.ban_of(&facts, &keys, now);
+        facts.ban = self.ban_of(route, &facts, &keys, now);
         let met = Remembered::meets(conn);
         let recall = self.recall(&mut facts, head, conn, met, now);
         let held = self.challenge.clearance(&facts, conn.tls_of(client.0), scheme(conn), now);
@@ -281,7 +282,7 @@ impl Gateway {
             // What is refused is not under way.
             limited.running.clear();
         }
-        Judged {
+        Box::new(Judged {
             decision,
             client,
             claim,
@@ -300,7 +301,7 @@ impl Gateway {
             to_ban,
             network,
             recall,
-        }
+        })
     }
 
     /// Decides; where the clearance is not enough for what the route asks at this score, as if there were none.
@@ -317,8 +318,7 @@ impl Gateway {
         decision
     }
 
-    /// Whom a ban is on: what the limit counts by that says so, where that is one thing of those that are banned; else the
-    /// client's address.
+    /// Whom a ban is on: what the limit counts by that says so, where one does; else the client's address.
     fn to_ban(
         &self,
         route: &model::Route,
@@ -327,12 +327,20 @@ impl Gateway {
         keys: &ClientKeys,
     ) -> (BanKind, Key) {
         let limit = decision.limit.and_then(|at| route.limits.get(usize::from(at)));
-        let kind = limit.and_then(|limit| match limit.key.as_slice() {
-            [part] => part_ban_kind(part),
-            _ => None,
-        });
-        kind.and_then(|kind| Some((kind, facts_ban_key(self.counters.hasher(), kind, facts)?)))
-            .unwrap_or((BanKind::Address, keys.ban()))
+        let hasher = self.counters.hasher();
+        let on_address = (BanKind::Address, keys.ban());
+        let Some(limit) = limit else { return on_address };
+        match limit.key.as_slice() {
+            [KeyPart::Ip] => on_address,
+            // Who lacks the one part is counted by the prefix, and nobody is banned for his neighbours.
+            [part] if part_ban_kind(part).is_some() => part_ban_kind(part)
+                .and_then(|kind| Some((kind, facts_ban_key(hasher, kind, facts)?)))
+                .unwrap_or(on_address),
+            _ => match limit_key(hasher, keys, limit, route, facts) {
+                Keyed::Under(key) => (BanKind::Other, limit_ban_key(key)),
+                Keyed::Skip | Keyed::Refuse => on_address,
+            },
+        }
     }
 
     /// What is remembered of the client's earlier requests, and what this one is noted by.
@@ -404,10 +412,13 @@ impl Gateway {
         proof
     }
 
-    /// The ban in force on the client: on its address, or on anything else that it is known by.
-    pub(super) fn ban_of(&self, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
+    /// The ban in force on the client: on its address, on anything else that it is known by, or on what a limit of the
+    /// route counts it by.
+    pub(super) fn ban_of(&self, route: &model::Route, facts: &Facts<'_>, keys: &ClientKeys, now: Now) -> Option<Ban> {
         let on_address = self.bans.check(keys.ban(), now.millis);
-        let ban = on_address.or_else(|| self.ban_by_name(facts, now))?;
+        let ban = on_address
+            .or_else(|| self.ban_by_name(facts, now))
+            .or_else(|| self.ban_by_limit(route, facts, keys, now))?;
         let remaining_ms = ban.until.0.saturating_sub(now.millis.0);
         Some(Ban { remaining_secs: u32::try_from(remaining_ms.div_ceil(1000)).unwrap_or(u32::MAX) })
     }
@@ -416,6 +427,22 @@ impl Gateway {
         BanKind::ALL.into_iter().filter(|kind| self.bans.has_any(*kind)).find_map(|kind| {
             let key = facts_ban_key(self.counters.hasher(), kind, facts)?;
             self.bans.check_as(kind, key, now.millis)
+        })
+    }
+
+    fn ban_by_limit(
+        &self,
+        route: &model::Route,
+        facts: &Facts<'_>,
+        keys: &ClientKeys,
+        now: Now,
+    ) -> Option<portcullis_velocity::Ban> {
+        if !self.bans.has_any(BanKind::Other) {
+            return None;
+        }
+        route.limits.iter().find_map(|limit| {
+            let Keyed::Under(key) = limit_key(self.counters.hasher(), keys, limit, route, facts) else { return None };
+            self.bans.check_as(BanKind::Other, limit_ban_key(key), now.millis)
         })
     }
 

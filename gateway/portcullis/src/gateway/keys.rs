@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
-use portcullis_policy::Keyed;
+use portcullis_fingerprint::{Ja4, ShortHash};
 use portcullis_policy::model::{KeyPart, Limit, Route};
+use portcullis_policy::{Keyed, folded};
 use portcullis_signals::{Facts, Named, Sharer};
 use portcullis_velocity::{BanKind, Key, KeyHasher};
 use smallvec::SmallVec;
+
+use super::coverage::header_order;
 
 /// The bytes by which a client is told from others: an IPv4 address whole, an IPv6 address by its /64.
 ///
@@ -76,8 +79,8 @@ impl SharerKeys {
         );
         let named = sharer.named.map(|named| {
             let (what, name): (&[u8], _) = match named {
-                Named::User(name) => (b"user", name),
-                Named::Session(name) => (b"session", name),
+                Named::User(name) => (b"user", folded(name)),
+                Named::Session(name) => (b"session", name.into()),
             };
             hasher.key(Scope::NAMED.0, &[&client, what, name.as_bytes()])
         });
@@ -106,10 +109,11 @@ pub fn ban_key_of(hasher: &KeyHasher, kind: BanKind, name: &[u8]) -> Key {
 /// The key under which a request would be banned by something else than its address; none where it does not have that.
 pub fn facts_ban_key(hasher: &KeyHasher, kind: BanKind, facts: &Facts<'_>) -> Option<Key> {
     let text = |text: Option<&str>| text.map(|text| ban_key_of(hasher, kind, text.as_bytes()));
+    let name = |name: Option<&str>| name.map(|name| ban_key_of(hasher, kind, folded(name).as_bytes()));
     match kind {
         BanKind::Prefix => Some(ban_key_of(hasher, kind, &prefix_bytes(facts.client.0))),
-        BanKind::User => text(facts.caller.user),
-        BanKind::Account => text(facts.caller.account),
+        BanKind::User => name(facts.caller.user),
+        BanKind::Account => name(facts.caller.account),
         BanKind::ApiKey => text(facts.caller.api_key),
         BanKind::Session => text(facts.caller.session),
         BanKind::Device => text(facts.caller.device),
@@ -119,11 +123,27 @@ pub fn facts_ban_key(hasher: &KeyHasher, kind: BanKind, facts: &Facts<'_>) -> Op
         BanKind::Asn => facts.network.asn.map(|asn| ban_key_of(hasher, kind, &asn.0.to_be_bytes())),
         BanKind::Country => text(facts.network.country.as_ref().map(|country| country.as_str())),
         BanKind::Http2 => facts.http2.map(|print| ban_key_of(hasher, kind, print.to_string().as_bytes())),
-        BanKind::Address | BanKind::Cohort | BanKind::Other => None,
+        BanKind::Cohort => {
+            let ja4 = facts.tls.as_ref().map(|tls| &tls.ja4);
+            Some(ban_key_of(hasher, kind, cohort_name(ja4, header_order(facts.request.headers())).as_bytes()))
+        }
+        // An address has a key of its own, and what else a limit counts by is that limit's.
+        BanKind::Address | BanKind::Other => None,
     }
 }
 
-/// The kind of ban on what a part of a limit's key is of; none where that is the address, or nothing that is banned.
+/// What those who look alike are called where they are banned: their JA4, `plain` without TLS, and the order of their fields.
+pub fn cohort_name(ja4: Option<&Ja4>, order: ShortHash) -> String {
+    format!("{}/{order}", ja4.map_or("plain", Ja4::as_str))
+}
+
+/// The key under which what a limit counts by is banned, where that has no kind of its own: several things together, say.
+/// It holds wherever that limit counts.
+pub const fn limit_ban_key(counted: Key) -> Key {
+    counted.sibling(Scope::BAN.0)
+}
+
+/// The kind of ban on what a part of a limit's key is of; none where that is the address, or nothing that has a kind.
 pub const fn part_ban_kind(part: &KeyPart) -> Option<BanKind> {
     Some(match part {
         KeyPart::IpPrefix => BanKind::Prefix,
@@ -198,6 +218,8 @@ impl Scope {
     pub(super) const REGULAR: Self = Self(13);
     /// Clients of a route that look alike, in whatever network.
     pub(super) const LOOK: Self = Self(14);
+    /// All clients of a route that look like nobody before.
+    pub(super) const STRANGERS: Self = Self(15);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
+use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
@@ -47,7 +48,7 @@ pub struct RequestContext {
     /// The policy that it is judged by, to its end.
     pub policy: Arc<Policy>,
     /// What was found and decided; none before, and none for the gateway's own paths.
-    pub judged: Option<Judged>,
+    pub judged: Option<Box<Judged>>,
     /// How long gathering and deciding took.
     pub decided_in: Duration,
     /// What the origin answered; none where it was not asked or did not answer.
@@ -61,6 +62,10 @@ pub struct RequestContext {
     /// What was read of the body and Pingora does not send by itself.
     unsent: Vec<u8>,
     body_bytes: u64,
+    /// Whether the origin was asked.
+    asked: bool,
+    /// Whether the origin says that it was abused.
+    reported: bool,
 }
 
 impl Door {
@@ -90,6 +95,8 @@ impl ProxyHttp for Door {
             unjudged_route: None,
             unsent: Vec::new(),
             body_bytes: 0,
+            asked: false,
+            reported: false,
         }
     }
 
@@ -159,6 +166,7 @@ impl ProxyHttp for Door {
         request: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        ctx.asked = true;
         match (&ctx.judged, ConnInfo::of(session)) {
             (Some(judged), Some(conn)) => self.0.prepare(request, session.req_header(), judged, ctx, conn),
             (None, Some(conn)) => upstream::prepare_unjudged(request, conn),
@@ -177,7 +185,14 @@ impl ProxyHttp for Door {
             if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
                 response.insert_header(shadow::SHADOW, told)?;
             }
+            let report = response.remove_header(enforce::REPORTED);
+            ctx.reported = report.is_some_and(|word| word.as_bytes() == b"abuse");
             self.0.vouched(session, response, ctx)?;
+            if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
+                && judged.decision.mode == Mode::Enforce
+            {
+                enforce::tell_limits(response, route, &judged.limited.readings)?;
+            }
         }
         Ok(())
     }
@@ -223,6 +238,13 @@ impl ProxyHttp for Door {
         }
         if let Some(judged) = &ctx.judged {
             self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+            let has_left = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
+            if has_left && ctx.asked && ctx.answer.is_none() {
+                self.0.charge_abandoned(&ctx.policy, judged, ctx.body_bytes.saturating_add(sent_bytes), now);
+            }
+            if ctx.reported {
+                self.0.note_report(judged, now);
+            }
         }
         let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let record = Record::of(
@@ -340,7 +362,9 @@ impl Gateway {
             && let Some(reply) = self.own_path(session, conn, ctx).await?
         {
             // It is answered whatever the score is, and recorded so.
-            ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
+            if let Some(judged) = &mut ctx.judged {
+                judged.decision.set_aside();
+            }
             return Ok(Some(reply));
         }
         let header = session.req_header();
@@ -523,7 +547,6 @@ fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_faul
 
 /// The status that tells a client of a failure; none where the client is gone.
 fn failure_status(error: &Error) -> Option<StatusCode> {
-    use pingora::ErrorSource;
     match error.etype() {
         ErrorType::HTTPStatus(code) => StatusCode::from_u16(*code).ok(),
         ErrorType::ReadTimedout | ErrorType::ConnectTimedout | ErrorType::WriteTimedout

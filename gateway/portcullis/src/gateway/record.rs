@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
             request,
             conn,
             policy: &ctx.policy,
-            judged: ctx.judged.as_ref(),
+            judged: ctx.judged.as_deref(),
             origin_status: ctx.answer.as_ref().map(|answer| answer.status),
             origin_failed: ctx.answer.as_ref().zip(ctx.route()).map(|(answer, route)| answer.has_failed(route)),
             seen: ctx.seen,

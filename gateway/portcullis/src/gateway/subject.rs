@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use portcullis_fingerprint::{Ja3Hash, Ja4};
+use portcullis_fingerprint::{Ja3Hash, Ja4, ShortHash};
 use portcullis_intel::{Asn, Country, Prefix, canonical};
+use portcullis_policy::folded;
 use portcullis_velocity::{BanKind, Key, KeyHasher};
 
-use super::keys::{ban_key, ban_key_of, prefix_bytes};
+use super::keys::{ban_key, ban_key_of, cohort_name, prefix_bytes};
 
 /// Whom a person bans.
 ///
@@ -71,19 +72,13 @@ impl Subject {
                 let bytes = prefix_bytes(network.address());
                 Self { network: Some(network), ..of_kind(network.to_string(), &bytes) }
             }
-            BanKind::User
-            | BanKind::Account
-            | BanKind::ApiKey
-            | BanKind::Session
-            | BanKind::Device
-            | BanKind::Token
-            | BanKind::Http2 => {
-                if name.is_empty() {
-                    return Err(wrong(
-                        format!("the name of the {} is empty", kind.name()),
-                        "say which one is meant".to_owned(),
-                    ));
-                }
+            BanKind::User | BanKind::Account => {
+                let name = folded(name);
+                check_named(kind, &name)?;
+                of_kind(name.clone().into_owned(), name.as_bytes())
+            }
+            BanKind::ApiKey | BanKind::Session | BanKind::Device | BanKind::Token | BanKind::Http2 => {
+                check_named(kind, name)?;
                 of_kind(name.to_owned(), name.as_bytes())
             }
             BanKind::Ja3 => {
@@ -105,7 +100,11 @@ impl Subject {
                 let country: Country = read(name, "write it as in `DE`")?;
                 of_kind(country.as_str().to_owned(), country.as_str().as_bytes())
             }
-            BanKind::Cohort | BanKind::Other => {
+            BanKind::Cohort => {
+                let name = cohort(name)?;
+                of_kind(name.clone(), name.as_bytes())
+            }
+            BanKind::Other => {
                 return Err(wrong(
                     format!("no request is checked for bans of the kind `{}`", kind.name()),
                     format!("kinds are {}", kind_names()),
@@ -116,7 +115,7 @@ impl Subject {
 
     /// The names of the kinds that a person can ban by.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
-        let asked = BanKind::ALL.into_iter().filter(|kind| !matches!(kind, BanKind::Cohort | BanKind::Other));
+        let asked = BanKind::ALL.into_iter().filter(|kind| *kind != BanKind::Other);
         asked.map(BanKind::name)
     }
 
@@ -163,6 +162,25 @@ fn prefix(text: &str) -> Result<Prefix, SubjectError> {
             "it counts IPv4 by /24 and IPv6 by /56: ban `{network}`, or write a rule for networks of other lengths"
         ),
     ))
+}
+
+/// Clients that look alike.
+fn cohort(text: &str) -> Result<String, SubjectError> {
+    let help = "write the JA4, or `plain` for clients without TLS, and the order of the fields, as audit records have them in \
+                `ja4` and `header_order`: `t13d1516h2_8daaf6152771_02713d6af862/0a1b2c3d4e5f`";
+    let (ja4, order) = text
+        .split_once('/')
+        .ok_or_else(|| wrong(format!("`{}` says not how clients look", printable(text)), help.to_owned()))?;
+    let ja4: Option<Ja4> = if ja4 == "plain" { None } else { Some(read(ja4, help)?) };
+    Ok(cohort_name(ja4.as_ref(), read::<ShortHash>(order, help)?))
+}
+
+fn check_named(kind: BanKind, name: &str) -> Result<(), SubjectError> {
+    if name.is_empty() {
+        let fault = format!("the name of the {} is empty", kind.name());
+        return Err(wrong(fault, "say which one is meant".to_owned()));
+    }
+    Ok(())
 }
 
 fn network(text: &str, example: &str) -> Result<IpNetwork, SubjectError> {
@@ -233,7 +251,11 @@ mod tests {
             check("asn", asn, "AS64500", of(BanKind::Asn, &64500_u32.to_be_bytes()));
         }
         check("country", "de", "DE", of(BanKind::Country, b"DE"));
-        check("user", " Ann@shop.example", " Ann@shop.example", of(BanKind::User, b" Ann@shop.example"));
+        check("user", " Ann@shop.example", "ann@shop.example", of(BanKind::User, b"ann@shop.example"));
+        check("session", " Sid ", " Sid ", of(BanKind::Session, b" Sid "));
+        let look = "t13d1516h2_8daaf6152771_02713d6af862/0a1b2c3d4e5f";
+        check("cohort", &look.replace("0a1b", "0A1B"), look, of(BanKind::Cohort, look.as_bytes()));
+        check("cohort", "plain/0a1b2c3d4e5f", "plain/0a1b2c3d4e5f", of(BanKind::Cohort, b"plain/0a1b2c3d4e5f"));
         let ja4 = "t13d1516h2_8daaf6152771_02713d6af862";
         check("ja4", ja4, ja4, of(BanKind::Ja4, ja4.as_bytes()));
         let ja3 = "cd08e31494f9531f560d64c695473da9";
@@ -244,9 +266,12 @@ mod tests {
     fn what_the_gateway_does_not_check_by_is_refused_with_what_to_do() {
         for (kind, name, message) in [
             ("usr", "ann", "`usr` is no kind of ban; kinds are `address`, `prefix`, `user`"),
-            ("cohort", "x", "no request is checked for bans of the kind `cohort`; kinds are"),
+            ("cohort", "x", "`x` says not how clients look; write the JA4"),
+            ("cohort", "x/0a1b2c3d4e5f", "write the JA4, or `plain`"),
+            ("cohort", "plain/x", "write the JA4, or `plain`"),
             ("other", "x", "no request is checked for bans of the kind `other`; kinds are"),
             ("user", "", "the name of the user is empty; say which one is meant"),
+            ("account", " ", "the name of the account is empty; say which one is meant"),
             ("address", "ann", "`ann` is no address and no network; write it as in `192.0.2.1`"),
             (
                 "address",

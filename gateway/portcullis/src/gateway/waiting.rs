@@ -99,7 +99,8 @@ async fn read(session: &mut Session, most: usize, within: Duration) -> Result<Re
     let mut bytes = Vec::new();
     let reading = async {
         while bytes.len() <= most {
-            match session.read_request_body().await? {
+            // Whatever is wrong with it, it is the client's body.
+            match session.read_request_body().await.map_err(|error| error.into_down())? {
                 Some(chunk) => bytes.extend_from_slice(&chunk),
                 None => return Ok(BodyEnd::Reached),
             }

@@ -47,8 +47,8 @@ fn told(file: &str, clients: &[Value]) {
             assert_eq!(kind["stopped"], 0, "the README says that no request of the background is challenged: {kind}");
             continue;
         }
-        let row = row.unwrap_or_else(|| panic!("the README has no row of {name} in {file}"));
-        let cell = row.split('|').nth(4).unwrap().trim().trim_end_matches(" %");
+        assert!(row.is_some(), "the README has no row of {name} in {file}");
+        let cell = row.unwrap().split('|').nth(4).unwrap().trim().trim_end_matches(" %");
         let known: f64 = cell.parse().unwrap();
         let within = if kind["honest"] == true { 0.1 } else { 2.0 };
         let share = kind["share"].as_f64().unwrap() * 100.0;
@@ -91,6 +91,10 @@ scenarios! {
     a_storm_of_token_refreshes_is_stopped, "token-refresh-storm", [];
     a_stolen_api_key_is_stopped_and_its_owner_is_not, "stolen-api-key", [];
     sms_pumping_is_stopped, "sms-pumping", [];
+    a_sign_up_farm_of_many_looks_is_stopped, "sign-up-farm-many-looks", [];
+    price_scraping_with_many_looks_is_stopped, "price-scraping-many-looks", [];
+    inventory_hoarding_with_many_looks_is_stopped, "inventory-hoarding-many-looks", [];
+    sms_pumping_with_many_looks_is_stopped, "sms-pumping-many-looks", [];
     inventory_hoarding_is_stopped, "inventory-hoarding", [];
     an_office_behind_one_address_is_let_in, "office", [];
     phones_behind_a_carrier_are_let_in, "mobile-cgnat", [];

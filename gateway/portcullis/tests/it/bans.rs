@@ -112,6 +112,20 @@ fn a_banned_address_or_prefix_is_refused_before_tls() {
 }
 
 #[test]
+fn those_who_look_alike_are_banned_by_what_audit_records_say_of_them() {
+    let rig = Rig::start(&rules());
+    let odd: &[(&str, &str)] = &[("x-odd", "1"), ("user-agent", "curl/8.5.0"), ("accept", "*/*")];
+    assert_eq!(rig.client().get("/", odd).unwrap().status, 200);
+    let order = rig.audit(1)[0]["header_order"].as_str().unwrap().to_owned();
+    let said = rig.commands(&["add", "cohort", &format!("plain/{order}"), "--for", "1h"]);
+    assert!(said.contains(&order), "{said}");
+    assert_eq!(rig.client_from(9).get("/", odd).unwrap().status, 403, "from any address");
+    assert_eq!(rig.client().get("/", CURL).unwrap().status, 200);
+    rig.commands(&["remove", "cohort", &format!("plain/{order}")]);
+    assert_eq!(rig.client().get("/", odd).unwrap().status, 200);
+}
+
+#[test]
 fn an_autonomous_system_is_banned_by_hand() {
     let database =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mmdb/maxmind-test/GeoLite2-ASN-Test.mmdb");

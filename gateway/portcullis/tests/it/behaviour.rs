@@ -1,5 +1,7 @@
 //! What the running gateway remembers of behaviour: limits of every kind, fields of bodies, attacks by many.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -32,6 +34,11 @@ fn a_user_named_in_the_body_is_limited_wherever_it_asks_from_and_the_body_goes_o
     let ann = br#"{"email":"ann@shop.example","pad":"0123456789"}"#;
     assert_eq!([1, 2, 3].map(|last| post(&rig, 10 + last, ann)), [200, 200, 429]);
     assert_eq!(post(&rig, 14, br#"{"email":"bob@shop.example"}"#), 200);
+    assert_eq!(
+        post(&rig, 16, br#"{"email":" ANN@Shop.Example "}"#),
+        429,
+        "no spelling of her name has tries of its own"
+    );
     // X36: what two parsers read differently is nobody, and nobody shares the prefix with nobody else.
     let nobody = [
         &br#"{"email":["ann@shop.example"]}"#[..],
@@ -65,6 +72,74 @@ fn a_limit_bans_what_it_counts_by() {
     assert_eq!(post(&rig, 13, br#"{"email":"bob@shop.example"}"#), 200, "and nobody else is where she asked from");
     let refused = rig.client_from(15).connect().unwrap().request("POST", "/search", JSON, ann).unwrap();
     assert!(String::from_utf8_lossy(&refused.body).contains("API.BANNED"), "{refused:?}");
+}
+
+#[test]
+fn a_limit_bans_what_it_counts_by_together_and_neither_part_by_itself() {
+    let rules = format!(
+        "{OPEN}{PATIENT}clients = \"api\"\nidentify = {{ user = \"header:x-user\" }}\n[[route.limit]]\nname = \"l\"\n\
+         key = [\"user\", \"ip_prefix\"]\nrate = \"2/1h\"\nover = \"ban\"\n"
+    );
+    let mut rig = Rig::start(&rules);
+    let ask = |rig: &Rig, user: &str, source: &str| {
+        let headers = [CURL, &[("x-user", user)]].concat();
+        rig.client_of(source).get("/", &headers).unwrap().status
+    };
+    let (here, there) = ("198.51.100.7", "203.0.113.7");
+    assert_eq!([0; 3].map(|_| ask(&rig, "ann", here)), [200, 200, 403]);
+    rig.restart(|_| ());
+    let others = [("ann", "198.51.100.99"), ("ann", there), ("bob", here)].map(|(user, from)| ask(&rig, user, from));
+    assert_eq!(others, [403, 200, 200], "Ann is banned in that network only, over a restart");
+}
+
+/// An origin has worked for a request whose client leaves before the answer.
+#[test]
+fn who_leaves_before_the_answer_is_charged_for_it() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let rules = limited("key = [\"ip\"]\ncost = \"header:x-cost\"\nrate = \"2/1h\"\nover = \"throttle\"");
+    let rig = Rig::start_with(&rules, "", move |request: &RecordedRequest| {
+        if request.target == "/slow" { Answer::ok("late").held_by(&held) } else { usual_origin(request) }
+    });
+    for count in 1..=2 {
+        let mut leaving = TcpStream::connect(rig.plain).unwrap();
+        leaving
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n")
+            .unwrap();
+        rig.origin.wait_for_requests(count);
+        drop(leaving);
+        rig.audit(count);
+    }
+    assert_eq!(rig.client().get("/", CURL).unwrap().status, 429);
+    gate.open();
+}
+
+#[test]
+fn whom_the_origin_reports_stands_worse_and_is_not_told() {
+    let rules = format!("{OPEN}{PATIENT}identify = {{ user = \"header:x-user\" }}\n");
+    let rig = Rig::start_with(&rules, "", |request: &RecordedRequest| match request.target.as_str() {
+        "/spam" => Answer::ok("sent").header("portcullis-report", "abuse"),
+        "/other" => Answer::ok("sent").header("portcullis-report", "praise"),
+        _ => Answer::ok("hello"),
+    });
+    let ask = |path: &str, user: &str, source: &str| {
+        let headers = [CHROMIUM, &[("x-user", user)]].concat();
+        rig.client_of(source).get(path, &headers).unwrap()
+    };
+    for path in ["/spam", "/other"] {
+        let answer = ask(path, if path == "/spam" { "mallory" } else { "bob" }, "198.51.100.7");
+        assert_eq!((answer.status, answer.header("portcullis-report")), (200, None), "{path}");
+    }
+    for (user, source) in [("Mallory", "203.0.113.7"), ("bob", "192.0.2.7")] {
+        ask("/", user, source);
+    }
+    let records = rig.audit(4);
+    let raised = |client: &str| {
+        let of = records.iter().find(|record| record["client"] == client).unwrap();
+        of["reasons"].to_string().contains("reputation")
+    };
+    assert!(raised("203.0.113.7"), "wherever she asks from: {records:?}");
+    assert!(!raised("192.0.2.7"), "any other word is none: {records:?}");
 }
 
 #[test]
@@ -232,7 +307,14 @@ fn an_attack_of_one_client_stack_from_everywhere_is_contained_and_a_browser_besi
     let contained = behind.iter().filter(|status| **status != 401).count();
     assert!(contained * 100 >= behind.len() * 90, "{contained} of {} were contained: {statuses:?}", behind.len());
     let beside = rig.client_of("198.18.7.7").get("/login", CHROMIUM).unwrap().status;
-    assert_eq!(beside, 401, "the origin has answered it: {:?}", rig.audit(901).last());
+    let records = rig.audit(901);
+    assert_eq!(beside, 401, "the origin has answered it: {:?}", records.last());
+    assert!(records[0].get("posture").is_none(), "{}", records[0]);
+    let mut next = 900..;
+    portcullis_testkit::wait_until("a raised posture in the audit", std::time::Duration::from_secs(20), || {
+        next.next().map(&attempt);
+        rig.audit(0).iter().any(|record| record["posture"].is_string())
+    });
     let metrics = rig.metrics();
     let raised = metrics.sum_where("portcullis_route_posture", &[("route", "login"), ("posture", "normal")]);
     assert!(raised <= 1.0);

@@ -18,6 +18,8 @@ fn a_burst_is_throttled_and_cools_down() {
     let answers: Vec<_> = (0..8).map(|_| connection.get("/", CHROMIUM).unwrap()).collect();
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses[..5], [200; 5]);
+    assert_eq!(answers[0].header("ratelimit-policy"), Some("\"burst\";q=5;w=2"), "who is let in can pace himself");
+    assert_eq!(answers[0].header("ratelimit"), Some("\"burst\";r=4;t=2"));
     let refused = answers.iter().find(|answer| answer.status == 429).expect("the burst is past its limit");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=2).contains(&wait));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -85,6 +86,7 @@ fn ten_edits_under_load_three_of_them_broken_fail_no_request_and_every_record_te
     let rig = Rig::start(&numbered(0));
     let stop = AtomicBool::new(false);
     let served = AtomicU64::new(0);
+    let failed = Mutex::new(Vec::new());
     let mut versions = HashMap::new();
     let version = |rig: &Rig| {
         let metrics = rig.metrics();
@@ -96,20 +98,15 @@ fn ten_edits_under_load_three_of_them_broken_fail_no_request_and_every_record_te
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|n| {
-                let (rig, stop, served) = (&rig, &stop, &served);
+                let (rig, stop, served, failed) = (&rig, &stop, &served, &failed);
                 scope.spawn(move || {
                     let mut connection = rig.client_from(30 + n).connect().unwrap();
-                    let mut failed = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         match connection.get("/a", CHROMIUM) {
                             Ok(answer) if answer.status == 200 => drop(served.fetch_add(1, Ordering::Relaxed)),
-                            other => {
-                                failed.push(format!("{other:?}"));
-                                break;
-                            }
+                            other => return failed.lock().unwrap().push(format!("{other:?}")),
                         }
                     }
-                    failed
                 })
             })
             .collect();
@@ -129,16 +126,15 @@ fn ten_edits_under_load_three_of_them_broken_fail_no_request_and_every_record_te
             // Something is served by each, whatever the machine does meanwhile.
             let before = served.load(Ordering::Relaxed);
             wait_until("requests under load", Duration::from_secs(20), || {
-                served.load(Ordering::Relaxed) >= before + 20
+                served.load(Ordering::Relaxed) >= before + 20 || !failed.lock().unwrap().is_empty()
             });
+            assert_eq!(*failed.lock().unwrap(), Vec::<String>::new(), "at edit {edit}");
             assert_eq!(versions.get(&version(&rig)), Some(&good), "a broken edit changes nothing");
         }
         stop.store(true, Ordering::Relaxed);
-        for worker in workers {
-            let failed = worker.join().unwrap();
-            assert!(failed.is_empty(), "{failed:?}");
-        }
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
+    assert_eq!(*failed.lock().unwrap(), Vec::<String>::new());
     assert_eq!(versions.len(), 8, "each good edit has a version of its own");
     let all = usize::try_from(served.load(Ordering::Relaxed)).unwrap();
     let records = rig.audit(all);

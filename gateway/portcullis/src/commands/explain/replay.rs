@@ -31,7 +31,7 @@ pub(super) struct Played<'a> {
     /// The request.
     pub(super) request: &'a CapturedRequest,
     /// What was found about it.
-    pub(super) judged: Judged,
+    pub(super) judged: Box<Judged>,
 }
 
 /// How long after one request of a client its next one comes; captures know no times.
@@ -67,7 +67,7 @@ impl Replay {
         self.policy.rules().route(judged.decision.route)
     }
 
-    fn request(&self, request: &CapturedRequest, conn: &ConnInfo) -> Judged {
+    fn request(&self, request: &CapturedRequest, conn: &ConnInfo) -> Box<Judged> {
         conn.begin_request();
         let judged = self.gateway.judge(&self.policy, &request.head(), conn, request.http(), None, self.now);
         self.gateway.ban_if_decided(&self.policy, &judged, self.now);

@@ -276,7 +276,7 @@ impl Player {
         policy: &Policy,
         at: Duration,
         now: Now,
-    ) -> Option<Judged> {
+    ) -> Option<Box<Judged>> {
         let address = self.address(kind)?;
         let is_open = |open: &Connection| open.conn.client.ip() == address && at.saturating_sub(open.last) < IDLE;
         if !self.connection.as_ref().is_some_and(is_open) {

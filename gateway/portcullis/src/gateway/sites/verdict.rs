@@ -117,7 +117,7 @@ impl Gateway {
         let mut facts = Facts::bare(&request, ClientAddr(address), &network);
         facts.at = now.unix();
         facts.caller.clearance = Some(signals::Clearance::ProofOfWork);
-        facts.ban = self.ban_of(&facts, &ClientKeys::of(self.counters.hasher(), address), now);
+        facts.ban = self.ban_of(rules.route(route), &facts, &ClientKeys::of(self.counters.hasher(), address), now);
         let decision = rules.decide_on(route, &facts);
         let reasons = decision.reasons.iter().map(|reason| reason.signal);
         let reasons = reasons.filter(|signal| signal.group() == Group::Network).map(signals::SignalId::name).collect();

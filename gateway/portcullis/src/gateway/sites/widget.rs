@@ -281,7 +281,9 @@ fn seen(site: &SiteKey, state: &SiteState, event: Event) -> SiteSeen {
 
 /// Leaves what was found of a request, and takes the verdict on it away.
 pub(super) fn set_aside(ctx: &mut RequestContext) {
-    ctx.judged = ctx.judged.take().map(|judged| Judged { decision: judged.decision.set_aside(), ..judged });
+    if let Some(judged) = &mut ctx.judged {
+        judged.decision.set_aside();
+    }
 }
 
 fn shut(gate: Gate, ctx: &RequestContext) -> Reply {
