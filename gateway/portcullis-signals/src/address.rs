@@ -73,6 +73,24 @@ impl TrustedProxies {
         ClientAddr(client)
     }
 
+    /// Whether the peer is a trusted proxy that says it was itself asked over TLS: by `X-Forwarded-Proto`, or by the
+    /// `proto` of `Forwarded` (RFC 7239 §5.4) where it writes that. Of several entries the last counts: it wrote that one.
+    pub fn says_https(&self, peer: PeerAddr, headers: &HeaderMap) -> bool {
+        const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+        let lines = match self.header {
+            ForwardedBy::XForwardedFor => headers.get_all(&X_FORWARDED_PROTO),
+            ForwardedBy::Forwarded => headers.get_all(&http::header::FORWARDED),
+        };
+        let Some(line) = lines.iter().next_back().and_then(|line| line.to_str().ok()) else { return false };
+        let entries = self.entries(line);
+        let Some(last) = entries.as_ref().and_then(|entries| entries.last()) else { return false };
+        let scheme = match self.header {
+            ForwardedBy::XForwardedFor => Some(last.trim()),
+            ForwardedBy::Forwarded => parameter(last, "proto"),
+        };
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) && self.trusts(canonical(peer.0))
+    }
+
     /// The entries of one line; none where a quoted string does not end.
     fn entries<'a>(&self, line: &'a str) -> Option<SmallVec<[&'a str; 8]>> {
         match self.header {
@@ -85,13 +103,18 @@ impl TrustedProxies {
     fn entry_addr(&self, entry: &str) -> Option<IpAddr> {
         match self.header {
             ForwardedBy::XForwardedFor => node_addr(entry.trim()),
-            // A quoted value may hold anything, so a pair that stands within quotes is no pair.
-            ForwardedBy::Forwarded => split_outside_quotes(entry, b';').find_map(|pair| {
-                let (key, value) = pair.trim().split_once('=')?;
-                key.eq_ignore_ascii_case("for").then(|| node_addr(value.trim().trim_matches('"')))?
-            }),
+            ForwardedBy::Forwarded => node_addr(parameter(entry, "for")?),
         }
     }
+}
+
+/// The first value that an entry of `Forwarded` has under a name, without its quotes.
+fn parameter<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
+    // A quoted value may hold anything, so a pair that stands within quotes is no pair.
+    split_outside_quotes(entry, b';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
 }
 
 /// The pieces of a text between separators that stand in no quoted string.
@@ -289,6 +312,37 @@ mod tests {
             (&["proto=https"], "10.0.0.1"),
         ] {
             check(ForwardedBy::Forwarded, "10.0.0.1", lines, client);
+        }
+    }
+
+    #[test]
+    fn tls_is_what_the_nearest_trusted_proxy_says_it_was_asked_over() {
+        let (named, standard) = ("x-forwarded-proto", "forwarded");
+        for (header, peer, lines, is_https) in [
+            (named, "10.0.0.1", &["https"][..], true),
+            (named, "10.0.0.1", &["HTTPS "], true),
+            (named, "10.0.0.1", &["http"], false),
+            (named, "10.0.0.1", &[""], false),
+            (named, "10.0.0.1", &[], false),
+            (named, "10.0.0.1", &["http, https"], true),
+            // What a client wrote before it does not count.
+            (named, "10.0.0.1", &["https, http"], false),
+            (named, "10.0.0.1", &["https", "http"], false),
+            (named, "203.0.113.5", &["https"], false),
+            (standard, "10.0.0.1", &["for=203.0.113.5;proto=https"], true),
+            (standard, "10.0.0.1", &["for=203.0.113.5;Proto=\"https\""], true),
+            (standard, "10.0.0.1", &["proto=https, for=203.0.113.5"], false),
+            (standard, "10.0.0.1", &["for=203.0.113.5;by=\"x;proto=https\""], false),
+            (standard, "10.0.0.1", &["proto=https;by=\"evil"], false),
+            (standard, "203.0.113.5", &["proto=https"], false),
+        ] {
+            let by = if header == named { ForwardedBy::XForwardedFor } else { ForwardedBy::Forwarded };
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header, line.parse().unwrap());
+            }
+            let said = proxies(by).says_https(PeerAddr(peer.parse().unwrap()), &headers);
+            assert_eq!(said, is_https, "{peer} {lines:?}");
         }
     }
 }

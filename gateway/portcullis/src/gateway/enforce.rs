@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use portcullis_challenge::return_target;
@@ -72,15 +72,18 @@ pub const REPORTED: &str = "portcullis-report";
 
 /// Tells a client of its limits in an answer of the origin (draft-ietf-httpapi-ratelimit-headers-10), unless the origin
 /// tells it of its own.
-pub fn tell_limits(response: &mut ResponseHeader, route: &Route, limits: &[LimitReading]) -> Result<()> {
-    let told = [("ratelimit-policy", rate_limit_policy(route)), ("ratelimit", rate_limit(route, limits))];
-    let own = told.iter().any(|(name, _)| response.headers.contains_key(*name));
-    for (name, value) in told.into_iter().filter(|_| !own) {
-        if let Some(value) = value {
-            response.insert_header(name, value)?;
-        }
+pub fn tell_limits(
+    response: &mut ResponseHeader,
+    policy: &HeaderValue,
+    route: &Route,
+    limits: &[LimitReading],
+) -> Result<()> {
+    let [policy_name, state_name] = ["ratelimit-policy", "ratelimit"];
+    if [policy_name, state_name].iter().any(|name| response.headers.contains_key(*name)) {
+        return Ok(());
     }
-    Ok(())
+    response.insert_header(policy_name, policy.clone())?;
+    rate_limit(route, limits).map_or(Ok(()), |state| response.insert_header(state_name, state))
 }
 
 /// Sends a person to the stronger sign-in, which is told where to come back to.

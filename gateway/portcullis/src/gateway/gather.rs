@@ -52,6 +52,8 @@ pub struct Judged {
     pub charges: Charges,
     /// The canonical path and the query, where they differ from what was sent and the route enforces.
     pub target: Option<String>,
+    /// How the client speaks, with the gateway or with a trusted proxy before it.
+    pub scheme: Scheme,
     /// Whether the client holds a clearance that is enough here.
     pub cleared: bool,
     /// What stands for the user in audit records; none where the request names none.
@@ -175,11 +177,6 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// How the client's side speaks, by which the cookie of a clearance has its name.
-pub(super) fn scheme(conn: &ConnInfo) -> Scheme {
-    if conn.tls.is_some() { Scheme::Https } else { Scheme::Http }
-}
-
 /// What was known of a connection's address, and by which snapshot.
 struct KnownNetwork {
     facts: AddressFacts,
@@ -257,7 +254,8 @@ impl Gateway {
         facts.ban = self.ban_of(route, &facts, &keys, now);
         let met = Remembered::meets(conn);
         let recall = self.recall(&mut facts, head, conn, met, now);
-        let held = self.challenge.clearance(&facts, conn.tls_of(client.0), scheme(conn), now);
+        let scheme = self.scheme(conn, head.headers);
+        let held = self.challenge.clearance(&facts, conn.tls_of(client.0), scheme, now);
         let (held, not_held) = held.map_or_else(|refusal| (None, Some(refusal)), |held| (held, None));
         facts.caller.clearance = held.as_ref().and_then(level_of);
         let past = self.read_past(policy, route_id, &mut facts, &keys, now);
@@ -292,6 +290,7 @@ impl Gateway {
             limited,
             conduct_keys,
             target,
+            scheme,
             cleared,
             user,
             held,
@@ -380,6 +379,12 @@ impl Gateway {
         }
         let limited = self.read_limits(policy, route, facts, keys, now);
         Past { charges, limited, conduct_keys }
+    }
+
+    /// How the client speaks, by which the cookie of a clearance has its name.
+    fn scheme(&self, conn: &ConnInfo, headers: &http::HeaderMap) -> Scheme {
+        let is_https = conn.tls.is_some() || self.trusted.says_https(PeerAddr(conn.client.ip()), headers);
+        if is_https { Scheme::Https } else { Scheme::Http }
     }
 
     /// What is known of the client's network: looked up once a connection where the connection is the client's own.

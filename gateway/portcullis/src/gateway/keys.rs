@@ -219,7 +219,7 @@ impl Scope {
     /// Clients of a route that look alike, in whatever network.
     pub(super) const LOOK: Self = Self(14);
     /// All clients of a route that look like nobody before.
-    pub(super) const STRANGERS: Self = Self(15);
+    pub(super) const STRANGERS: Self = Self(17);
 }
 
 /// The key of one limit for one request; none where the limit is not asked, or refuses, for want of a part.

@@ -1,6 +1,7 @@
 //! A rule set in force, with what the gateway derives from it once a load rather than once a request.
 
-use portcullis_policy::{RouteId, RuleSet, model};
+use http::HeaderValue;
+use portcullis_policy::{RouteId, RuleSet, model, rate_limit_policy};
 use portcullis_signals::Families;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub struct RoutePlan {
     pub meters: Vec<Meter>,
     /// How the route fares.
     pub state: Arc<RouteState>,
+    /// What clients are told of the limits (`RateLimit-Policy`); none where they are told of none.
+    pub told_limits: Option<HeaderValue>,
 }
 
 /// Over how long requests are counted for the velocity signals.
@@ -111,6 +114,8 @@ impl RoutePlan {
             prefix: scope("prefix"),
             meters: route.levels().map(|of| Meter::of(of.level.bound)).collect(),
             state,
+            // Names of limits are told in visible ASCII alone, so this is a header's value.
+            told_limits: rate_limit_policy(route).and_then(|policy| HeaderValue::try_from(policy).ok()),
         }
     }
 }

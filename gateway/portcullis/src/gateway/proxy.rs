@@ -21,7 +21,7 @@ use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 use super::answer::Answer;
 use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
-use super::gather::{Judged, scheme};
+use super::gather::Judged;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::refusal::Refused;
@@ -191,8 +191,9 @@ impl ProxyHttp for Door {
             self.0.vouched(session, response, ctx)?;
             if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
                 && judged.decision.mode == Mode::Enforce
+                && let Some(told) = ctx.policy.plan(judged.decision.route).and_then(|plan| plan.told_limits.as_ref())
             {
-                enforce::tell_limits(response, route, &judged.limited.readings)?;
+                enforce::tell_limits(response, told, route, &judged.limited.readings)?;
             }
         }
         Ok(())
@@ -519,7 +520,7 @@ pub(super) fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -
     let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
     let site = site.as_ref().map_or("", portcullis_signals::Host::as_str);
-    Holder::of(site, judged.client, &judged.network, &judged.claim, scheme(conn)).shaking(conn.tls_of(judged.client.0))
+    Holder::of(site, judged.client, &judged.network, &judged.claim, judged.scheme).shaking(conn.tls_of(judged.client.0))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Uri};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, OrErr, Result};
-use portcullis_challenge::Verdict;
+use portcullis_challenge::{Scheme, Verdict};
 use portcullis_policy::model::Print;
 use portcullis_policy::{Decision, RuleSet};
 use portcullis_signals::{is_client_address_header, is_portcullis_header};
@@ -44,7 +44,7 @@ impl Gateway {
         conn: &ConnInfo,
     ) -> Result<()> {
         rewrite(request, |headers| {
-            tell_client(headers, judged.client.0, conn)?;
+            tell_client(headers, judged.client.0, judged.scheme)?;
             let decision = &judged.decision;
             headers.insert(SCORE, value(&decision.score.decimal())?);
             headers.insert(ACTION, HeaderValue::from_static(decision.action.name()));
@@ -110,7 +110,8 @@ fn reasons(decision: &Decision) -> String {
 
 /// Rewrites a request that could not be judged: what a client may not say is taken off all the same.
 pub(crate) fn prepare_unjudged(request: &mut RequestHeader, conn: &ConnInfo) -> Result<()> {
-    rewrite(request, |headers| tell_client(headers, conn.client.ip(), conn))
+    let scheme = if conn.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    rewrite(request, |headers| tell_client(headers, conn.client.ip(), scheme))
 }
 
 /// Takes off what a client may not say, and has `tell` add to the header fields what the gateway says.
@@ -130,9 +131,15 @@ fn rewrite(request: &mut RequestHeader, tell: impl FnOnce(&mut HeaderMap) -> Res
 }
 
 /// Says who asks, and how.
-fn tell_client(headers: &mut HeaderMap, client: IpAddr, conn: &ConnInfo) -> Result<()> {
+fn tell_client(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme) -> Result<()> {
     headers.insert(FORWARDED_FOR, value(&address_text(client))?);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if conn.tls.is_some() { "https" } else { "http" }));
+    headers.insert(
+        FORWARDED_PROTO,
+        HeaderValue::from_static(match scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }),
+    );
     Ok(())
 }
 

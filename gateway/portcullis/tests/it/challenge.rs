@@ -123,6 +123,22 @@ fn a_program_pays_and_reaches_the_origin() {
     assert_eq!((&redeemed["action"], &redeemed["verdict"]), (&"allow".into(), &"allow".into()), "it was answered");
 }
 
+#[test]
+fn behind_a_trusted_proxy_that_ends_tls_the_cookie_is_that_of_tls() {
+    let settings = "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let rig = Rig::start_with(GUARDED, settings, crate::rig::usual_origin);
+    let client = rig.client();
+    let mut headers = CURL.to_vec();
+    headers.extend([("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")]);
+    let puzzle = Puzzle::of(&client.get("/", &headers).unwrap());
+    let paid = client.connect().unwrap().request("POST", REDEEM, &headers, puzzle.solution().as_bytes()).unwrap();
+    let set = paid.header("set-cookie").unwrap();
+    assert!(set.starts_with("__Host-") && set.contains("; Secure"), "{set}");
+    let cookie = clearance(&paid);
+    headers.push(("cookie", &cookie));
+    assert_eq!(client.get("/", &headers).unwrap().status, 200);
+}
+
 /// Two routes: one with the cheapest puzzle there is and a clearance of ten minutes, one that asks for more.
 const CHEAP_AND_STRICT: &str = r#"
 [[route]]

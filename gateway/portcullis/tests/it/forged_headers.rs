@@ -82,6 +82,22 @@ action = \"block\"
 }
 
 #[test]
+fn a_trusted_proxy_is_believed_that_it_was_asked_over_tls() {
+    let open = Rig::start(OPEN);
+    let trusting =
+        Rig::start_with(OPEN, "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\n", crate::rig::usual_origin);
+    for (said, trusted) in [("https", "https"), ("http", "http"), ("https, http", "http"), ("gopher", "http")] {
+        let mut headers = CURL.to_vec();
+        headers.push(("X-Forwarded-Proto", said));
+        for (rig, told) in [(&trusting, trusted), (&open, "http")] {
+            assert_eq!(rig.client().get("/", &headers).unwrap().status, 200, "{said}");
+            let seen = rig.origin.take_requests();
+            assert_eq!(seen[0].headers_named("x-forwarded-proto"), [told], "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_verdict_of_the_client_is_stripped_and_held_against_it() {
     let rig = Rig::start(OPEN);
     let mut headers = CURL.to_vec();

@@ -13,9 +13,10 @@ use crate::{CHROMIUM, OPEN, StopOnDrop, versions_of};
 
 #[test]
 fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
-    let rig = Rig::start(OPEN);
+    let open = unworried();
+    let rig = Rig::start(&open);
     let blocking =
-        format!("{OPEN}\n[[route.rule]]\nname = \"gone\"\nwhen = {{ path = [\"/gone\"] }}\naction = \"block\"\n");
+        format!("{open}\n[[route.rule]]\nname = \"gone\"\nwhen = {{ path = [\"/gone\"] }}\naction = \"block\"\n");
     let stop = AtomicBool::new(false);
     let served = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -30,7 +31,7 @@ fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
                             Ok(answer) if answer.status == 200 => {
                                 served.fetch_add(1, Ordering::Relaxed);
                             }
-                            other => failed.push(format!("{other:?}")),
+                            other => failed.push(other.map(|answer| answer.status).map_err(|error| error.to_string())),
                         }
                     }
                     failed
@@ -43,7 +44,7 @@ fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
         assert_eq!(rig.client().get("/gone", CHROMIUM).unwrap().status, 403);
         rig.reload_rules("[[route]\nname = broken", "refused");
         assert_eq!(rig.client().get("/gone", CHROMIUM).unwrap().status, 403, "a broken file changes nothing");
-        rig.reload_rules(OPEN, "applied");
+        rig.reload_rules(&open, "applied");
         assert_eq!(rig.client().get("/gone", CHROMIUM).unwrap().status, 200);
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
@@ -73,11 +74,17 @@ fn counts_survive_a_reload() {
     assert_eq!(rig.client().get("/", CHROMIUM).unwrap().status, 429);
 }
 
-/// Rules that leave their number in every record, by a rule in monitor, and refuse nobody for asking often.
+/// Rules that refuse nobody for asking often, as the load of a test does where the machine is quick.
+fn unworried() -> String {
+    format!("{OPEN}thresholds = {{ throttle = \"off\", challenge = \"off\", block = \"off\", ban = \"off\" }}\n")
+}
+
+/// The same that leave their number in every record, by a rule in monitor.
 fn numbered(number: u32) -> String {
     format!(
-        "{OPEN}thresholds = {{ throttle = \"off\", challenge = \"off\", block = \"off\", ban = \"off\" }}\n\
-         [[route.rule]]\nname = \"v{number}\"\nwhen = {{ ip = [\"127.0.0.0/8\"] }}\naction = \"block\"\nmode = \"monitor\"\n"
+        "{}\n\
+         [[route.rule]]\nname = \"v{number}\"\nwhen = {{ ip = [\"127.0.0.0/8\"] }}\naction = \"block\"\nmode = \"monitor\"\n",
+        unworried()
     )
 }
 

@@ -19,7 +19,7 @@ use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::gateway::Gateway;
 use crate::gateway::enforce::{self, Form};
-use crate::gateway::gather::{Judged, scheme};
+use crate::gateway::gather::Judged;
 use crate::gateway::proxy::{RequestContext, head_of, holder, read_body};
 use crate::gateway::reply::Reply;
 
@@ -105,7 +105,7 @@ impl Gateway {
         let text = |name| header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let held = judged.held.and_then(|held| {
             let head = head_of(header, None);
-            let text = CanonicalRequest::of(&head).cookie(cookie_name(scheme(conn)))?.to_owned();
+            let text = CanonicalRequest::of(&head).cookie(cookie_name(judged.scheme))?.to_owned();
             Some((held, text))
         });
         Visit {
