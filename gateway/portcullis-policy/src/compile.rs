@@ -60,6 +60,8 @@ pub(crate) struct Spans {
     pub(crate) unused_lists: Vec<(Box<str>, Span)>,
     /// The presets that nothing names, each with its name's place.
     pub(crate) unused_presets: Vec<(Arc<str>, Span)>,
+    /// The pages that nothing names, each with the start of its file.
+    pub(crate) unused_pages: Vec<(Box<str>, Span)>,
     /// Of each route where its values came from.
     pub(crate) sources: Vec<Vec<Source>>,
 }
@@ -77,6 +79,7 @@ impl Spans {
             limits: std::iter::once(Vec::new()).chain(limits).collect(),
             unused_lists: written.unused_lists.clone(),
             unused_presets: presets::unused(written),
+            unused_pages: refusal::unused(written),
             sources: layers(written, presets).map(|layers| layers.provenance()).collect(),
         }
     }

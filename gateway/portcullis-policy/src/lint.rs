@@ -33,6 +33,7 @@ impl Compiled {
         lint.unlimited();
         lint.unused_lists();
         lint.unused_presets();
+        lint.unused_pages();
         lint.out.sort();
         lint.out
     }
@@ -281,6 +282,16 @@ impl Lint<'_> {
                 Diagnostic::warning(format!("nothing uses the preset {}", quote(name)))
                     .at(*place, "named by no route")
                     .help(format!("name it by `preset = \"{name}\"`, or take it out")),
+            );
+        }
+    }
+
+    fn unused_pages(&mut self) {
+        for (name, place) in &self.places.unused_pages {
+            self.out.push(
+                Diagnostic::warning(format!("nothing uses the page {}", quote(name)))
+                    .at(*place, "this file")
+                    .help(format!("name it by `refusal = {{ page = \"{name}\" }}`, or take the file away")),
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What a refused client is told: the layers put together, and the pages read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::layers::Layers;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, nearest, quote};
 use crate::model::{MAX_PAGE_BYTES, Page, Piece, Refusal, RefusalTexts, Slot, Told};
-use crate::written::{CodeTable, Located, PageFile, RefusalTable, TextsTable};
+use crate::written::{CodeTable, Located, PageFile, RefusalTable, TextsTable, Written};
 
 /// The pages that are named, each read when it is first named.
 #[derive(Debug)]
@@ -203,6 +203,17 @@ fn unknown_slot(page: &PageFile, at: usize, name: &str) -> Diagnostic {
         Some(name) => fault.help(format!("did you mean `{{{name}}}`?")),
         None => fault.help(format!("known: {}", names.map(|name| format!("`{{{name}}}`")).join(", "))),
     }
+}
+
+/// The pages that nothing names, each with the start of its file.
+pub(super) fn unused(written: &Written) -> Vec<(Box<str>, Span)> {
+    let values = std::iter::once(&written.defaults).chain(written.routes.iter().map(|route| &route.values));
+    let tables = values.filter_map(|values| values.refusal.as_ref());
+    let named =
+        tables.flat_map(|table| table.page.iter().chain(table.texts.iter().filter_map(|texts| texts.page.as_ref())));
+    let named: HashSet<&str> = named.map(|page| &*page.value).collect();
+    let idle = written.pages.iter().filter(|page| !named.contains(&*page.name));
+    idle.map(|page| (page.name.clone(), page.span())).collect()
 }
 
 /// A place in a page. Pages are bounded, so every offset fits.

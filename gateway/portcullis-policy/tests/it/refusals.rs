@@ -102,6 +102,14 @@ fn routes_that_say_nothing_share_what_the_defaults_say() {
 }
 
 #[test]
+fn lint_tells_of_a_page_that_nothing_names() {
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\nrefusal = { texts = { de = { title = \"T\", text = \"t\", page = \"pages/a.html\" } } }\n";
+    let compiled = compile(rules, &[("a.html", PAGE), ("idle.html", PAGE)]).unwrap_or_else(|faults| panic!("{faults}"));
+    let said = compiled.lint(portcullis_signals::UnixSeconds(0)).to_string();
+    assert!(said.contains("nothing uses the page `pages/idle.html`") && !said.contains("pages/a.html`"), "{said}");
+}
+
+#[test]
 fn a_page_is_divided_at_its_places_and_nowhere_else() {
     let text = "a{title}b{color:red}c{ text }d{}e{reference}{code}{contact}f{{text}}g{";
     let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\nrefusal = { page = \"pages/a.html\" }\n";
