@@ -156,7 +156,7 @@ fn memory_hard(c: &mut Criterion) {
     group.bench_function("two hashes of 8 MiB in the mean", |b| b.iter(|| scratch.solve(black_box(&seed), one)));
 
     let ring = ring();
-    let work = Work::new(Strength::new(8, 60).unwrap_or_default(), Some(cost)).unwrap_or(Work::MEMORY_HARD);
+    let work = Work::new(Strength::new(8, 60).unwrap_or_default(), Some(cost));
     let puzzle = Puzzle::issue(&ring, id(1), work, &HERE, NOW, TTL);
     let mut nonces = solve(&puzzle.seed(), work.hashes());
     nonces.extend([0, 0]);

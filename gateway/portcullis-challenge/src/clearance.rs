@@ -145,7 +145,10 @@ impl Clearance {
     /// after the first of the line was granted. The cohort stays, so that a line cannot leave a cohort
     /// that may yet be taken back. `id` is 16 fresh random bytes: the budget begins anew, as the work did.
     ///
-    /// `None` when the successor would be worth less than this one, in work, level or time; the client
+    /// Where more work was done than this one is worth, the successor is good for as long as this one
+    /// even when the new work was for less time.
+    ///
+    /// `None` when the successor would be worth no more than this one, in work, level or time; the client
     /// then keeps what it has until it expires.
     #[must_use]
     pub fn renew(&self, ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> Option<String> {
@@ -154,10 +157,11 @@ impl Clearance {
         let enough = done.expected_hashes().saturating_mul(RENEWAL_DISCOUNT) >= known.expected_hashes();
         let end = self.granted_at.after(MAX_CLEARANCE_TTL);
         let now = solved.redeemed_at;
-        let expires_at = now.after(solved.clearance_ttl).min(end);
+        let expires_at = now.after(solved.clearance_ttl).min(end).max(self.expires_at);
         // What took no work, or an identity, is not renewed by work.
         let same_kind = matches!(self.level, Level::ProofOfWork | Level::MemoryHard) || solved.level > self.level;
-        if !enough || !same_kind || expires_at <= self.expires_at {
+        let more = expires_at > self.expires_at || self.work.is_some() && !self.covers(known);
+        if !enough || !same_kind || !more {
             return None;
         }
         let terms = Terms {
@@ -188,16 +192,15 @@ impl Clearance {
         self.work.is_some_and(|work| work.expected_hashes() >= asked.expected_hashes())
     }
 
-    /// Whether it opens a route that asks for the rung `least`, and on the rung of work for `asked`.
+    /// Whether it opens a route that asks for the rung `least`, and on the rungs of work for `asked`.
     ///
-    /// A higher rung opens what a lower one opens; on the rung of work the work itself is compared.
+    /// A higher rung opens what a lower one opens. Where work was done for work, its hashes are compared
+    /// too: memory that was filled for a cheap route is less than the hashes of a strict one.
     #[must_use]
     pub fn opens(&self, least: Level, asked: Strength) -> bool {
-        if self.level == Level::ProofOfWork && least == Level::ProofOfWork {
-            self.covers(asked)
-        } else {
-            self.level >= least
-        }
+        let is_work = |level| matches!(level, Level::ProofOfWork | Level::MemoryHard);
+        let enough = !is_work(self.level) || !is_work(least) || self.covers(asked);
+        self.level >= least && enough
     }
 
     /// Checks the value of a clearance cookie. No table is touched and nothing is allocated.

@@ -100,8 +100,8 @@ pub use sighting::{SOLVE_SECONDS, Sighting, Step};
 pub use solution::{MAX_SOLUTION_BYTES, Solution, Solved};
 pub use spent::{Spent, SpentEntry, SpentSet};
 pub use strength::{
-    Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MIN_COUNT, MIN_DIFFICULTY_BITS, Strength,
-    StrengthError, Work,
+    Algorithm, MAX_COUNT, MAX_DIFFICULTY_BITS, MAX_EXPECTED_HASHES, MAX_PARTS, MIN_COUNT, MIN_DIFFICULTY_BITS,
+    Strength, StrengthError, Work,
 };
 pub use texts::{ENGLISH, MAX_RANGES, Texts, negotiate};
 pub use time::UnixMillis;

@@ -186,7 +186,7 @@ impl Payload for PuzzlePayload {
         let algorithm = Algorithm::from_code(fields.byte()?)?;
         // Checked again although signed: a puzzle without work must not exist in any build.
         let hashes = Strength::new(fields.byte()?, u16::from_be_bytes(fields.take()?)).ok()?;
-        let work = Work::new(hashes, MemoryCost::from_bytes(fields.take()?)?).ok()?;
+        let work = Work::new(hashes, MemoryCost::from_bytes(fields.take()?)?);
         if work.algorithm() != algorithm {
             return None;
         }

@@ -215,7 +215,7 @@ impl Ask {
         let hashes = harder(base, more);
         let memory = (rung == Level::MemoryHard).then_some(MemoryCost::USUAL);
         // On top of the route's own hashing: a higher rung is never the cheaper one.
-        Work::new(hashes, memory).unwrap_or_else(|_| Work::from(hashes))
+        Work::new(hashes, memory)
     }
 
     /// How long the wait is: from 3 seconds without a doubt to 15 at the highest score, two and
@@ -341,6 +341,8 @@ mod tests {
             // More hashing where the memory-hard rung cannot be had.
             (750, Posture::Calm, Level::ProofOfWork, Strength::BALANCED, (17, 80, false)),
             (750, Posture::Calm, Level::MemoryHard, Strength::RELAXED, (12, 60, true)),
+            // The most parts, and memory beside them.
+            (750, Posture::Calm, Level::MemoryHard, Strength::new(2, 256).unwrap(), (2, 256, true)),
             // 2^28 hashes are the most.
             (750, Posture::UnderAttack, Level::ProofOfWork, Strength::STRICT, (21, 120, false)),
         ] {

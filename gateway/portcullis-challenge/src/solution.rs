@@ -14,7 +14,7 @@ use crate::network::Move;
 use crate::puzzle::{PuzzlePayload, in_time};
 use crate::refusal::Refusal;
 use crate::spent::SpentSet;
-use crate::strength::{Algorithm, MAX_COUNT, Work};
+use crate::strength::{Algorithm, MAX_PARTS, Work};
 use crate::time::UnixMillis;
 use crate::token;
 use crate::work::{Seed, Statement};
@@ -77,15 +77,6 @@ impl<'a> Solution<'a> {
     /// The [`Refusal`] of the token's form or code.
     pub fn algorithm(&self, ring: &KeyRing) -> Result<Algorithm, Refusal> {
         token::open::<PuzzlePayload>(ring, self.token).map(|(payload, _)| payload.work.algorithm())
-    }
-
-    /// The random bytes that name the puzzle, where it is one of ours: to count what became of it.
-    ///
-    /// # Errors
-    ///
-    /// The [`Refusal`] of the token's form or code.
-    pub fn puzzle_id(&self, ring: &KeyRing) -> Result<[u8; 16], Refusal> {
-        token::open::<PuzzlePayload>(ring, self.token).map(|(payload, _)| payload.id)
     }
 
     /// Checks everything and redeems the puzzle: of any number of calls with one puzzle, at once or
@@ -196,11 +187,11 @@ impl<'a> Solution<'a> {
 }
 
 /// Room for the nonces of the most parts, on the stack.
-struct NonceBuffer([u8; NONCE_BYTES * MAX_COUNT as usize]);
+struct NonceBuffer([u8; NONCE_BYTES * MAX_PARTS]);
 
 impl Default for NonceBuffer {
     fn default() -> Self {
-        Self([0; NONCE_BYTES * MAX_COUNT as usize])
+        Self([0; NONCE_BYTES * MAX_PARTS])
     }
 }
 
@@ -252,4 +243,4 @@ const NONCE_BYTES: usize = 4;
 /// The longest text of a solution: a token, a dot, and the nonces of the most parts. Anything
 /// longer was not asked for and is refused unread.
 pub const MAX_SOLUTION_BYTES: usize =
-    token::text_len::<PuzzlePayload>() + 1 + (NONCE_BYTES * MAX_COUNT as usize * 4).div_ceil(3);
+    token::text_len::<PuzzlePayload>() + 1 + (NONCE_BYTES * MAX_PARTS * 4).div_ceil(3);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::memory::MemoryCost;
+use crate::memory::{MAX_MEMORY_COUNT, MemoryCost};
 
 /// The function that the work is done with. The number is what a token carries.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -117,17 +117,10 @@ pub struct Work {
 }
 
 impl Work {
-    /// Work of `hashes`, and of `memory` where that is asked for.
-    ///
-    /// # Errors
-    ///
-    /// [`StrengthError::Count`] when both together are more than [`MAX_COUNT`] parts.
-    pub fn new(hashes: Strength, memory: Option<MemoryCost>) -> Result<Self, StrengthError> {
-        let parts = hashes.count + memory.map_or(0, |memory| u16::from(memory.count()));
-        if parts > MAX_COUNT {
-            return Err(StrengthError::Count(parts));
-        }
-        Ok(Self { hashes, memory })
+    /// Work of `hashes`, and of `memory` where that is asked for: [`MAX_PARTS`] at most.
+    #[must_use]
+    pub const fn new(hashes: Strength, memory: Option<MemoryCost>) -> Self {
+        Self { hashes, memory }
     }
 
     /// The memory-hard work that is usual: a relaxed puzzle and [`MemoryCost::USUAL`].
@@ -197,6 +190,8 @@ pub const MIN_COUNT: u16 = 1;
 /// The greatest number of parts. Checking costs one hash a part, so this bounds what a false
 /// solution can cost the gateway: some 15 µs.
 pub const MAX_COUNT: u16 = 256;
+/// The most parts of one puzzle: those that are hashed, and those that take memory.
+pub const MAX_PARTS: usize = MAX_COUNT as usize + MAX_MEMORY_COUNT as usize;
 /// The greatest work that may be asked for: 2^28 hashes, some two minutes for a good laptop. More
 /// than that is a "no" that does not say so.
 pub const MAX_EXPECTED_HASHES: u64 = 1 << 28;

@@ -11,7 +11,7 @@ use crate::time::UnixMillis;
 pub enum Billable {
     /// A challenge was solved.
     Solved,
-    /// A redeem failed, of a puzzle that was ours.
+    /// A visitor's redeems failed, of puzzles that were ours.
     FailedRedeem,
     /// The site's filters, rules or score said no, in enforce mode.
     EnforcedBlock,
@@ -68,8 +68,8 @@ impl Usage {
 
     /// Counts `what` of the challenge that is named `id`, if it was not counted before, and says whether.
     ///
-    /// `id` comes from an authenticated token: nobody counts up another's allowance with tokens that
-    /// he made himself, nor by sending one failed redeem again and again. `once` is a set for this alone;
+    /// `id` comes from an authenticated token whose work was done, or is one for a visitor and an hour: nobody
+    /// counts up another's allowance with tokens that he made himself, nor by failing again and again. `once` is a set for this alone;
     /// when it is full nothing is counted, and the set says so.
     pub fn record(&self, what: Billable, id: [u8; 16], now: UnixMillis, once: &SpentSet) -> bool {
         // Of one challenge each kind has a name of its own in the set.
@@ -81,16 +81,16 @@ impl Usage {
             return false;
         }
         self.with(now, |counts| match what {
-            Billable::Solved => counts.solved += 1,
-            Billable::FailedRedeem => counts.failed_redeems += 1,
-            Billable::EnforcedBlock => counts.enforced_blocks += 1,
+            Billable::Solved => add_one(&mut counts.solved),
+            Billable::FailedRedeem => add_one(&mut counts.failed_redeems),
+            Billable::EnforcedBlock => add_one(&mut counts.enforced_blocks),
         });
         true
     }
 
     /// Counts a call of siteverify.
     pub fn record_siteverify(&self, now: UnixMillis) {
-        self.with(now, |counts| counts.siteverify_calls += 1);
+        self.with(now, |counts| add_one(&mut counts.siteverify_calls));
     }
 
     /// What was counted in the month of `now`.
@@ -104,8 +104,10 @@ impl Usage {
     fn with(&self, now: UnixMillis, act: impl FnOnce(&mut Counts)) {
         let mut counts = self.0.lock();
         let month = month(now);
-        // A clock that steps back over midnight goes on counting in the month that had begun.
-        if month > counts.month {
+        // A clock that steps back over midnight goes on counting in the month that had begun. One that was ahead by more
+        // was wrong, and must not leave an allowance used up for years.
+        let was_ahead = month >= EARLIEST_MONTH && counts.month > month.saturating_add(1);
+        if month > counts.month || was_ahead {
             *counts = Counts { month, ..Counts::default() };
         }
         act(&mut counts);
@@ -115,6 +117,14 @@ impl Usage {
 /// How long a challenge is known to be counted: the longest that a puzzle is open and then its
 /// response can be verified, and as much again.
 const COUNTED_FOR: Duration = Duration::from_secs(70 * 60);
+
+/// January 2026. A clock that says an earlier time has not been set yet, and is no reason to begin anew.
+const EARLIEST_MONTH: u32 = (2026 - 1970) * 12;
+
+/// Counts kept over a restart are a file's, which may say anything.
+const fn add_one(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
 
 fn month(now: UnixMillis) -> u32 {
     let civil = now.civil();

@@ -1,8 +1,9 @@
 //! Waits: the rung for clients that run no script.
 //!
 //! The page is shown with a token that says from when on it is good; a timed refresh or a form's
-//! button brings it back. Waiting costs a person some seconds once, and a farm as many seconds of
-//! every clearance, one at a time: what a token is good for nothing else is.
+//! button brings it back. Waiting costs a person some seconds once. A farm can begin many waits at the
+//! same time, so it costs it a connection and a delay for each clearance and no more: a wait stands in
+//! for work where there is little doubt, and nowhere else.
 
 use std::time::Duration;
 

@@ -132,6 +132,14 @@ impl<'a> CanonicalRequest<'a> {
         values.all(|other| other == first).then(|| std::str::from_utf8(first).ok())?
     }
 
+    /// The values of every cookie of that name that are text, in the order sent.
+    ///
+    /// A browser sends two where a sibling host or another path set one as well (RFC 6265 §5.4), and says of neither
+    /// whose it is.
+    pub fn every_cookie(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.cookies(name).filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
     fn cookies(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let named = move |pair: &'a [u8]| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
         let values = self.headers.get_all(header::COOKIE).iter();

@@ -188,15 +188,23 @@ fn a_higher_rung_opens_what_a_lower_one_opens() {
         (Level::NoScript, [true, true, false, false, false]),
         // Granted without work.
         (Level::ProofOfWork, [true, true, false, false, false]),
-        (Level::MemoryHard, [true, true, true, true, false]),
+        (Level::MemoryHard, [true, true, false, false, false]),
         (Level::StepUp, [true, true, true, true, true]),
     ] {
         assert_eq!(opens(&check(&clearance_of(level)).unwrap()), opened, "{level:?}");
     }
-    for (strength, opened) in [(same, [true, true, true, false, false]), (less, [true, true, false, false, false])] {
-        let value = Clearance::for_work(&ring(), ID, &solved(strength, TTL), &HERE);
+    for (level, strength, opened) in [
+        (Level::ProofOfWork, same, [true, true, true, false, false]),
+        (Level::ProofOfWork, less, [true, true, false, false, false]),
+        (Level::MemoryHard, same, [true, true, true, true, false]),
+        // Memory that was filled for a cheap route.
+        (Level::MemoryHard, less, [true, true, false, false, false]),
+    ] {
+        let mut solved = solved(strength, TTL);
+        solved.level = level;
+        let value = Clearance::for_work(&ring(), ID, &solved, &HERE);
         let clearance = Clearance::verify(&ring(), &value, &HERE, UnixMillis(NOW.0 + 1_000)).unwrap();
-        assert_eq!(opens(&clearance), opened, "{strength:?}");
+        assert_eq!(opens(&clearance), opened, "{level:?} {strength:?}");
     }
 }
 
@@ -253,6 +261,10 @@ fn a_clearance_is_renewed_for_a_fraction_of_its_work_and_for_a_day_at_most() {
         renew(&check(&clearance_of(Level::NoScript)).unwrap(), solved_at(full, TTL, 250_000)).unwrap().level,
         Level::ProofOfWork
     );
+
+    let (more, short) = (Strength::new(4, 17).unwrap(), Duration::from_secs(1));
+    let raised = renew(&first, solved_at(more, short, 250_000)).unwrap();
+    assert_eq!((raised.work, raised.expires_at), (Some(more), first.expires_at), "more work, in the time that is left");
 
     // A line that is renewed for ever ends after a day.
     let (mut clearance, mut renewals) = (first, 0);

@@ -13,7 +13,7 @@ fn cost() -> MemoryCost {
 }
 
 fn work() -> Work {
-    Work::new(Strength::new(4, 3).unwrap(), Some(cost())).unwrap()
+    Work::new(Strength::new(4, 3).unwrap(), Some(cost()))
 }
 
 fn puzzle() -> Puzzle {

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_challenge::{
-    Binding, KeyRing, Level, Lifetimes, MAX_COUNT, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES, Puzzle, Refusal, Seed, Solution,
-    Solved, SpentSet, Strength, UnixMillis, encode_nonces, solve, solve_part,
+    Binding, KeyRing, Level, Lifetimes, MAX_COUNT, MAX_MEMORY_COUNT, MAX_PARTS, MAX_PUZZLE_TTL, MAX_SOLUTION_BYTES,
+    MemoryCost, Puzzle, Refusal, Scratch, Seed, Solution, Solved, SpentSet, Strength, UnixMillis, Work, encode_nonces,
+    solve, solve_part,
 };
 use proptest::prelude::*;
 
@@ -286,8 +287,18 @@ fn the_largest_puzzle_fits_the_bounds() {
     let strength = Strength::new(1, MAX_COUNT).unwrap();
     let puzzle = Puzzle::issue(&ring(), ID, strength, &HERE, NOW, TTL);
     let text = text(puzzle.token(), &solve(&puzzle.seed(), strength));
-    assert_eq!(text.len(), MAX_SOLUTION_BYTES);
     assert!(check(&text).is_ok());
+    // With as many parts as can be that take memory.
+    let memory = MemoryCost::new(1, 1, MAX_MEMORY_COUNT, 1).unwrap();
+    let puzzle = Puzzle::issue(&ring(), ID, Work::new(strength, Some(memory)), &HERE, NOW, TTL);
+    let mut nonces = solve(&puzzle.seed(), strength);
+    nonces.extend(Scratch::new(memory).solve(&puzzle.seed(), memory));
+    let text = self::text(puzzle.token(), &nonces);
+    assert_eq!((text.len(), nonces.len()), (MAX_SOLUTION_BYTES, MAX_PARTS));
+    let solution = Solution::parse(&text).unwrap();
+    let spent = SpentSet::new(1);
+    let solved = solution.verify_memory_hard(&ring(), &HERE, NOW, &spent, &mut Scratch::new(memory));
+    assert_eq!(solved.map(|solved| solved.level), Ok(Level::MemoryHard));
     assert_eq!(check(&format!("{text}A")), Err(Refusal::TooLarge));
 }
 

@@ -383,6 +383,31 @@ fn a_new_month_begins_at_zero_and_a_restart_does_not() {
     assert_eq!(usage.counts(end_of_october).solved, 1, "a clock that steps back");
 }
 
+#[test]
+fn a_clock_that_was_years_ahead_leaves_no_allowance_used_up() {
+    let march_2026 = UnixMillis(1_774_000_000_000);
+    let now = usize::try_from((2026 - 1970) * 12 + 2).unwrap();
+    for (kept, solved) in [(now - 1, 0), (now, 7), (now + 1, 7), (now + 2, 0), (now + 200, 0), (u32::MAX as usize, 0)] {
+        let kept = Counts { month: kept.try_into().unwrap(), solved: 7, ..Counts::default() };
+        assert_eq!(Usage::resume(kept).counts(march_2026).solved, solved, "{}", kept.month);
+        assert_eq!(
+            Usage::resume(kept).counts(UnixMillis(0)),
+            kept,
+            "a clock that is not set yet ends no month, {}",
+            kept.month
+        );
+    }
+}
+
+#[test]
+fn a_count_that_is_full_stays_full() {
+    let month = Usage::default().counts(NOW).month;
+    let usage = Usage::resume(Counts { month, solved: u64::MAX, siteverify_calls: u64::MAX, ..Counts::default() });
+    assert!(usage.record(Billable::Solved, ID, NOW, &SpentSet::new(10)));
+    usage.record_siteverify(NOW);
+    assert_eq!((usage.counts(NOW).solved, usage.counts(NOW).siteverify_calls), (u64::MAX, u64::MAX));
+}
+
 proptest! {
     #[test]
     fn arbitrary_calls_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200), query in ".{0,40}", form: bool) {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_signals::Posture;
 use portcullis_velocity::{
@@ -77,6 +78,11 @@ impl RouteState {
             portcullis_velocity::Posture::Elevated => Posture::Elevated,
             portcullis_velocity::Posture::UnderAttack => Posture::UnderAttack,
         }
+    }
+
+    /// For how long it has fared so.
+    pub fn posture_lasts(&self, now: Millis) -> Duration {
+        Duration::from_millis(now.0.saturating_sub(self.posture.read(now).since.0))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use portcullis_challenge::{Clearance, Refusal, Scheme};
 use portcullis_fingerprint::Http2Print;
@@ -16,7 +17,7 @@ use portcullis_velocity::{BanKind, Key, Window};
 use smallvec::SmallVec;
 
 use super::Gateway;
-use super::challenge::{evidence_of, falls_back, level_of, opens};
+use super::challenge::{evidence_of, falls_back, level_of, opens, posture_for};
 use super::conduct::ConductKeys;
 use super::keys::{ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind, user_number};
 use super::limits::Limited;
@@ -261,7 +262,7 @@ impl Gateway {
         let past = self.read_past(policy, route_id, &mut facts, &keys, now);
         facts.limits = &past.limited.readings;
         facts.conduct.evidence = held.as_ref().map(evidence_of).unwrap_or_default();
-        let decision = self.decide(policy, route_id, &mut facts, held.as_ref());
+        let decision = self.decide(policy, route_id, &mut facts, held.as_ref(), now);
         let cleared = facts.caller.clearance.is_some();
         let user = facts.caller.user.map(|user| user_number(self.counters.hasher(), user));
         let to_ban = (decision.action == model::Action::Ban && decision.cause != Cause::Ban)
@@ -302,10 +303,22 @@ impl Gateway {
     }
 
     /// Decides; where the clearance is not enough for what the route asks at this score, as if there were none.
-    fn decide(&self, policy: &Policy, route_id: RouteId, facts: &mut Facts<'_>, held: Option<&Clearance>) -> Decision {
+    fn decide(
+        &self,
+        policy: &Policy,
+        route_id: RouteId,
+        facts: &mut Facts<'_>,
+        held: Option<&Clearance>,
+        now: Now,
+    ) -> Decision {
         let decision = policy.rules().decide_on(route_id, facts);
         let route = policy.rules().route(route_id);
-        let Some(held) = held.filter(|held| !opens(held, route, decision.raw, self.sign_in())) else { return decision };
+        let lasting = || policy.plan(route_id).map_or(Duration::MAX, |plan| plan.state.posture_lasts(now.millis));
+        let is_short = |held: &&Clearance| {
+            let posture = posture_for(held, decision.posture, lasting, now);
+            !opens(held, route, decision.raw, posture, self.sign_in())
+        };
+        let Some(held) = held.filter(is_short) else { return decision };
         let level = facts.caller.clearance.take();
         let without = policy.rules().decide_on(route_id, facts);
         if falls_back(&without, held, route) {

@@ -265,6 +265,102 @@ fn of_two_tabs_neither_takes_the_others_clearance() {
     assert_eq!(get_with(&client, &better).status, 200);
 }
 
+/// Routes of one score: on one the work takes memory and few hashes, on the others many, or as many parts as can be.
+const UNEVEN: &str = r#"
+[[route]]
+name = "many-hashes"
+paths = ["/many-hashes"]
+origin = "app"
+clients = "mixed"
+thresholds = { throttle = "off", challenge = 0.10, block = 0.90, ban = "off" }
+puzzle = { difficulty_bits = 8, count = 60 }
+
+[[route]]
+name = "many-parts"
+paths = ["/many-parts"]
+origin = "app"
+clients = "mixed"
+thresholds = { throttle = "off", challenge = 0.10, block = 0.35, ban = "off" }
+puzzle = { difficulty_bits = 1, count = 256 }
+"#;
+
+#[test]
+fn memory_that_was_filled_for_a_cheap_route_opens_none_that_asks_for_more_hashes() {
+    let rig = Rig::start(&format!("{GUARDED}{HIGH}{UNEVEN}"));
+    let client = rig.client();
+    let status = |path: &str, cookie: &str| client.get(path, &with(CURL, &[("cookie", cookie)])).unwrap().status;
+    let memory = pay(&client, "/high");
+    assert_eq!((status("/high", &memory), status("/many-hashes", &memory)), (200, 403));
+    // Both works together open both, whatever the times for which they are good.
+    let hashes = Puzzle::of(&client.get("/many-hashes", CURL).unwrap()).solution();
+    let both = clearance(&send(&client, "POST", REDEEM, &with(CURL, &[("cookie", &memory)]), &hashes));
+    assert_eq!((status("/high", &both), status("/many-hashes", &both)), (200, 200));
+}
+
+#[test]
+fn the_most_parts_and_memory_beside_them_are_asked_for_and_enough() {
+    let rig = Rig::start(&format!("{GUARDED}{UNEVEN}"));
+    let client = rig.client();
+    let asked = client.get("/many-parts", CURL).unwrap();
+    assert_eq!(asked.json()["challenge"]["algorithm"], "argon2id");
+    let cookie = clearance(&redeem(&client, &Puzzle::of(&asked).solution()));
+    assert_eq!(client.get("/many-parts", &with(CURL, &[("cookie", &cookie)])).unwrap().status, 200);
+}
+
+#[test]
+fn a_cookie_that_a_sibling_host_has_set_locks_nobody_out() {
+    let rig = Rig::start(&format!("{GUARDED}{UNEVEN}"));
+    let client = rig.client();
+    let status = |path: &str, cookies: &str| client.get(path, &with(CURL, &[("cookie", cookies)])).unwrap().status;
+    let (cheap, dear) = (pay(&client, "/"), pay(&client, "/many-hashes"));
+    assert_eq!(status("/many-hashes", &format!("portcullis=tossed; {cheap}; {dear}")), 200, "the best one counts");
+    assert_eq!(status("/many-hashes", &format!("{dear}; portcullis=tossed; {cheap}")), 200);
+    assert_eq!(status("/", &["portcullis=tossed; "; 40].concat()), 403, "and their number is bounded");
+    // What the client has earned is found among them where it is given back.
+    let solution = Puzzle::of(&client.get("/", CURL).unwrap()).solution();
+    let tossed = format!("portcullis=tossed; {dear}");
+    let kept = clearance(&send(&client, "POST", REDEEM, &with(CURL, &[("cookie", &tossed)]), &solution));
+    assert_eq!(status("/many-hashes", &kept), 200);
+}
+
+#[test]
+fn a_wait_is_not_in_vain_for_who_holds_the_work_of_a_cheaper_route() {
+    let rig = Rig::start(&format!("{GUARDED}{UNEVEN}"));
+    let client = rig.client();
+    let cheap = pay(&client, "/");
+    let held = with(READER, &[("cookie", &cheap)]);
+    let page = client.get("/many-hashes", &held).unwrap();
+    assert_eq!(page.status, 403);
+    let asked = Instant::now();
+    wait_until("the wait to be over", Duration::from_secs(30), || asked.elapsed() > Duration::from_secs(16));
+    let body = format!("wait={}&return=%2Fmany-hashes", field(&page, "wait"));
+    let waited = send(&client, "POST", &format!("{OWN}wait"), &held, &body);
+    assert_eq!(waited.status, 303);
+    let cookie = cookie_of(&waited);
+    assert_eq!(client.get("/many-hashes", &with(READER, &[("cookie", &cookie)])).unwrap().status, 200);
+}
+
+#[test]
+fn what_any_page_can_have_its_readers_ask_for_is_not_held_against_them() {
+    let rig = Rig::start(GUARDED);
+    let client = rig.client();
+    // Of the last of so many requests.
+    let stands_worse = |requests: usize| {
+        let records = rig.audit(requests);
+        let reasons = records.last().unwrap()["reasons"].as_array().unwrap();
+        reasons.iter().any(|reason| reason["signal"] == "reputation")
+    };
+    for _ in 0..5 {
+        assert_eq!(client.get(&format!("{OWN}wait?wait=made-up"), CURL).unwrap().status, 400);
+        assert_eq!(redeem(&client, "solution=made.up").status, 400);
+    }
+    let puzzle = client.get("/", CURL).unwrap().json()["challenge"]["token"].as_str().unwrap().to_owned();
+    assert!(!stands_worse(11));
+    assert_eq!(redeem(&client, &format!("solution={puzzle}.AAAA")).json()["code"], "unsolved");
+    client.get("/", CURL).unwrap();
+    assert!(stands_worse(13), "work of its own that was left undone is");
+}
+
 #[test]
 fn a_clearance_is_renewed_in_its_last_quarter_and_not_when_it_was_taken_back() {
     let rig = Rig::start(&format!("{GUARDED}clearance_ttl = \"8s\"\n"));

@@ -345,6 +345,20 @@ fn an_allowance_that_is_used_up_outlives_a_restart_and_is_not_for_trials() {
 }
 
 #[test]
+fn nobody_uses_up_an_allowance_without_working() {
+    let sites = Sites::start();
+    let client = sites.rig.client();
+    for _ in 0..5 {
+        let asked = post(&client, "challenge", SHOP, "site=pk_shop");
+        let puzzle: Value = asked.json();
+        let undone = format!("site=pk_shop&solution={}.AAAA", puzzle["token"].as_str().unwrap());
+        assert_eq!(post(&client, "redeem", SHOP, &undone).json()["code"], "unsolved");
+    }
+    let usage = sites.usage("shop");
+    assert_eq!((&usage["failed_redeems"], &usage["counted"]), (&1.into(), &1.into()), "{usage}");
+}
+
+#[test]
 fn filters_and_rules_say_no_before_a_puzzle_and_again_at_siteverify() {
     let sites = Sites::start();
     let asked =

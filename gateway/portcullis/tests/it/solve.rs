@@ -94,7 +94,7 @@ fn what_is_not_challenged_is_passed_on_whatever_its_status() {
 fn memory_hard_work_is_done_too() {
     let ring = KeyRing::new(&SigningKey::new(KeyId(1), [7; 32]), &[]).unwrap();
     let cost = MemoryCost::new(1, 1, 2, 3).unwrap();
-    let work = Work::new(Strength::new(4, 4).unwrap(), Some(cost)).unwrap();
+    let work = Work::new(Strength::new(4, 4).unwrap(), Some(cost));
     let now = UnixMillis(1_900_000_000_000);
     let lifetimes = Lifetimes::from(std::time::Duration::from_secs(600));
     let puzzle = Puzzle::issue(&ring, [1; 16], work, &Binding::default(), now, lifetimes);

@@ -1,19 +1,21 @@
 //! The clearance that a request carries, and whether it is enough.
 
+use std::time::Duration;
+
 use portcullis_challenge::evidence::Findings;
 use portcullis_challenge::rung::{Ask, Audience, Client, Ladder, PageMemory, Posture, SignIn};
 use portcullis_challenge::{Clearance, Level, Refusal, Scheme, cookie_name};
 use portcullis_policy::model::{Clients, Route, Thresholds};
 use portcullis_policy::{Decision, Score};
-use portcullis_signals::{self as signals, Facts};
+use portcullis_signals::{self as signals, CanonicalRequest, Facts};
 
-use super::{ChallengeDesk, HandshakePrint, binding, family, network, strength};
+use super::{ChallengeDesk, HandshakePrint, Holder, binding, family, network, strength, worth_of};
 use crate::accept::TlsInfo;
 use crate::clock::Now;
 
 impl ChallengeDesk {
     /// The clearance that a request carries, where it holds for this client, was not taken back and is not used up; none
-    /// where the request carries none.
+    /// where the request carries none. Of several that hold it is the one of most worth.
     pub(crate) fn clearance(
         &self,
         facts: &Facts<'_>,
@@ -21,17 +23,49 @@ impl ChallengeDesk {
         scheme: Scheme,
         now: Now,
     ) -> Result<Option<Clearance>, Refusal> {
-        let Some(value) = facts.request.cookie(cookie_name(scheme)) else { return Ok(None) };
+        let name = cookie_name(scheme);
+        if facts.request.every_cookie(name).next().is_none() {
+            return Ok(None);
+        }
         let network = network(facts.client, facts.network);
         let print = HandshakePrint::of(tls);
         let binding = binding(facts.request.host(), network, family(&facts.claim), &print);
-        // INVARIANT: no table is touched before the code held.
-        let clearance = Clearance::verify(self.clearances.load().ring(), value, &binding, now.unix_millis())?;
-        self.revocations.load().check(&clearance)?;
-        self.budgets.charge(&clearance, &network, now.unix_millis())?;
-        Ok(Some(clearance))
+        let (keys, revocations) = (self.clearances.load(), self.revocations.load());
+        let (mut held, mut refused) = (None, None);
+        for value in facts.request.every_cookie(name).take(MOST_COOKIES) {
+            // INVARIANT: no table is touched before the code held.
+            let found = Clearance::verify(keys.ring(), value, &binding, now.unix_millis())
+                .and_then(|found| revocations.check(&found).map(|()| found));
+            match found {
+                Ok(found) => held = held.filter(|held| worth_of(held) >= worth_of(&found)).or(Some(found)),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
+        }
+        let Some(held) = held else { return refused.map_or(Ok(None), Err) };
+        self.budgets.charge(&held, &network, now.unix_millis())?;
+        Ok(Some(held))
+    }
+
+    /// The text of the clearance `held` among those that a request of `holder` carries.
+    pub(super) fn text_of<'a>(
+        &self,
+        held: &Clearance,
+        request: &CanonicalRequest<'a>,
+        holder: &Holder,
+        now: Now,
+    ) -> Option<&'a str> {
+        let (keys, binding) = (self.clearances.load(), holder.binding());
+        let is_held = |value: &&str| {
+            let found = Clearance::verify(keys.ring(), value, &binding, now.unix_millis());
+            found.is_ok_and(|found| found.id == held.id)
+        };
+        request.every_cookie(cookie_name(holder.scheme())).take(MOST_COOKIES).find(is_held)
     }
 }
+
+/// How many cookies of the clearance's name are looked at. Over plaintext a sibling host can set one too, and is not to
+/// lock anybody out by that; each that is looked at costs a code.
+const MOST_COOKIES: usize = 4;
 
 /// What a clearance is to the policy.
 pub(crate) fn level_of(clearance: &Clearance) -> Option<signals::Clearance> {
@@ -53,9 +87,16 @@ pub(crate) fn evidence_of(clearance: &Clearance) -> signals::Strength {
 ///
 /// A wait is good wherever the page offers one. INVARIANT: work that was done for a cheap route opens none that asks for
 /// more, whatever else might stand in for it there.
-pub(crate) fn opens(clearance: &Clearance, route: &Route, raw: Score, sign_in: SignIn) -> bool {
-    // Not by the posture: who did the work before an attack began keeps what it was worth.
-    let ask = asking(route, raw, signals::Posture::Normal, sign_in);
+///
+/// `posture` is the one that counts for it: see [`posture_for`].
+pub(crate) fn opens(
+    clearance: &Clearance,
+    route: &Route,
+    raw: Score,
+    posture: signals::Posture,
+    sign_in: SignIn,
+) -> bool {
+    let ask = asking(route, raw, posture, sign_in);
     let least = if clearance.level <= Level::NoScript {
         ask.least(Client::Browser)
     } else {
@@ -64,12 +105,32 @@ pub(crate) fn opens(clearance: &Clearance, route: &Route, raw: Score, sign_in: S
     clearance.opens(least, strength(&route.puzzle))
 }
 
+/// The posture that counts for a clearance, of a route that has been in `posture` for so long.
+///
+/// Who did the work, or waited, before an attack began keeps what it was worth. A wait since then was waited elsewhere,
+/// as the page of a route under attack offers none.
+pub(crate) fn posture_for(
+    clearance: &Clearance,
+    posture: signals::Posture,
+    lasting: impl FnOnce() -> Duration,
+    now: Now,
+) -> signals::Posture {
+    let waited = clearance.level <= Level::NoScript && posture != signals::Posture::Normal;
+    let since = waited && now.unix_millis().since(clearance.granted_at) < lasting();
+    if since { posture } else { signals::Posture::Normal }
+}
+
 /// Whether a decision made without a clearance takes the place of the one made with it, where the clearance is not enough.
 ///
 /// A challenge does: there is a rung to climb. What is refused without it had the credit of work, and keeps that where
 /// the work was that of the route.
 pub(crate) fn falls_back(without: &Decision, clearance: &Clearance, route: &Route) -> bool {
     without.verdict == portcullis_policy::model::Action::Challenge || !clearance.covers(strength(&route.puzzle))
+}
+
+/// Whether a clearance that is held is at least as good on a route as a wait is: another wait, or the route's own work.
+pub(crate) fn stands_beside_a_wait(held: &Clearance, route: &Route) -> bool {
+    !matches!(held.level, Level::ProofOfWork | Level::MemoryHard) || held.covers(strength(&route.puzzle))
 }
 
 /// What is asked of a client that is challenged on a route. `raw` is the score before any credit.
@@ -115,6 +176,30 @@ mod tests {
     fn thresholds(challenge: Option<u16>, block: Option<u16>) -> Thresholds {
         let score = |at: u16| Score::thousandths(at);
         Thresholds { throttle: None, challenge: challenge.map(score), block: block.map(score), ban: None }
+    }
+
+    #[test]
+    fn a_wait_counts_where_it_is_from_before_the_posture() {
+        use portcullis_challenge::{Binding, KeyId, KeyRing, SigningKey, UnixMillis};
+        use signals::Posture::{Elevated, Normal, UnderAttack};
+
+        let ring = KeyRing::new(&SigningKey::new(KeyId(1), [1; 32]), &[]).unwrap();
+        let now = crate::clock::Clock::start().now();
+        for (level, ago, posture, lasting, counts) in [
+            (Level::NoScript, 60, UnderAttack, 59, Normal),
+            (Level::NoScript, 60, UnderAttack, 60, Normal),
+            (Level::NoScript, 60, UnderAttack, 61, UnderAttack),
+            (Level::NoScript, 60, Elevated, 61, Elevated),
+            (Level::NoScript, 60, Normal, 3600, Normal),
+            (Level::ProofOfWork, 60, UnderAttack, 3600, Normal),
+        ] {
+            let granted = UnixMillis(now.unix_millis().0 - ago * 1000);
+            let hour = Duration::from_secs(3600);
+            let value = Clearance::issue(&ring, [1; 16], level, &Binding::default(), granted, hour);
+            let held = Clearance::verify(&ring, &value, &Binding::default(), now.unix_millis()).unwrap();
+            let found = posture_for(&held, posture, || Duration::from_secs(lasting), now);
+            assert_eq!(found, counts, "{level:?}, {posture:?} for {lasting} s");
+        }
     }
 
     #[test]

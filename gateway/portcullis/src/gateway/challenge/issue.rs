@@ -209,7 +209,7 @@ mod tests {
             (Strength::STRICT, None, 30),
             (Strength::RELAXED, Some(MemoryCost::USUAL), 30),
         ] {
-            let work = Work::new(hashes, memory).unwrap();
+            let work = Work::new(hashes, memory);
             assert_eq!(time_for(&work).as_secs() / 60, minutes, "{work:?}");
         }
     }

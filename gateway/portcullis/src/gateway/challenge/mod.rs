@@ -35,7 +35,7 @@ use super::reply::Reply;
 use crate::accept::TlsInfo;
 use crate::clock::Now;
 use crate::random;
-pub(crate) use clearance::{asking, evidence_of, falls_back, level_of, opens};
+pub(crate) use clearance::{asking, evidence_of, falls_back, level_of, opens, posture_for, stands_beside_a_wait};
 pub(crate) use issue::{Challenged, Issued};
 pub use keys::ClearanceKeys;
 pub(crate) use keys::signing_key;

@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Result, Session};
 use portcullis_challenge::rung::{Client, SignIn};
-use portcullis_challenge::{Clearance, LIBRARY_HEADERS, MAX_REDEEM_BYTES, Refusal, SCRIPT_HEADERS, cookie_name, page};
+use portcullis_challenge::{Clearance, LIBRARY_HEADERS, MAX_REDEEM_BYTES, Refusal, SCRIPT_HEADERS, page};
 use portcullis_policy::model::{Action, Route};
 use portcullis_signals::{CanonicalRequest, RequestHead};
 use portcullis_velocity::Event;
@@ -13,7 +13,7 @@ use super::redeem::{Granted, Redeeming, refused};
 use super::wait::{Ending, arriving, going_to, own_target};
 use super::{
     ARRIVED_PATH, Challenged, Holder, Issued, REDEEM_PATH, RENEW_PATH, RENEWAL_SCRIPT_PATH, SOLVER_PATH, Seen,
-    WAIT_PATH, asking,
+    WAIT_PATH, asking, stands_beside_a_wait,
 };
 use crate::accept::ConnInfo;
 use crate::clock::Now;
@@ -103,18 +103,19 @@ impl Gateway {
         reference_id: &'a str,
     ) -> Visit<'a> {
         let text = |name| header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let (holder, now) = (holder(header, conn, judged), self.clock.now());
         let held = judged.held.and_then(|held| {
             let head = head_of(header, None);
-            let text = CanonicalRequest::of(&head).cookie(cookie_name(judged.scheme))?.to_owned();
+            let text = self.challenge.text_of(&held, &CanonicalRequest::of(&head), &holder, now)?.to_owned();
             Some((held, text))
         });
         Visit {
-            holder: holder(header, conn, judged),
+            holder,
             judged,
             user_agent: text(header::USER_AGENT).unwrap_or_default().to_owned(),
             held,
             reference_id,
-            now: self.clock.now(),
+            now,
         }
     }
 
@@ -130,7 +131,11 @@ impl Gateway {
             Ok(ending) => ending,
             Err(refusal) => return (refused(refusal, visit.reference_id), Some(Seen::refused(refusal))),
         };
-        match self.challenge.end_wait(&ending, &visit.redeeming()) {
+        // What does not open the route, as work for a cheaper one, gives way to the wait: else it would be waited for ever.
+        let route = self.route_of(header, ctx, &ending.return_to);
+        let redeeming = visit.redeeming();
+        let held = redeeming.held.filter(|(held, _)| stands_beside_a_wait(held, route));
+        match self.challenge.end_wait(&ending, &Redeeming { held, ..redeeming }) {
             Ok(Granted { cookie, seen }) => (arriving(&ending.return_to, cookie), Some(seen)),
             // The button and the refresh came both, or another tab was first.
             Err(_) if visit.held.is_some() => (going_to(ending.return_to), None),
@@ -138,7 +143,6 @@ impl Gateway {
                 (self.wait_again(header, ctx, visit, &ending), Some(Seen::refused(Refusal::TooEarly)))
             }
             Err(refusal) => {
-                let route = self.route_of(header, ctx, &ending.return_to);
                 (self.ended(page::End::Refused, refusal, header, route, visit, &ending), Some(Seen::refused(refusal)))
             }
         }
@@ -224,9 +228,11 @@ impl Gateway {
 
 impl Seen {
     /// Whether it shows that the client is not what it should be, rather than late or unlucky.
+    ///
+    /// Only a puzzle of its own whose work it left undone does: with anything else any page can have the browsers of its
+    /// readers ask here, by a picture or a form, and they are not to stand the worse for it.
     const fn is_bad(&self) -> bool {
-        use super::Step;
-        matches!(self.step, Step::Refused(Refusal::Malformed | Refusal::TooLarge | Refusal::Forged | Refusal::Unsolved))
+        matches!(self.step, super::Step::Refused(Refusal::Unsolved))
     }
 }
 

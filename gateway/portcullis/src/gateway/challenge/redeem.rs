@@ -94,7 +94,11 @@ impl ChallengeDesk {
         match held.renew(keys.ring(), id, solved, &binding) {
             Some(renewed) => {
                 let left = held.granted_at.after(MAX_CLEARANCE_TTL).since(now);
-                granted(renewed, ttl.min(left), Seen { step: Step::Renewed(solved.took()), ..seen })
+                granted(
+                    renewed,
+                    ttl.max(held.expires_at.since(now)).min(left),
+                    Seen { step: Step::Renewed(solved.took()), ..seen },
+                )
             }
             None => granted(text.to_owned(), held.expires_at.since(now), seen),
         }

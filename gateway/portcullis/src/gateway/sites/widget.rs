@@ -12,7 +12,7 @@ use portcullis_challenge::site::{Environment, Gate, Origin, SiteKey, SiteMode};
 use portcullis_challenge::siteverify::render_response;
 use portcullis_challenge::{
     Billable, Binding, Level, Lifetimes, MAX_REDEEM_BYTES, Network, PROBLEM_HEADERS, Proof, Puzzle, RESPONSE_TTL,
-    RedeemForm, Refusal, Response, Solution, Solved, Strength, UnixMillis,
+    RedeemForm, Refusal, Response, Solved, Strength, UnixMillis,
 };
 use portcullis_policy::RouteId;
 use portcullis_signals::{Http, Posture};
@@ -35,8 +35,8 @@ const PUZZLE_TTL: Duration = Duration::from_secs(15 * 60);
 /// The longest request for a puzzle: a site key.
 const MAX_CHALLENGE_BYTES: usize = 512;
 
-/// Over how long a visitor who gets no puzzle is counted as one block.
-const BLOCK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Over how long a visitor who gets no puzzle is counted as one block, and one who solves none as one failed redeem.
+const COUNTED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// A widget's request of which the site and the origin are known and allowed.
 struct Admitted<'a> {
@@ -72,7 +72,7 @@ impl Gateway {
         let verdict = Verdict::of(&judged.decision).with_score(site, score);
         match (verdict, admitted.mode) {
             (Verdict::Block(code), SiteMode::Enforce) => {
-                let id = block_id(self, site, judged, now);
+                let id = hourly_id(self, site, judged, now);
                 state.bill(Billable::EnforcedBlock, admitted.environment, id, now.unix_millis(), &sites.counted);
                 if matches!(Verdict::of(&judged.decision), Verdict::Block(_)) {
                     self.ban_if_decided(&ctx.policy, judged, now);
@@ -119,8 +119,10 @@ impl Gateway {
         let binding = binding(admitted.site, judged);
         let (solved, evidence) = match redeem(sites, &body, &binding, now.unix_millis()) {
             Ok(redeemed) => redeemed,
-            Err((refusal, id)) => {
-                if let Some(id) = id {
+            Err((refusal, counts)) => {
+                if counts == Counts::Once {
+                    // It took no work to fail, and nobody uses up an allowance by that.
+                    let id = hourly_id(self, admitted.site, judged, now);
                     let (of, at) = (admitted.environment, now.unix_millis());
                     admitted.state.bill(Billable::FailedRedeem, of, id, at, &sites.counted);
                 }
@@ -349,8 +351,16 @@ fn strength(site: &SiteKey, score_thousandths: u16, posture: Posture) -> Strengt
     ask.work(Level::ProofOfWork, site.preset.strength()).hashes()
 }
 
-/// A failed redeem: why, and the name of the puzzle where it was ours and its work was not done in time.
-type NotRedeemed = (Refusal, Option<[u8; 16]>);
+/// A failed redeem: why, and whether it is one that is counted.
+type NotRedeemed = (Refusal, Counts);
+
+/// Whether a failed redeem counts against the site.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Counts {
+    Never,
+    /// The puzzle was ours and its work was not done in time.
+    Once,
+}
 
 /// Checks a solution, and takes out the evidence beside it.
 fn redeem(
@@ -359,26 +369,29 @@ fn redeem(
     binding: &Binding<'_>,
     now: UnixMillis,
 ) -> std::result::Result<(Solved, Option<String>), NotRedeemed> {
-    let form = RedeemForm::parse(body).map_err(|refusal| (refusal, None))?;
-    let Proof::Solution(solution) = form.proof else { return Err((Refusal::Malformed, None)) };
+    let form = RedeemForm::parse(body).map_err(|refusal| (refusal, Counts::Never))?;
+    let Proof::Solution(solution) = form.proof else { return Err((Refusal::Malformed, Counts::Never)) };
     match solution.verify(&sites.ring, binding, now, &sites.puzzles) {
         Ok(solved) => Ok((solved, form.evidence.map(std::borrow::Cow::into_owned))),
-        Err(refusal) => Err((refusal, billed(refusal, &solution, sites))),
+        Err(refusal) => Err((refusal, counts(refusal))),
     }
 }
 
 /// What counts as a failed redeem: work that was not done, or too late. A solution that is sent twice was counted when it
 /// was good, and what is another site's or another visitor's is not this site's to pay.
-fn billed(refusal: Refusal, solution: &Solution<'_>, sites: &Sites) -> Option<[u8; 16]> {
-    let counts = matches!(refusal, Refusal::Unsolved | Refusal::Expired);
-    counts.then(|| solution.puzzle_id(&sites.ring).ok()).flatten()
+const fn counts(refusal: Refusal) -> Counts {
+    match refusal {
+        // The code held before either was found.
+        Refusal::Unsolved | Refusal::Expired => Counts::Once,
+        _ => Counts::Never,
+    }
 }
 
-/// The name under which a visitor who gets no puzzle is counted once an hour, so that nobody uses up an allowance by
-/// asking again and again. It is a hash under the process's secret.
-fn block_id(gateway: &Gateway, site: &SiteKey, judged: &Judged, now: Now) -> [u8; 16] {
+/// The name under which a visitor who gets no puzzle, or solves none, is counted once an hour, so that nobody uses up an
+/// allowance by asking again and again. It is a hash under the process's secret.
+fn hourly_id(gateway: &Gateway, site: &SiteKey, judged: &Judged, now: Now) -> [u8; 16] {
     let key = keys::ban_key(gateway.counters.hasher(), judged.client.0).to_string();
-    let hour = now.unix().0 / BLOCK_EVERY.as_secs();
+    let hour = now.unix().0 / COUNTED_EVERY.as_secs();
     let digest =
         Sha256::new().chain_update(key).chain_update(hour.to_be_bytes()).chain_update(site.name.as_bytes()).finalize();
     let mut id = [0; 16];
