@@ -364,9 +364,13 @@ fn trusted(path: &Path) -> Result<RootCerts, FetcherError> {
     Ok(RootCerts::from(certificates))
 }
 
-/// A text from outside without what a terminal would obey, cut to a line.
+/// A text from outside without what a terminal would obey, or what turns the order of what follows it (UAX #9 §2), cut to a
+/// line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(200).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    let turns = |letter| {
+        matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(200).map(|letter| if letter.is_control() || turns(letter) { '?' } else { letter }).collect()
 }
 
 /// Looks names up, and lets only those addresses through that may be connected to.
@@ -414,6 +418,12 @@ impl Resolver for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_and_what_turns_text_around_is_not_printed() {
+        assert_eq!(printable("a\u{1b}[2J\nb\u{202e}c\u{2066}d\u{200f}é"), "a?[2J?b?c?d?é");
+        assert_eq!(printable(&"x".repeat(300)).len(), 200);
+    }
 
     fn resolved(url: &str, allowed: &[&str]) -> Result<Vec<SocketAddr>, FetchError> {
         let allowed: Vec<IpNetwork> = allowed.iter().map(|network| network.parse().unwrap()).collect();

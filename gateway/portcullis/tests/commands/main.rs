@@ -280,7 +280,7 @@ fn a_check_tries_where_audit_records_would_go() {
 fn a_check_shows_every_fault_of_settings_and_of_rules() {
     let settings =
         "[[listener]]\nname = \"http\"\nadress = \"127.0.0.1:8080\"\n[limits]\nheader_timeout_ms = \"10s\"\n";
-    let rules = "[[route]]\nname = \"a\"\norigin = \"ap\"\npreset = \"strickt\"\n";
+    let rules = "[[route]]\nname = \"a\"\norigin = \"ap\"\nmode = \"enfroce\"\n";
     let good = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:8080\"\n[[origin]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n";
     let folder = Folder::with(
         "faults",
@@ -295,11 +295,11 @@ fn a_check_shows_every_fault_of_settings_and_of_rules() {
     ]);
     run(&["check", "--config", &folder.path("good.toml")]).expect(1).says(&[
         "a.toml:3:10",
-        "a.toml:4:10",
+        "a.toml:4:8",
         "b.toml:1:",
         "not ok",
     ]);
-    run(&["check", &folder.path("rules")]).expect(1).says(&["a.toml:4:10", "b.toml:1:"]);
+    run(&["check", &folder.path("rules")]).expect(1).says(&["a.toml:4:8", "b.toml:1:"]);
 }
 
 #[test]
