@@ -18,9 +18,7 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::challenge::{evidence_of, falls_back, level_of, opens};
 use super::conduct::ConductKeys;
-use super::keys::{
-    ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind, user_number,
-};
+use super::keys::{ClientKeys, SharerKeys, facts_ban_key, limit_ban_key, limit_key, part_ban_kind, user_number};
 use super::limits::Limited;
 use super::memory::{Asking, Connection, Recall};
 use super::policy::{OUTCOME_WINDOW, Policy, RoutePlan, VELOCITY_WINDOW};
