@@ -205,8 +205,9 @@ impl Asked<'_, '_> {
         Some(Finding { retry_after_ms, ..Finding::new(Action::Block, Cause::Ban) })
     }
 
-    /// The first other rule decides among the rules, even where it then has nothing to say: whoever wrote a
-    /// challenge before a block meant that who meets the challenge may pass.
+    /// The first other rule decides among the rules, even where a client has met what it asks for: whoever wrote a
+    /// challenge before a block meant that who meets the challenge may pass. A throttle that the address is below has
+    /// been met by nobody, so the rules behind it are asked: it lets nobody past a block.
     fn other_rule(&self, matching: &Matches, shadow: &mut Shadows) -> Option<Finding> {
         for id in matching {
             let Some(rule) = self.rules.rule(*id).filter(|rule| is_access(rule) && rule.action != Action::Allow) else {
@@ -218,12 +219,17 @@ impl Asked<'_, '_> {
                     let found = Finding::by_rule(*id, action, Cause::DenyRule);
                     return Some(Finding { retry_after_ms: self.held_for_ms(action), ..found });
                 }
-                (Mode::Enforce, None) => return None,
+                (Mode::Enforce, None) if self.stops(rule.action) => return None,
                 (Mode::Monitor, Some(action)) => shadow.push(Shadow { what: ShadowWhat::Rule(*id), action }),
-                (Mode::Monitor, None) => {}
+                (_, None) => {}
             }
         }
         None
+    }
+
+    /// Whether a rule of this action keeps those behind it from being asked where it has nothing to say itself.
+    pub(crate) fn stops(&self, action: Action) -> bool {
+        self.unmet(action) != Some(Action::Throttle)
     }
 
     fn filter(&self, shadow: &mut Shadows) -> Option<Finding> {

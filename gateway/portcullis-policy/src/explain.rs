@@ -202,9 +202,15 @@ impl Asked<'_, '_> {
             .iter()
             .filter_map(|id| self.rules.rule(*id))
             .filter(|rule| rule.machine.is_none() && wanted(rule.action));
+        let mut first: Option<&str> = None;
         let held = rules.map(|rule| {
             let scope = if rule.route.is_some() { "of this route" } else { "of every route" };
-            let remark = self.remark(rule.action, rule.mode);
+            let remark = match first {
+                Some(first) => format!(", not asked behind `{first}`"),
+                None => self.remark(rule.action, rule.mode).to_owned(),
+            };
+            let acts = self.acts(rule.action).is_some() || self.stops(rule.action);
+            first = first.or_else(|| (rule.mode == Mode::Enforce && acts).then_some(&*rule.name));
             format!("rule `{}` {scope} says {}{remark}", rule.name, rule.action.name())
         });
         held.chain(self.near_notes(id, &wanted)).collect()

@@ -2,14 +2,14 @@
 //!
 //! Everything in here is a warning with its place. What depends on the day is told that day.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use portcullis_signals::UnixSeconds;
 
 use crate::compile::{Compiled, Spans};
-use crate::diagnostics::{Diagnostic, Diagnostics, Span, quote};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, nearest, quote};
 use crate::model::{Action, Case, Mode, Route, Rule, Sensitivity, TextPattern, When};
 
 impl Compiled {
@@ -36,6 +36,26 @@ impl Compiled {
         lint.unused_pages();
         lint.out.sort();
         lint.out
+    }
+
+    /// The expressions that read own signals which nothing gives: where these are the names of those that are given. A
+    /// rule that asks for one is left out for every request.
+    pub fn unknown_own_signals(&self, given: &[&str]) -> Diagnostics {
+        let mut out = Diagnostics::of(self.warnings.files().clone());
+        for (at, rule) in self.rules.rules().iter().enumerate() {
+            let read = rule.machine.iter().flat_map(|machine| &machine.program.own);
+            let unknown: BTreeSet<&str> = read.map(|name| &**name).filter(|name| !given.contains(name)).collect();
+            for name in unknown {
+                let place = self.places.rules.get(at).copied().unwrap_or(Span { file: 0, start: 0, end: 0 });
+                let title = format!("no request has the own signal {}", quote(name));
+                let help = nearest(name, given).map_or_else(
+                    || "name where it comes from in `[identity]` of the settings".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                out.push(Diagnostic::warning(title).at(place, "its expression reads it").help(help));
+            }
+        }
+        out
     }
 }
 
@@ -128,9 +148,9 @@ impl Lint<'_> {
                 && when.country.is_empty()
                 && when.class.is_empty()
                 && when.crawler.is_empty()
-                && when.api_key.is_empty()
-                && when.user.is_empty());
-            let says = !(when.user_agent.is_empty()
+                && when.api_key.is_empty());
+            let says = !(when.user.is_empty()
+                && when.user_agent.is_empty()
                 && when.header.is_empty()
                 && when.claim.is_empty()
                 && when.client_name.is_empty());

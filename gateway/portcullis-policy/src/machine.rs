@@ -62,6 +62,8 @@ pub(crate) struct Program {
     root: Node,
     /// The limits that it reads, each with its place in the expression.
     pub(crate) limits: Vec<(Box<str>, std::ops::Range<usize>)>,
+    /// The own signals that it reads.
+    pub(crate) own: Vec<Box<str>>,
     pub(crate) reads: Reads,
 }
 
@@ -200,7 +202,8 @@ const MAX_ITEMS: usize = 64;
 impl Machine {
     /// A machine that holds wherever the conditions of its rule do.
     pub fn always(effect: Effect) -> Self {
-        let program = Program { root: Node::Value(Constant::Bool(true)), limits: Vec::new(), reads: Reads::default() };
+        let (root, limits, own) = (Node::Value(Constant::Bool(true)), Vec::new(), Vec::new());
+        let program = Program { root, limits, own, reads: Reads::default() };
         Self { text: "".into(), effect, program: Arc::new(program) }
     }
 

@@ -30,6 +30,14 @@ pub struct IdentitySettings {
     pub token: Option<TokenSettings>,
 }
 
+impl IdentitySettings {
+    /// The names of all own signals.
+    pub fn names(&self) -> Vec<&str> {
+        let claims = self.token.iter().flat_map(|token| &token.claims).map(|(name, _)| &**name);
+        self.headers.iter().map(|(name, _)| &**name).chain(claims).collect()
+    }
+}
+
 /// Tokens (RFC 7519) that are verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TokenSettings {

@@ -42,6 +42,8 @@ pub struct Reloader {
     sources: Arc<Notify>,
     /// The text of the rules in force, where this process read it.
     good: Mutex<Arc<[SourceFile]>>,
+    /// The text of the rules that were taken back last.
+    taken_back: Mutex<Arc<[SourceFile]>>,
     rollout: Mutex<Rolling>,
 }
 
@@ -66,6 +68,7 @@ impl Reloader {
             challenge_keys: settings.challenge.key_file.clone(),
             sources,
             good: Mutex::default(),
+            taken_back: Mutex::default(),
             rollout: Mutex::default(),
         }
     }
@@ -117,6 +120,19 @@ impl Reloader {
                 return Reload::Refused;
             }
         };
+        let before = [&self.good, &self.taken_back].map(|known| Arc::clone(&known.lock()));
+        if let Some(file) = before.iter().find_map(|known| emptied(known, &loaded.sources)) {
+            tracing::error!(
+                file,
+                "the rules were not reloaded, since a file is empty that was not; take it away if that is meant"
+            );
+            return Reload::Refused;
+        }
+        if are_the_same_rules(&self.taken_back.lock(), &loaded.sources) {
+            // A list that is renewed is no reason to try again.
+            tracing::warn!("{TAKEN_BACK}");
+            return Reload::Refused;
+        }
         self.apply("rules", loaded)
     }
 
@@ -138,18 +154,19 @@ impl Reloader {
         let (old, rollout) = (running.rules(), loaded.compiled.rollout);
         if means_the_same(&running, &loaded) {
             let ended = rolling.drop_candidate(&self.gateway);
-            tracing::info!(version = %old.version(), ended_a_trial = ended, "the rules mean what they meant");
+            let bounds = rolling.rebound(&rollout);
+            *self.good.lock() = loaded.sources;
+            tracing::info!(
+                version = %old.version(), ended_a_trial = ended, other_bounds = bounds, "the rules mean what they meant"
+            );
             return Reload::Unchanged;
         }
-        if rolling.is_candidate(loaded.compiled.rules.version()) {
+        if rolling.is_candidate(loaded.compiled.rules.version(), &rollout) {
             tracing::info!(version = %loaded.compiled.rules.version(), "the rules mean what those on trial mean");
             return Reload::Unchanged;
         }
-        if rolling.was_taken_back(loaded.compiled.rules.version()) {
-            tracing::warn!(
-                version = %loaded.compiled.rules.version(),
-                "these rules were taken back, since they refused too much; those in force stay until others are written"
-            );
+        if rolling.was_taken_back(loaded.compiled.rules.version(), &rollout) {
+            tracing::warn!(version = %loaded.compiled.rules.version(), "{TAKEN_BACK}");
             return Reload::Refused;
         }
         let new = loaded.compiled.rules;
@@ -173,6 +190,7 @@ impl Reloader {
             tracing::warn!(routes = %missing.join(", "), "sites name routes that are gone; `[defaults]` judges their visitors");
         }
         *self.good.lock() = loaded.sources;
+        *self.taken_back.lock() = Arc::default();
         let new = Arc::new(running.after(new, loaded.families));
         rolling.begin(&self.gateway, running, new, rollout)
     }
@@ -192,14 +210,17 @@ impl Reloader {
             Step::Over(version) => tracing::info!(%version, "the trial of the rules in force is over"),
             Step::TakenBack { version, back_to, watched } => {
                 // Lists are not to bring them back.
-                *self.good.lock() = Arc::default();
+                *self.taken_back.lock() = std::mem::take(&mut *self.good.lock());
                 self.gateway.metrics.reloaded("rules", Reload::TakenBack);
                 tracing::error!(
                     %version,
                     %back_to,
+                    clients = watched.clients,
                     requests = watched.requests,
                     refused = watched.refused,
-                    "the rules were taken back, since they refused more than `rollout` allows; mend them and write them anew"
+                    share_of_each = watched.share as f64 / 1000.0,
+                    "the rules were taken back, since they refused more than `rollout` allows; mend them and write them \
+                     anew, or take `max_refused` out to have them all the same"
                 );
             }
         }
@@ -238,6 +259,25 @@ impl Reloader {
             Reload::Refused
         }
     }
+}
+
+/// What is said where rules that were taken back are there still.
+const TAKEN_BACK: &str = "these rules were taken back, since they refused too much; those in force stay until others \
+    are written, or other bounds in `[rollout]`";
+
+/// The file of rules that holds nothing now, and held something: whoever writes it has not done so yet.
+fn emptied<'a>(good: &[SourceFile], loaded: &'a [SourceFile]) -> Option<&'a str> {
+    let is_empty = |file: &SourceFile| file.text.trim().is_empty() && !rules::is_list(Path::new(&file.name));
+    let held = |name: &str| good.iter().any(|file| file.name == name && !is_empty(file));
+    loaded.iter().find(|file| is_empty(file) && held(&file.name)).map(|file| &*file.name)
+}
+
+/// Whether two sets of rules have the same text, their lists left out.
+fn are_the_same_rules(one: &[SourceFile], other: &[SourceFile]) -> bool {
+    let own = |files: &[SourceFile]| -> Vec<SourceFile> {
+        files.iter().filter(|file| !rules::is_list(Path::new(&file.name))).cloned().collect()
+    };
+    !one.is_empty() && own(one) == own(other)
 }
 
 /// Whether loaded rules, and the rows about browsers with them, are those in force.
@@ -383,6 +423,27 @@ mod tests {
     use notify::event::{CreateKind, ModifyKind};
 
     use super::*;
+
+    #[test]
+    fn a_file_that_lost_all_its_text_is_taken_for_half_written() {
+        let files = |texts: &[(&str, &str)]| -> Vec<SourceFile> {
+            texts.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect()
+        };
+        let good =
+            files(&[("rules/a.toml", "[defaults]\n"), ("rules/b.toml", ""), ("rules/lists/l.txt", "192.0.2.1\n")]);
+        for (what, loaded, file) in [
+            ("as it was", good.clone(), None),
+            ("without text", files(&[("rules/a.toml", " \n")]), Some("rules/a.toml")),
+            ("gone", files(&[("rules/b.toml", "")]), None),
+            ("new", files(&[("rules/c.toml", "")]), None),
+            ("a list", files(&[("rules/lists/l.txt", "")]), None),
+        ] {
+            assert_eq!(emptied(&good, &loaded), file, "{what}");
+        }
+        let renewed = files(&[("rules/a.toml", "[defaults]\n"), ("rules/b.toml", ""), ("rules/lists/l.txt", "")]);
+        assert!(are_the_same_rules(&good, &renewed) && !are_the_same_rules(&[], &[]));
+        assert!(!are_the_same_rules(&good, &files(&[("rules/a.toml", "[rollout]\n")])));
+    }
 
     #[test]
     fn only_changes_of_rules_files_and_of_their_folder_concern_the_rules() {

@@ -12,7 +12,7 @@ use crate::metrics::Reload;
 #[derive(Debug, Default)]
 pub(crate) struct Rolling {
     trial: Option<OnTrial>,
-    taken_back: Option<Arc<str>>,
+    taken_back: Option<(Arc<str>, Rollout)>,
 }
 
 /// Rules that are watched.
@@ -90,16 +90,29 @@ impl Rolling {
         self.trial.is_none()
     }
 
-    /// Whether rules of this version are those that a share of clients is judged by.
-    pub(crate) fn is_candidate(&self, version: &str) -> bool {
-        self.trial
-            .as_ref()
-            .is_some_and(|trial| trial.stage == Stage::Share && **trial.new.rules().version() == *version)
+    /// Whether rules of this version are those that a share of clients is judged by, within these bounds.
+    pub(crate) fn is_candidate(&self, version: &str, bounds: &Rollout) -> bool {
+        self.trial.as_ref().is_some_and(|trial| {
+            trial.stage == Stage::Share && **trial.new.rules().version() == *version && trial.bounds == *bounds
+        })
     }
 
-    /// Whether rules of this version were the last that were taken back.
-    pub(crate) fn was_taken_back(&self, version: &str) -> bool {
-        self.taken_back.as_deref() == Some(version)
+    /// Whether rules of this version were the last that were taken back, past these bounds. Whoever writes others, or
+    /// none, means to have the rules all the same.
+    pub(crate) fn was_taken_back(&self, version: &str, bounds: &Rollout) -> bool {
+        self.taken_back.as_ref().is_some_and(|(taken, past)| **taken == *version && past == bounds)
+    }
+
+    /// Holds the rules in force to other bounds, where they are watched still; says whether these are others.
+    pub(crate) fn rebound(&mut self, bounds: &Rollout) -> bool {
+        let Some(trial) = self.trial.as_mut().filter(|trial| trial.stage == Stage::All) else { return false };
+        let others = trial.bounds != *bounds;
+        trial.bounds = *bounds;
+        if bounds.max_refused >= portcullis_policy::Score::ONE {
+            trial.new.watch().end();
+            self.trial = None;
+        }
+        others
     }
 
     /// Ends a trial with a share of clients, since the rules in force were written again; says whether there was one.
@@ -126,7 +139,7 @@ impl Rolling {
             if trial.stage == Stage::All {
                 put_in_force(gateway, trial.old);
             }
-            self.taken_back = Some(Arc::clone(&version));
+            self.taken_back = Some((Arc::clone(&version), trial.bounds));
             return Step::TakenBack { version, back_to, watched };
         }
         let now = gateway.clock.now().millis;

@@ -131,7 +131,13 @@ pub fn load(path: &Path, origins: Option<&[OriginSettings]>) -> Result<LoadedRul
     files.extend(read_lists(path, &files)?);
     let lists = files.len() - own;
     files.extend(read_pages(path, &files)?);
-    let loaded = compile(path, files.into(), origins)?;
+    let mut loaded = compile(path, files.into(), origins)?;
+    for overlooked in overlooked(path) {
+        let title = format!("`{}` is not read", overlooked.display());
+        let help =
+            "rules stand in the folder itself, in files whose names end in `.toml`: move it there, or take it away";
+        loaded.compiled.warnings.push(Diagnostic::warning(title).help(help));
+    }
     Ok(LoadedRules { files: own, lists, ..loaded })
 }
 
@@ -251,9 +257,28 @@ pub fn read(path: &Path) -> Result<Vec<SourceFile>, RulesError> {
     paths.iter().map(|file| read_file(file)).collect()
 }
 
+/// What somebody may have meant as rules in a folder and nobody reads: files in a folder within it, or whose names end
+/// in `.TOML`.
+fn overlooked(folder: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().take(MAX_FILES);
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !is_hidden(path)).collect()
+    };
+    let is_own = |path: &Path| [LISTS_FOLDER, FAMILIES_FOLDER, PAGES_FOLDER].iter().any(|own| path.ends_with(own));
+    let like_rules = |path: &Path| {
+        let ends = |end: &std::ffi::OsStr| end.eq_ignore_ascii_case("toml") && end != "toml";
+        let within = path.is_dir() && !is_own(path) && entries(path).iter().any(|file| is_rules_file(file));
+        within || path.extension().is_some_and(ends)
+    };
+    let mut found: Vec<_> = entries(folder).into_iter().filter(|path| like_rules(path)).collect();
+    found.sort();
+    found
+}
+
 /// Reads the lists beside these rules. Those beside a file that is loaded by itself are read where it names one.
 fn read_lists(path: &Path, rules: &[SourceFile]) -> Result<Vec<SourceFile>, RulesError> {
-    let is_named = path.is_dir() || rules.iter().any(|file| file.text.contains("\"@"));
+    let is_quoted = |file: &SourceFile| ["\"@", "'@"].iter().any(|quoted| file.text.contains(quoted));
+    let is_named = path.is_dir() || rules.iter().any(is_quoted);
     if is_named { read_beside(path, LISTS_FOLDER, is_list) } else { Ok(Vec::new()) }
 }
 
@@ -351,6 +376,21 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         assert!(matches!(&refused, Err(RulesError::NotAFile(path)) if *path == socket), "{refused:?}");
         assert!(matches!(alone, Err(RulesError::NotAFile(_))), "{alone:?}");
+    }
+
+    #[test]
+    fn what_looks_like_rules_and_is_not_read_is_told() {
+        let folder = std::env::temp_dir().join(format!("portcullis-overlooked-{}", std::process::id()));
+        for sub in ["extra", "lists", "families", ".old", "notes"] {
+            fs::create_dir_all(folder.join(sub)).unwrap();
+        }
+        for file in ["a.toml", "B.TOML", "README.md", "extra/c.toml", "lists/l.toml", ".old/d.toml", "notes/n.txt"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        let (found, of_a_file) = (overlooked(&folder), overlooked(&folder.join("a.toml")));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, [folder.join("B.TOML"), folder.join("extra")]);
+        assert_eq!(of_a_file, Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -249,6 +249,25 @@ fn a_score_equal_to_a_threshold_has_reached_it() {
 }
 
 #[test]
+fn a_throttle_that_holds_nobody_lets_nobody_past_the_rules_behind_it() {
+    let before = |action| {
+        rule_set(strict(), vec![rule("x-first", action, Mode::Enforce), rule("x-deny", Action::Block, Mode::Enforce)])
+    };
+    let both = || Asks::default().with_header("x-first", "yes").with_header("x-deny", "yes");
+    for (first, address_per_minute, clearance, action, name) in [
+        (Action::Throttle, 1, None, Action::Block, "x-deny"),
+        (Action::Throttle, 31, None, Action::Throttle, "x-first"),
+        (Action::Challenge, 1, None, Action::Challenge, "x-first"),
+        (Action::Challenge, 1, Some(Clearance::ProofOfWork), Action::Allow, ""),
+    ] {
+        let (asks, rules) = (Asks { address_per_minute, clearance, ..both() }, before(first));
+        let decision = asks.decide(&rules);
+        let decided = decision.rule.and_then(|rule| rules.rule(rule)).map_or("", |rule| &*rule.name);
+        assert_eq!((decision.action, decided), (action, name), "{first:?} at {address_per_minute}");
+    }
+}
+
+#[test]
 fn a_throttle_lets_an_address_ask_at_the_rate_of_the_route() {
     let rules = rule_set(weighing(250), vec![]);
     for (per_minute, action, retry_after_ms) in [

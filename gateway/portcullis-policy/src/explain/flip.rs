@@ -3,7 +3,7 @@
 use std::fmt;
 
 use portcullis_intel::NetworkClass;
-use portcullis_signals::{Caller, Clearance, Facts, SignalId, Signals};
+use portcullis_signals::{Caller, Clearance, Facts, Posture, SignalId, Signals};
 
 use crate::decide::Asked;
 use crate::decision::{Cause, Decision};
@@ -163,7 +163,8 @@ impl Turning<'_, '_> {
     fn nearest(&self) -> Option<Flip> {
         let asked = Asked { rules: self.rules, route: self.rules.route(self.route), facts: self.facts };
         let score = self.decision.score;
-        let thresholds = asked.route.thresholds_in(self.facts.posture);
+        let posture = if self.facts.conduct.is_regular { Posture::Normal } else { self.facts.posture };
+        let thresholds = asked.route.thresholds_in(posture);
         let rising = [thresholds.throttle, thresholds.challenge, thresholds.block, thresholds.ban];
         let by_score = rising.into_iter().flatten().filter(|threshold| *threshold > score).find_map(|threshold| {
             let verdict = asked.verdict_of(threshold)?;
@@ -175,13 +176,20 @@ impl Turning<'_, '_> {
                 let Over::Act(action) = level.over else { return None };
                 let verdict = asked.acts_past(action).filter(|_| limit.mode == Mode::Enforce)?;
                 let Cost::Units(units) = limit.cost else { return None };
-                // The request that finds as many as the limit admits is one too many.
                 let admits = level.bound.limit();
-                let more = admits.saturating_sub(reading.count).div_ceil(units.max(1)).max(1);
+                let room = admits.saturating_sub(reading.count);
                 let name = level.name.to_string();
-                let change = match limit.count {
-                    Count::Requests => Change::MoreRequests(more, name),
-                    Count::Failures => Change::MoreFailures(more, name),
+                let (more, change) = match limit.count {
+                    // This request is counted, and the last of those to come is the first that finds no room.
+                    Count::Requests => {
+                        let more = (room / units.max(1)).saturating_add(1);
+                        (more, Change::MoreRequests(more, name))
+                    }
+                    // With as many failures as the limit admits the next request is one too many.
+                    Count::Failures => {
+                        let more = room.div_ceil(units.max(1)).max(1);
+                        (more, Change::MoreFailures(more, name))
+                    }
                     // How many of these a request brings, nobody knows before.
                     Count::Bytes | Count::Distinct(_) => return None,
                 };

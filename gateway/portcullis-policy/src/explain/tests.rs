@@ -302,7 +302,8 @@ fn the_level_that_decided_is_what_would_turn_it_and_the_nearest_level_is_what_co
     let over = |count| LimitReading { count, over: true, ..LimitReading::default() };
     let unkeyed = LimitReading { unkeyed: true, ..LimitReading::default() };
     for (limits, said) in [
-        ([read(0), read(0), read(0), read(0)], "with 2 more requests, by limit `per address 1m`: throttle"),
+        ([read(5), read(5), read(0), read(0)], "with 2 more requests, by limit `per address 1m`: throttle"),
+        ([read(10), read(10), read(0), read(0)], "with the next request, by limit `per address 1m`: throttle"),
         ([read(0), read(46), read(0), read(7)], "with the next request, by limit `per address 1h`: block"),
         ([read(0), read(0), read(7), read(0)], "with one more failure, by limit `failed`: ban"),
         ([over(12), read(20), read(0), read(0)], "within limit `per address 1m`: allow"),

@@ -63,7 +63,8 @@ impl Type {
 /// Compiles an expression, which must be true or false.
 pub(crate) fn compile(text: &str) -> Result<Program, Fault> {
     let parsed = Parsed::of(text)?;
-    let mut checker = Checker { parsed: &parsed, bound: Vec::new(), limits: Vec::new(), reads: Reads::default() };
+    let (bound, limits, own) = Default::default();
+    let mut checker = Checker { parsed: &parsed, bound, limits, own, reads: Reads::default() };
     let (root, of) = checker.node(&parsed.root)?;
     if !of.fits(Type::Bool) {
         let help = "an expression says whether the rule holds: compare the value with something";
@@ -76,8 +77,8 @@ pub(crate) fn compile(text: &str) -> Result<Program, Fault> {
         let label = format!("{cost} steps, of {MAX_COST} at most");
         return Err(Fault::new("the expression costs too much", 0..text.len(), label, help));
     }
-    let Checker { limits, reads, .. } = checker;
-    Ok(Program { root, limits, reads })
+    let Checker { limits, own, reads, .. } = checker;
+    Ok(Program { root, limits, own, reads })
 }
 
 struct Checker<'p, 't> {
@@ -85,6 +86,7 @@ struct Checker<'p, 't> {
     /// The variables of the macros around the current node.
     bound: Vec<(String, Type)>,
     limits: Vec<(Box<str>, Bytes<usize>)>,
+    own: Vec<Box<str>>,
     reads: Reads,
 }
 
@@ -143,6 +145,7 @@ impl Checker<'_, '_> {
         };
         if base == "identity" {
             self.reads.known = true;
+            self.own.push(select.field.as_str().into());
             return Ok((Node::Own(select.field.as_str().into()), Type::Any));
         }
         if base == "signals" {
@@ -367,6 +370,7 @@ impl Checker<'_, '_> {
             Some("signals") => self.signal(name.inner(), place),
             Some("identity") => {
                 self.reads.known = true;
+                self.own.push(name.inner().into());
                 Ok((Node::Own(name.inner().into()), Type::Any))
             }
             Some("counters.limits") => {
@@ -475,6 +479,7 @@ impl Checker<'_, '_> {
             && dotted(&select.operand.expr).as_deref() == Some("identity")
         {
             self.reads.known = true;
+            self.own.push(select.field.as_str().into());
             return Ok((Node::HasOwn(select.field.as_str().into()), Type::Bool));
         }
         let help =
@@ -556,9 +561,33 @@ impl Checker<'_, '_> {
                 let help = "a country is its two letters in upper case (ISO 3166-1), such as \"DE\"";
                 return Err(self.fault(other, format!("{} is no country", quote(word.inner())), "never met", help));
             }
+            Node::Read(Variable::Method) => {
+                return self.check_form(
+                    word.inner(),
+                    &word.inner().to_ascii_uppercase(),
+                    "methods are in upper case",
+                    other,
+                );
+            }
+            Node::Read(Variable::Host) => {
+                return self.check_form(
+                    word.inner(),
+                    &word.inner().to_ascii_lowercase(),
+                    "hosts are in lower case",
+                    other,
+                );
+            }
             _ => return Ok(()),
         };
         self.check_word(&words, word.inner(), other)
+    }
+
+    /// A text that is held against a variable of one form must be of that form, or it is never met.
+    fn check_form(&self, word: &str, form: &str, says: &str, at: &IdedExpr) -> Result<(), Fault> {
+        if word == form {
+            return Ok(());
+        }
+        Err(self.fault(at, format!("{} is never met", quote(word)), says, format!("write \"{form}\"")))
     }
 
     fn check_word(&self, known: &[&str], word: &str, at: &IdedExpr) -> Result<(), Fault> {

@@ -129,6 +129,9 @@ fn path_pattern(text: &str) -> Result<(), (String, String)> {
         }
         names.push(name);
     }
+    if literal.contains('?') {
+        return fault("a query is no part of a path", "take `?` and all behind it out");
+    }
     let canonical = CanonicalPath::of(&literal);
     if canonical.ambiguity().is_some() {
         return fault("means different paths to different servers", "leave out `;`, `\\`, `#` and encoded slashes");

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use portcullis_intel::{Asn, Country, NetworkClass};
-use portcullis_signals::{Claim, CrawlerKind, Kind, Strength};
+use portcullis_signals::{CanonicalPath, Claim, CrawlerKind, Kind, Strength};
 use toml::de::DeValue;
 
 use super::Located;
@@ -296,7 +296,27 @@ fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<TextPattern> {
         reader.wrong(item, title, "does not begin with `/`", format!("write \"/{text}\" or \"*{text}\""));
         return None;
     }
+    if let Some((label, help)) = never_a_path(text) {
+        reader.wrong(item, format!("the path pattern {} matches nothing", quote(text)), label, help);
+        return None;
+    }
     text_pattern(reader, item, Case::Sensitive)
+}
+
+/// Why no path in its canonical form is matched by a pattern, and what to write.
+fn never_a_path(pattern: &str) -> Option<(&'static str, String)> {
+    if pattern.contains('?') {
+        let help = "a path has no query: take `?` and all behind it out; an expression asks for `request.query`";
+        return Some(("a query is no part of a path", help.to_owned()));
+    }
+    // Of what stands around a star nobody knows what it is a part of.
+    if pattern.contains('*') {
+        return None;
+    }
+    let canonical = CanonicalPath::of(pattern);
+    let differs = canonical.ambiguity().is_none() && canonical.as_str() != pattern;
+    let help = || format!("paths are compared in their canonical form, which is {}", quote(canonical.as_str()));
+    differs.then(|| ("no request has this path", help()))
 }
 
 /// The print of an HTTP/2 client: settings, window, priorities and pseudo-headers, with bars between them.

@@ -137,7 +137,7 @@ fn the_smallest_change_that_turns_a_verdict_is_told() {
     banned, block: once the ban is over: allow
     tor at login, block: were its network no `tor`: allow
     over a limit, block: within limit `per address`: allow
-    near a limit, allow: with the next request, by limit `per address`: block
+    near a limit, allow: with 2 more requests, by limit `per address`: block
     a tool that a rule weighs, challenge: without `ua-tool`, which gave 0.300: allow
     malformed, block: nothing single
     ");

@@ -292,6 +292,10 @@ name = "health"
 when = { path = ["/health"] }
 action = "allow"
 [[rule]]
+name = "the admin"
+when = { user = ["admin"] }
+action = "allow"
+[[rule]]
 name = "staff"
 expr = 'has(identity.staff) && identity.staff && request.has_header("x-internal")'
 action = "allow"
@@ -322,6 +326,14 @@ action = "allow"
        |        ^^^^^^^^^^^^^^^^^^^^^^^^^^ `our app` is asked first, and holds wherever this holds
        |
        = help: take it out, or let the first one hold for less
+
+    warning: rule `the admin` lets everybody in who says so
+      --> rules/one.toml:21:8
+       |
+    21 | name = "the admin"
+       |        ^^^^^^^^^^^ rests on what a client sends
+       |
+       = help: add what a client cannot choose: its address, its network, an own signal
     "#);
 }
 

@@ -44,7 +44,7 @@ enum Also {
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     let mut tally = Tally::new(args.report, Also::Test);
     match (&args.config, &args.rules) {
-        (None, Some(rules)) => tally.rules(rules, None),
+        (None, Some(rules)) => tally.rules(rules, None, None),
         (config, _) => tally.settings(config.as_deref().unwrap_or(Path::new("portcullis.toml"))),
     }
     tally.finish()
@@ -53,14 +53,14 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 /// Runs the tests of a folder of rules.
 pub(crate) fn test(args: &TestArgs) -> ExitCode {
     let mut tally = Tally::new(args.report, Also::Test);
-    tally.rules(&args.rules, None);
+    tally.rules(&args.rules, None, None);
     tally.finish()
 }
 
 /// Says what the rules of a folder probably do not mean.
 pub(crate) fn lint(args: &LintArgs) -> ExitCode {
     let mut tally = Tally::new(args.report, Also::Lint);
-    tally.rules(&args.rules, None);
+    tally.rules(&args.rules, None, None);
     tally.finish()
 }
 
@@ -84,7 +84,7 @@ impl Tally {
             counted(settings.origins.len(), "origin")
         ));
         self.files(&settings);
-        self.rules(&settings.rules, Some(&settings.origins));
+        self.rules(&settings.rules, Some(&settings.origins), Some(&settings.identity.names()));
         if let Some(sites) = &settings.sites {
             self.sites(sites, &settings);
         }
@@ -137,9 +137,14 @@ impl Tally {
         }
     }
 
-    fn rules(&mut self, path: &Path, origins: Option<&[OriginSettings]>) {
+    fn rules(&mut self, path: &Path, origins: Option<&[OriginSettings]>, own_signals: Option<&[&str]>) {
         match rules::load(path, origins) {
-            Ok(loaded) => self.loaded(path, &loaded),
+            Ok(loaded) => {
+                if let Some(given) = own_signals {
+                    self.found(&loaded.compiled.unknown_own_signals(given));
+                }
+                self.loaded(path, &loaded);
+            }
             Err(RulesError::Faulty(diagnostics)) => self.found(&diagnostics),
             Err(error) => self.unreadable(&error.render(Style::Plain)),
         }

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod fingerprint;
 pub(crate) mod intel;
 pub(crate) mod lookup;
+mod records;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shadow;

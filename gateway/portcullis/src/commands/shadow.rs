@@ -1,13 +1,13 @@
 //! `portcullis shadow report`: what is in monitor and would have been done, by audit records.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use super::records::{self, Lines, plain};
 use super::{tell, tell_error};
 use crate::cli::{OutputFormat, ShadowReportArgs};
 
@@ -113,19 +113,14 @@ struct Row<'a> {
 
 impl Report {
     fn read(&mut self, path: &Path) -> io::Result<()> {
-        let reader: Box<dyn BufRead> = if path == Path::new("-") {
-            Box::new(BufReader::new(io::stdin()))
-        } else {
-            Box::new(BufReader::new(File::open(path)?))
-        };
-        for line in reader.lines() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            match serde_json::from_str::<Line>(&line) {
-                Ok(line) => self.take(line),
-                Err(_) => self.strange += 1,
+        for line in Lines::open(path)? {
+            match line? {
+                records::Line::Text(line) if line.trim().is_empty() => {}
+                records::Line::Text(line) => match serde_json::from_str::<Line>(&line) {
+                    Ok(line) => self.take(line),
+                    Err(_) => self.strange += 1,
+                },
+                records::Line::TooLong => self.strange += 1,
             }
         }
         Ok(())
@@ -216,7 +211,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{} records from {} to {}\n", self.records, self.first, self.last);
+        let mut text = format!("{} records from {} to {}\n", self.records, plain(&self.first), plain(&self.last));
         if self.hits.is_empty() {
             text.push_str("nothing in monitor would have acted\n");
         }
@@ -226,14 +221,17 @@ impl Report {
                 kind = &row.item.kind;
                 text.push_str(&format!(
                     "\n{}\n",
-                    PLURALS.iter().find(|(one, _)| *one == kind).map_or(kind, |(_, all)| all)
+                    PLURALS
+                        .iter()
+                        .find(|(one, _)| *one == kind)
+                        .map_or_else(|| plain(kind), |(_, all)| (*all).to_owned())
                 ));
             }
-            let Item { name, route, action, .. } = row.item;
+            let [name, route, action] = [&row.item.name, &row.item.route, &row.item.action].map(|text| plain(text));
             let place = if name == route { String::new() } else { format!(" on route `{route}`") };
             text.push_str(&format!(
                 "  `{name}`{place} would {} {} ({:.1} %)",
-                verb(action),
+                verb(&action),
                 counted(row.requests, "request"),
                 row.share * 100.0
             ));
@@ -241,7 +239,7 @@ impl Report {
             if row.users > 0 {
                 text.push_str(&format!(" and {}", counted(row.users as u64, "user")));
             }
-            let claims: Vec<_> = row.claims.iter().map(|(claim, count)| format!("{claim} {count}")).collect();
+            let claims: Vec<_> = row.claims.iter().map(|(claim, count)| format!("{} {count}", plain(claim))).collect();
             text.push_str(&format!("\n    by what they say they are: {}\n", claims.join(", ")));
             text.push_str(&format!(
                 "    later {} solved a challenge, and {} logged in\n",

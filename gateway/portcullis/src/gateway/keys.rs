@@ -95,6 +95,15 @@ pub fn share_of(hasher: &KeyHasher, addr: IpAddr) -> u16 {
     u16::try_from(number % 1000).unwrap_or(0)
 }
 
+/// A number for who asks, where clients are told apart by few numbers: an address of IPv4, and of IPv6 the /48 that one
+/// customer is given at most.
+pub fn slot_of(hasher: &KeyHasher, addr: IpAddr) -> usize {
+    let bytes = client_bytes(addr);
+    let site = bytes.get(..6).unwrap_or(&bytes);
+    let bytes = hasher.key(Scope::SLOT.0, &[site]).to_bytes();
+    bytes.iter().take(4).fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
 /// What stands for a user in audit records: a number that tells users apart and does not tell their names.
 pub fn user_number(hasher: &KeyHasher, user: &str) -> u64 {
     let bytes = hasher.key(Scope::USER.0, &[user.as_bytes()]).to_bytes();
@@ -211,7 +220,9 @@ impl Scope {
     /// A ban of another kind than that of an address.
     const BAN_OF_KIND: Self = Self(12);
     /// The share of clients that a client belongs to.
-    const SHARE: Self = Self(15);
+    const SHARE: Self = Self(17);
+    /// The slot in which what a policy refuses a client is counted.
+    const SLOT: Self = Self(18);
     /// A user, in audit records.
     const USER: Self = Self(16);
     /// A caller by what it names itself, in its network.

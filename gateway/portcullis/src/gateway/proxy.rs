@@ -117,7 +117,7 @@ impl ProxyHttp for Door {
             return reply.send(session).await.map(|()| true);
         }
         if let Some(judged) = &ctx.judged {
-            ctx.policy.watch().note(&judged.decision);
+            self.0.watch(&ctx.policy, judged.client.0, &judged.decision);
         }
         ctx.unsent = body.map(ReadBody::unsent).unwrap_or_default();
         match self.0.answer(session, &conn, ctx).await? {

@@ -157,3 +157,42 @@ fn a_shadow_report_says_whom_it_would_have_hit_and_who_turned_out_to_be_somebody
     assert_eq!(told[1]["records"], 4);
     run(&["shadow", "report", &folder.path("none")]).expect(1).says(&["cannot read"]);
 }
+
+#[test]
+fn rules_where_nobody_reads_them_and_own_signals_that_nobody_gives_are_told() {
+    let rules = "[[route]]\nname = \"a\"\norigin = \"app\"\n[[rule]]\nname = \"young\"\n\
+        expr = 'has(identity.acount_age) && identity.acount_age < 3'\naction = \"challenge\"\n";
+    let settings = "rules = \"rules\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:8080\"\n[[origin]]\nname = \"app\"\n\
+        servers = [\"127.0.0.1:3000\"]\n[identity]\nheaders_from = [\"10.0.0.0/8\"]\nheaders = { account_age = \"x-age\" }\n";
+    let folder = Folder::with(
+        "overlooked",
+        &[("p.toml", settings), ("rules/a.toml", rules), ("rules/more/b.toml", rules), ("rules/C.TOML", rules)],
+    );
+    run(&["check", "--config", &folder.path("p.toml")]).expect(0).says(&[
+        "rules/more` is not read",
+        "rules/C.TOML` is not read",
+        "no request has the own signal `acount_age`",
+        "did you mean `account_age`?",
+        "ok: 3 warnings",
+    ]);
+}
+
+#[test]
+fn records_that_were_cut_or_forged_are_read_as_far_as_they_go() {
+    let record = r#"{"time":"1\u001b[31m","request_id":"r1","route":"login","action":"allow","verdict":"allow","mode":"enforce","score":0,"policy":"p","method":"GET","host":"shop.example","path":"/","client":"192.0.2.1","claim":"tool","cleared":false,"shadow":[{"kind":"rule","name":"old\u001b[2J","action":"block"}]}"#;
+    let cut = record.get(..60).unwrap();
+    let folder = Folder::with(
+        "cut",
+        &[
+            ("audit.jsonl", &format!("{cut}\n{record}\n{cut}")),
+            ("rules/a.toml", "[[route]]\nname = \"login\"\norigin = \"app\"\n"),
+        ],
+    );
+    let audit = folder.path("audit.jsonl");
+    let report = run(&["shadow", "report", &audit]);
+    report.expect(0);
+    assert!(report.stdout.contains("`old?[2J` on route `login` would block 1 request"), "{}", report.stdout);
+    let explained = run(&["explain", "--rules", &folder.path("rules"), "--id", "r1", "--audit", &audit]);
+    explained.expect(0);
+    assert!(explained.stdout.contains("request r1 of 1?[31m\n"), "{}", explained.stdout);
+}

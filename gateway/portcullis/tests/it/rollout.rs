@@ -67,3 +67,70 @@ fn rules_that_refuse_too_much_are_taken_back_and_stay_so_until_others_are_writte
     );
     assert_eq!(status(&rig, 33), 403);
 }
+
+#[test]
+fn who_floods_what_new_rules_rightly_refuse_does_not_get_them_taken_back() {
+    let rig = Rig::start(OPEN);
+    rig.reload_rules(&blocking("[rollout]\ntrial = \"5s\"\nmax_refused = 0.3\nmin_requests = 20\n"), "applied");
+    for last in 2..=12 {
+        rig.client_from(last).get("/fine", CHROMIUM).unwrap();
+    }
+    let flood = rig.client_from(77);
+    for _ in 0..100 {
+        assert_eq!(flood.get("/gone", CHROMIUM).unwrap().status, 403);
+    }
+    let is_over = || rig.gateway.stderr().contains("the trial of the rules in force is over");
+    wait_until("the end of the trial", Duration::from_secs(30), || is_over() || rig.reloads("taken_back") > 0.0);
+    assert_eq!(rig.reloads("taken_back"), 0.0);
+    assert_eq!(status(&rig, 78), 403);
+}
+
+#[test]
+fn other_bounds_for_the_same_rules_are_taken_over() {
+    let rig = Rig::start(OPEN);
+    let first = blocking("[rollout]\nshare = 0.001\ntrial = \"1h\"\n");
+    rig.reload_rules(&first, "trial");
+    rig.reload_rules(&blocking(""), "applied");
+    assert_eq!(status(&rig, 2), 403, "the trial was ended for good");
+
+    let bounds = "[rollout]\ntrial = \"1h\"\nmax_refused = 0.3\nmin_requests = 20\n";
+    rig.reload_rules(OPEN, "applied");
+    rig.reload_rules(&blocking(bounds), "applied");
+    for last in 2..=40 {
+        status(&rig, last);
+    }
+    wait_until("the return", Duration::from_secs(30), || rig.reloads("taken_back") > 0.0);
+    rig.reload_rules(&blocking(bounds), "refused");
+    rig.reload_rules(&blocking(""), "applied");
+    assert_eq!(status(&rig, 41), 403, "whoever takes the bounds out means to have the rules");
+}
+
+#[test]
+fn a_list_that_is_renewed_brings_no_rules_back_that_were_taken_back() {
+    let rig = Rig::start(OPEN);
+    let list = |lines: &str| {
+        std::fs::create_dir_all(rig.folder.join("rules/lists")).unwrap();
+        std::fs::write(rig.folder.join("rules/lists/bad.txt"), lines).unwrap();
+    };
+    list("203.0.113.1\n");
+    let bounds = "[rollout]\ntrial = \"1h\"\nmax_refused = 0.3\nmin_requests = 20\n";
+    let rules = blocking(bounds) + "[[rule]]\nname = \"listed\"\nwhen = { ip = [\"@bad\"] }\naction = \"block\"\n";
+    rig.reload_rules(&rules, "applied");
+    for last in 2..=40 {
+        status(&rig, last);
+    }
+    wait_until("the return", Duration::from_secs(30), || rig.reloads("taken_back") > 0.0);
+    let before = rig.reloads("refused");
+    list("203.0.113.1\n203.0.113.2\n");
+    wait_until("a look at the list", Duration::from_secs(20), || rig.reloads("refused") > before);
+    assert_eq!(status(&rig, 41), 200);
+}
+
+#[test]
+fn a_file_that_lost_its_text_takes_no_route_away() {
+    let rig = Rig::start(OPEN);
+    rig.reload_rules(&blocking(""), "applied");
+    rig.reload_rules("", "refused");
+    assert_eq!(status(&rig, 2), 403);
+    assert!(rig.gateway.stderr().contains("a file is empty that was not"));
+}

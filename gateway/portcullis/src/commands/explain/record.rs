@@ -4,8 +4,6 @@
 //! secret. So the steps are taken again by the signals of the record; what it does not hold is absent.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use http::{HeaderMap, HeaderValue, Method, Version, header};
@@ -20,25 +18,33 @@ use portcullis_signals::{
 use serde_json::Value;
 
 use super::{Told, tell_error};
+use crate::commands::records::{Line, Lines, plain};
 use crate::settings::quote;
 
 /// The first record of a file, or of standard input where it is `-`.
 pub(super) fn first(path: &Path) -> Result<Value, Told> {
     let mut lines = lines(path)?;
-    lines.find(|line| !line.trim().is_empty()).map_or_else(
+    let blank = |line: &Line| matches!(line, Line::Text(text) if text.trim().is_empty());
+    lines.find(|line| !blank(line)).map_or_else(
         || {
             tell_error(format_args!("there is no audit record in `{}`", path.display()));
             Err(Told)
         },
-        |line| parsed(&line),
+        |line| {
+            parsed(&line).ok_or_else(|| {
+                tell_error("expected an audit record, one object of JSON a line, but found something else");
+                Told
+            })
+        },
     )
 }
 
 /// The record of the request with this id; the last of them, where a file has several.
 pub(super) fn of_id(id: &str, path: &Path) -> Result<Value, Told> {
     let mut found = None;
-    for line in lines(path)?.filter(|line| line.contains(id)) {
-        let record = parsed(&line)?;
+    let holds = |line: &Line| matches!(line, Line::Text(text) if text.contains(id));
+    // A line that was cut is none of a record, and keeps no other from being found.
+    for record in lines(path)?.filter(holds).filter_map(|line| parsed(&line)) {
         if record.get("request_id").and_then(Value::as_str) == Some(id) {
             found = Some(record);
         }
@@ -54,27 +60,21 @@ pub(super) fn of_id(id: &str, path: &Path) -> Result<Value, Told> {
     })
 }
 
-fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = String>>, Told> {
-    let reader: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        let file = File::open(path).map_err(|error| {
-            tell_error(format_args!("cannot open `{}`: {error}", path.display()));
-            Told
-        })?;
-        Box::new(BufReader::new(file))
-    };
-    Ok(Box::new(reader.lines().map_while(Result::ok)))
+fn lines(path: &Path) -> Result<impl Iterator<Item = Line>, Told> {
+    let lines = Lines::open(path).map_err(|error| {
+        tell_error(format_args!("cannot open `{}`: {error}", path.display()));
+        Told
+    })?;
+    let path = path.to_owned();
+    Ok(lines.map_while(move |line| {
+        line.inspect_err(|error| tell_error(format_args!("cannot read `{}`: {error}", path.display()))).ok()
+    }))
 }
 
-fn parsed(line: &str) -> Result<Value, Told> {
-    match serde_json::from_str::<Value>(line) {
-        Ok(record) if record.get("request_id").is_some() && record.get("verdict").is_some() => Ok(record),
-        _ => {
-            tell_error("expected an audit record, one object of JSON a line, but found something else");
-            Err(Told)
-        }
-    }
+fn parsed(line: &Line) -> Option<Value> {
+    let Line::Text(text) = line else { return None };
+    let record = serde_json::from_str::<Value>(text).ok()?;
+    (record.get("request_id").is_some() && record.get("verdict").is_some()).then_some(record)
 }
 
 /// What was recorded of one request, with the steps that these rules take by it.
@@ -123,10 +123,7 @@ pub(super) fn explain(record: &Value, compiled: &Compiled) -> Result<Recorded, T
         http: if text("http") == "2" { Http::Two } else { Http::One },
         tls: ja4.map(|ja4| Tls { ja3: ja3.unwrap_or(shown.ja3), ja4, ..shown }),
         claim,
-        caller: Caller {
-            clearance: (record.get("cleared") == Some(&Value::Bool(true))).then_some(Clearance::ProofOfWork),
-            ..Caller::default()
-        },
+        caller: Caller { clearance: clearance(record), ..Caller::default() },
         ban: (text("cause") == "ban").then_some(Ban { remaining_secs: 60 }),
         behaviour: Behaviour {
             address_per_minute: count("address_per_minute"),
@@ -154,14 +151,14 @@ pub(super) fn explain(record: &Value, compiled: &Compiled) -> Result<Recorded, T
 
 /// What was decided, in one line.
 fn said(record: &Value) -> String {
-    let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
-    let mut said = format!("{} on route {}", text("action"), quote(text("route")));
+    let text = |key: &str| plain(record.get(key).and_then(Value::as_str).unwrap_or_default());
+    let mut said = format!("{} on route {}", text("action"), quote(&text("route")));
     // A text takes whatever is written to it.
     if text("action") != text("verdict") {
         let _ = write!(said, " in monitor, else {}", text("verdict"));
     }
     for (lead, key) in [(", ", "code"), (", by rule ", "rule"), (", by limit ", "limit")] {
-        match text(key) {
+        match &*text(key) {
             "" => {}
             found if key == "code" => said.push_str(&format!("{lead}{found}")),
             found => said.push_str(&format!("{lead}{}", quote(found))),
@@ -182,12 +179,24 @@ fn remarks(record: &Value, explanation: &Explanation) -> Vec<String> {
     if decision.verdict.name() != text("verdict") || *explanation.route != *text("route") {
         remarks.push(format!(
             "by what the record holds the rules here say {} on route {}: values of headers, cookies, queries, bodies and \
-             own signals are not recorded, and count as absent",
+             own signals, and clean use before, are not recorded, and count as absent",
             decision.verdict.name(),
             quote(&explanation.route)
         ));
     }
     remarks
+}
+
+/// The clearance that met the route, by the rung that it is of where the record says so.
+fn clearance(record: &Value) -> Option<Clearance> {
+    let is_cleared = record.get("cleared") == Some(&Value::Bool(true));
+    let level = record.pointer("/clearance/level").and_then(Value::as_str).unwrap_or_default();
+    is_cleared.then(|| match level {
+        "no-script" => Clearance::NoScript,
+        "memory-hard" => Clearance::MemoryHard,
+        "step-up" => Clearance::StepUp,
+        _ => Clearance::ProofOfWork,
+    })
 }
 
 fn number(of: &Value, key: &str) -> u32 {
