@@ -108,13 +108,14 @@ impl Watch {
             let refused = u64::from(slot.refused.load(Ordering::Relaxed));
             (refused, u64::from(slot.requests.load(Ordering::Relaxed)))
         });
-        Watched::of(read.filter(|(_, requests)| *requests > 0).collect())
+        let asked: Vec<_> = read.filter(|(_, requests)| *requests > 0).collect();
+        Watched::of(&asked)
     }
 }
 
 impl Watched {
     /// What was refused and asked in each slot.
-    fn of(slots: Vec<(u64, u64)>) -> Self {
+    fn of(slots: &[(u64, u64)]) -> Self {
         let mut shares: Vec<_> =
             slots.iter().map(|(refused, requests)| (refused * 1000 / (*requests).max(1)).min(1000)).collect();
         shares.sort_unstable();
@@ -177,9 +178,9 @@ mod tests {
             ("two clients, and both are", vec![(500, 500), (1, 1)], true),
             ("there is one client", vec![(500, 500)], false),
         ] {
-            assert_eq!(Watched::of(slots).is_past(&bounds), past, "{what}");
+            assert_eq!(Watched::of(&slots).is_past(&bounds), past, "{what}");
         }
-        let all = Watched::of(each(100, 10, 10));
+        let all = Watched::of(&each(100, 10, 10));
         assert_eq!((all.clients, all.requests, all.refused, all.share), (100, 1000, 1000, 1000));
         assert!(!all.is_past(&Rollout::default()), "nothing is taken back unasked");
     }

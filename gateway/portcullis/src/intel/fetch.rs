@@ -367,9 +367,7 @@ fn trusted(path: &Path) -> Result<RootCerts, FetcherError> {
 /// A text from outside without what a terminal would obey, or what turns the order of what follows it (UAX #9 §2), cut to a
 /// line.
 pub(crate) fn printable(text: &str) -> String {
-    let turns = |letter| {
-        matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let turns = |letter| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().take(200).map(|letter| if letter.is_control() || turns(letter) { '?' } else { letter }).collect()
 }
 

@@ -191,12 +191,13 @@ fn remarks(record: &Value, explanation: &Explanation) -> Vec<String> {
 fn clearance(record: &Value) -> Option<Clearance> {
     let is_cleared = record.get("cleared") == Some(&Value::Bool(true));
     let level = record.pointer("/clearance/level").and_then(Value::as_str).unwrap_or_default();
-    is_cleared.then(|| match level {
+    let rung = match level {
         "no-script" => Clearance::NoScript,
         "memory-hard" => Clearance::MemoryHard,
         "step-up" => Clearance::StepUp,
         _ => Clearance::ProofOfWork,
-    })
+    };
+    is_cleared.then_some(rung)
 }
 
 fn number(of: &Value, key: &str) -> u32 {
