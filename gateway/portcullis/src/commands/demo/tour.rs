@@ -31,7 +31,7 @@ pub(super) fn text(addresses: &[Address], rules: &Path) -> String {
             format!("curl -sk -i -A sqlmap/1.8 {site}/"),
         ),
         (
-            "Wrong passwords raise the score of one client: passed on, then challenged, then throttled:",
+            "Wrong passwords raise the score of one client: passed on, then challenged:",
             format!(
                 "for i in $(seq 14); do curl -sk -o /dev/null -w '%{{http_code}} ' -A MyApp/3.1 \
                  -H 'x-forwarded-for: 203.0.113.7' -d 'password=guess' {site}/login; done; echo"
