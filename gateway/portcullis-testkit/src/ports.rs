@@ -1,8 +1,7 @@
 //! Free ports of the loopback address.
 
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Finds a port of 127.0.0.1 that nobody listens on.
 ///
@@ -16,43 +15,57 @@ pub fn free_port() -> u16 {
 
 /// Finds `N` different ports of 127.0.0.1 that nobody listens on.
 ///
-/// A port given once is not given again by this process. Another process may still take it before
-/// it is bound.
+/// They lie below those that systems give to connections (Linux: from 32,768), or a client of another test could be given
+/// one before it is bound, and where each process begins to look is its own. So processes that run together do not meet,
+/// and a port given once is not given again by this process before thousands of others were.
 ///
 /// # Panics
 ///
 /// When the system has none left.
 #[must_use]
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let mut given = GIVEN.lock().expect("no holder of this lock panics");
-    let given = given.get_or_insert_with(HashSet::new);
-    // All are held until the last is found, so that no two are the same.
-    let mut held = Vec::new();
-    std::array::from_fn(|_| {
-        loop {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-            let port = listener.local_addr().expect("a bound listener has an address").port();
-            held.push(listener);
-            if given.insert(port) {
-                return port;
-            }
-        }
-    })
+    std::array::from_fn(|_| (0..COUNT).map(|_| next()).find(|port| is_free(*port)).expect("a loopback port is free"))
 }
 
-static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+/// The next port to look at.
+fn next() -> u16 {
+    let begin = u16::try_from(std::process::id() % u32::from(COUNT / SHARE)).unwrap_or_default() * SHARE;
+    FIRST + (begin + LOOKED_AT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// How many ports this process has looked at.
+static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
+const FIRST: u16 = 10_240;
+const COUNT: u16 = 20_480;
+/// How many ports further a process begins than the one with the number before its own.
+const SHARE: u16 = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn free_ports_differ_and_can_be_bound() {
-        let ports: [u16; 16] = free_ports();
+        let ports: [u16; 64] = free_ports();
         let different: HashSet<u16> = ports.into_iter().collect();
         assert_eq!(different.len(), ports.len());
+        assert!(ports.iter().all(|port| (FIRST..FIRST + COUNT).contains(port)));
         let port = free_port();
         assert!(!different.contains(&port));
         assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_is_not_given() {
+        let taken: Vec<_> = (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap()).collect();
+        let ports: [u16; 8] = free_ports();
+        assert!(taken.iter().all(|listener| !ports.contains(&listener.local_addr().unwrap().port())));
+        assert!(!is_free(taken[0].local_addr().unwrap().port()));
     }
 }

@@ -141,14 +141,18 @@ allowed = "all"
         metrics
     }
 
-    /// The audit records so far, once there are at least `count`.
+    /// The audit records so far, once there are at least `count`, in the order in which their requests came: a record is
+    /// written after its answer, so two threads may write theirs the other way round.
     pub fn audit(&self, count: usize) -> Vec<serde_json::Value> {
         let path = self.folder.join("audit.jsonl");
         portcullis_testkit::wait_until("audit records", std::time::Duration::from_secs(10), || {
             fs::read_to_string(&path).is_ok_and(|text| text.lines().count() >= count)
         });
         let text = fs::read_to_string(&path).expect("the audit file");
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        let mut records: Vec<serde_json::Value> = lines.collect();
+        records.sort_by(|a, b| a["time"].as_str().cmp(&b["time"].as_str()));
+        records
     }
 
     /// Replaces the rules.
