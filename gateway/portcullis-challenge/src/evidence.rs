@@ -115,6 +115,32 @@ pub struct Interaction {
     pub visible: Option<bool>,
 }
 
+impl Interaction {
+    /// Counts that the page's script cannot come to, and a form that nobody sent.
+    fn judge(&self, findings: &mut Findings) {
+        let unknown = |said: &str, known: &[&str]| !said.is_empty() && !known.contains(&said);
+        let presses = self.keys.saturating_add(self.clicks);
+        let acts = presses.saturating_add(self.pointer);
+        let was_never_seen = self.visible == Some(false) && self.hidden == 0;
+        let too_many = self.elapsed.is_some_and(|elapsed| {
+            let secs = u32::try_from(elapsed.saturating_add(CLOCK_MARGIN).as_secs()).unwrap_or(u32::MAX);
+            self.pointer > secs.saturating_add(1) || presses > secs.saturating_mul(MAX_PRESSES_PER_SECOND)
+        });
+        if unknown(&self.variant, &VARIANTS)
+            || unknown(&self.trigger, &TRIGGERS)
+            || too_many
+            || self.blur > self.focus.saturating_add(FOCUS_MARGIN)
+            || (was_never_seen && acts > 0)
+        {
+            findings.add(Signal::InteractionContradicts);
+        }
+        // Of `focus` that says nothing: who comes to a field from the address bar by keyboard pressed no key in the page.
+        if self.trigger == "submit" && acts == 0 {
+            findings.add(Signal::InteractionNone);
+        }
+    }
+}
+
 /// A contradiction that the page's script finds and names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Oddity {
@@ -222,6 +248,9 @@ impl Evidence {
         self.judge_claim(observed, &mut findings);
         self.judge_window(&mut findings);
         self.judge_work(observed, &mut findings);
+        if let Some(seen) = &self.interaction {
+            seen.judge(&mut findings);
+        }
         for oddity in &self.odd {
             findings.add(oddity.signal());
         }
@@ -371,11 +400,15 @@ pub enum Signal {
     WorkContradicts = 14,
     /// The evidence could not be read.
     Unreadable = 15,
+    /// What was counted of the person contradicts itself, or is not what the page counts.
+    InteractionContradicts = 16,
+    /// A form was sent, and nobody pressed, clicked or moved anything. Password managers can do that, too.
+    InteractionNone = 17,
 }
 
 impl Signal {
     /// Every signal.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Webdriver,
         Self::AutomationGlobal,
         Self::HeadlessName,
@@ -392,6 +425,8 @@ impl Signal {
         Self::SolvedTooFast,
         Self::WorkContradicts,
         Self::Unreadable,
+        Self::InteractionContradicts,
+        Self::InteractionNone,
     ];
 
     /// The stable name, for audit lines, metrics and reasons.
@@ -414,6 +449,8 @@ impl Signal {
             Self::SolvedTooFast => "js-solved-too-fast",
             Self::WorkContradicts => "js-work-contradicts",
             Self::Unreadable => "js-unreadable",
+            Self::InteractionContradicts => "js-interaction-contradicts",
+            Self::InteractionNone => "js-interaction-none",
         }
     }
 
@@ -431,9 +468,10 @@ impl Signal {
             Self::UserAgentDiffers | Self::SolvedTooFast => 600,
             Self::HintsContradict | Self::WorkerDiffers | Self::Permissions => 500,
             Self::Viewport | Self::WorkContradicts => 400,
-            Self::Engine | Self::Unreadable => 300,
+            Self::Engine | Self::Unreadable | Self::InteractionContradicts => 300,
             Self::Patched => 250,
             Self::Plugins | Self::Languages => 200,
+            Self::InteractionNone => 150,
         }
     }
 
@@ -610,6 +648,15 @@ const MAX_CORES: u32 = 64;
 const MAX_SCRIPT_HASHES_PER_MS: u64 = 15_000;
 /// Work below this ends within a few network round trips and says nothing.
 const MIN_JUDGED_HASHES: u64 = 1_000_000;
+/// What shows the challenge, as the page's script names it.
+const VARIANTS: [&str; 4] = ["page", "inline", "invisible", "renewal"];
+/// What begins it.
+const TRIGGERS: [&str; 5] = ["load", "focus", "submit", "manual", "retry"];
+/// Keys and clicks of one second at most: a key that is held down repeats some thirty times.
+const MAX_PRESSES_PER_SECOND: u32 = 100;
+/// By how much more often the focus may be lost than had: by a field and a window that had it before the script was there, and
+/// as much again for browsers that count otherwise.
+const FOCUS_MARGIN: u32 = 4;
 /// How far the page's clock and ours may be apart over one challenge.
 const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 

@@ -93,6 +93,44 @@ fn each_contradiction_has_its_signal() {
     assert_eq!(judged(&with(&json!({"ua": headless})), &seen), ["js-headless-name"]);
 }
 
+/// What the script counts of a person, and what it cannot come to.
+#[test]
+fn the_counts_of_a_person_are_held_against_each_other() {
+    let (contradicts, none) = (&["js-interaction-contradicts"][..], &["js-interaction-none"][..]);
+    for (changes, signals) in [
+        (json!({}), &[][..]),
+        (json!({"pointer": 4}), &[]),
+        (json!({"pointer": 5}), contradicts),
+        (json!({"keys": 300}), &[]),
+        (json!({"keys": 200, "clicks": 101}), contradicts),
+        (json!({"keys": u32::MAX, "clicks": u32::MAX, "pointer": u32::MAX}), contradicts),
+        (json!({"focus": 3, "blur": 3}), &[]),
+        (json!({"blur": 4}), &[]),
+        (json!({"blur": 5}), contradicts),
+        (json!({"variant": "inline", "trigger": "manual"}), &[]),
+        (json!({"variant": "invisible", "trigger": "retry", "clicks": 1}), &[]),
+        (json!({"variant": "renewal"}), &[]),
+        (json!({"variant": "Page"}), contradicts),
+        (json!({"trigger": "magic"}), contradicts),
+        (json!({"trigger": null, "variant": 7}), &[]),
+        // A tab that was opened in the background, one that was left, and one in which a ghost moves.
+        (json!({"visible": false, "pointer": 0}), &[]),
+        (json!({"visible": false, "hidden": 1}), &[]),
+        (json!({"visible": false}), contradicts),
+        // Who comes from the address bar by keyboard pressed no key in the page; who sends a form did something.
+        (json!({"trigger": "focus", "focus": 1, "pointer": 0}), &[]),
+        (json!({"trigger": "submit", "keys": 9, "pointer": 0}), &[]),
+        (json!({"trigger": "submit", "clicks": 1, "pointer": 0}), &[]),
+        (json!({"trigger": "submit", "pointer": 0}), none),
+    ] {
+        let mut interaction = honest()["interaction"].clone();
+        for (name, value) in changes.as_object().unwrap() {
+            interaction[name] = value.clone();
+        }
+        assert_eq!(judged(&with(&json!({"interaction": interaction})), &SEEN), signals, "{changes}");
+    }
+}
+
 /// Work that no script does in that time was done by something else.
 #[test]
 fn work_is_held_against_the_cores_that_are_claimed() {
@@ -161,7 +199,7 @@ fn signals_read_back_from_a_tokens_number() {
         assert_eq!(Signals::from_bits(1 << signal as u32).iter().collect::<Vec<_>>(), [signal]);
     }
     assert_eq!(Signals::from_bits(u32::MAX).iter().count(), Signal::ALL.len());
-    assert_eq!(Signals::from_bits(u32::MAX).bits(), 0xffff);
+    assert_eq!(Signals::from_bits(u32::MAX).bits(), 0x3_ffff);
 }
 
 /// What the page's script writes is what is read here.
@@ -200,6 +238,10 @@ fn every_contradiction_that_the_page_names_is_known() {
     }
 }
 
+/// The names of members within members.
+const MEMBERS: &str =
+    "(brands|platform|ms|hashes|workers|mobile|variant|trigger|focus|blur|keys|pointer|clicks|hidden|visible)";
+
 /// Any JSON that is like evidence: the names and values that matter, in any mixture.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -213,7 +255,7 @@ fn anything() -> impl Strategy<Value = Value> {
     let value = leaf.prop_recursive(3, 20, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..7).prop_map(Value::from),
-            proptest::collection::vec(("(brands|platform|ms|hashes|workers|mobile)", inner), 0..4)
+            proptest::collection::vec((MEMBERS, inner), 0..4)
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
