@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::binding::{Binding, Bound};
 use crate::evidence::Signals;
 use crate::keys::{KeyRing, Purpose};
@@ -67,7 +69,7 @@ impl Level {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Clearance {
-    /// The random bytes that name it, for revocation and budgets.
+    /// What names it, for revocation and budgets: random bytes, or made of those of the one that it was renewed from.
     pub id: [u8; 16],
     /// The rung that was reached.
     pub level: Level,
@@ -151,7 +153,7 @@ impl Clearance {
     /// `None` when the successor would be worth no more than this one, in work, level or time; the client
     /// then keeps what it has until it expires.
     #[must_use]
-    pub fn renew(&self, ring: &KeyRing, id: [u8; 16], solved: &Solved, binding: &Binding<'_>) -> Option<String> {
+    pub fn renew(&self, ring: &KeyRing, solved: &Solved, binding: &Binding<'_>) -> Option<String> {
         let done = solved.work.hashes();
         let known = self.work.filter(|work| work.expected_hashes() > done.expected_hashes()).unwrap_or(done);
         let enough = done.expected_hashes().saturating_mul(RENEWAL_DISCOUNT) >= known.expected_hashes();
@@ -165,7 +167,7 @@ impl Clearance {
             return None;
         }
         let terms = Terms {
-            id,
+            id: self.successor(),
             level: self.level.max(solved.level),
             work: Some(known),
             granted_at: self.granted_at,
@@ -175,6 +177,12 @@ impl Clearance {
             findings: self.findings.and(solved.findings),
         };
         Some(terms.seal(ring, binding, self.cohort))
+    }
+
+    /// The name of what this one is renewed to.
+    fn successor(&self) -> [u8; 16] {
+        let hash = Sha256::new().chain_update(SUCCESSOR).chain_update(self.id).finalize();
+        std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default())
     }
 
     /// Whether it is time to renew: the last quarter of its life, and something to be gained.
@@ -228,6 +236,9 @@ pub const MAX_CLEARANCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much less work renewing takes than a clearance that is new. It shall not be felt in the
 /// background of a page, and still cost a farm that keeps thousands alive.
 pub const RENEWAL_DISCOUNT: u64 = 4;
+
+/// Before the name of a clearance, where that of its successor is made of it.
+const SUCCESSOR: &[u8] = b"portcullis clearance successor\0";
 
 /// Difficulty and number of parts, as a puzzle's token carries them.
 const WORK_BYTES: usize = 1 + 2;

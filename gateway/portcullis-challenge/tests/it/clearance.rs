@@ -246,13 +246,18 @@ fn a_clearance_is_renewed_for_a_fraction_of_its_work_and_for_a_day_at_most() {
     let first = Clearance::for_work(&ring(), ID, &solved(full, TTL), &HERE);
     let first = Clearance::verify(&ring(), &first, &HERE, at).unwrap();
     let renew = |clearance: &Clearance, work: Solved| {
-        let value = clearance.renew(&ring(), [9; 16], &work, &HERE)?;
+        let value = clearance.renew(&ring(), &work, &HERE)?;
         Some(Clearance::verify(&ring(), &value, &HERE, work.redeemed_at).unwrap())
     };
     let second = renew(&first, solved_at(quarter, TTL, 250_000)).unwrap();
     assert_eq!((second.level, second.work), (Level::ProofOfWork, Some(full)), "worth what it was");
-    assert_eq!((second.granted_at, second.cohort, second.id), (first.granted_at, first.cohort, [9; 16]));
+    assert_eq!((second.granted_at, second.cohort), (first.granted_at, first.cohort));
     assert_eq!(second.expires_at, UnixMillis(NOW.0 + 550_000));
+
+    let (again, third) = (solved_at(quarter, TTL, 260_000), solved_at(quarter, TTL, 500_000));
+    assert_ne!(second.id, first.id, "a budget of its own");
+    assert_eq!(renew(&first, again).unwrap().id, second.id, "and the same one for whoever renews the first again");
+    assert_ne!(renew(&second, third).unwrap().id, second.id);
 
     assert_eq!(renew(&first, solved_at(less, TTL, 250_000)), None, "too little work");
     assert_eq!(renew(&first, solved_at(full, Duration::from_secs(1), 250_000)), None, "less time than is left");

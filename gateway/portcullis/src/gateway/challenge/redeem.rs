@@ -91,7 +91,7 @@ impl ChallengeDesk {
         let Some((held, text)) = redeeming.held.filter(|(held, _)| worth_of(held) > new) else {
             return granted(Clearance::for_work(keys.ring(), id, solved, &binding), ttl, seen);
         };
-        match held.renew(keys.ring(), id, solved, &binding) {
+        match held.renew(keys.ring(), solved, &binding) {
             Some(renewed) => {
                 let left = held.granted_at.after(MAX_CLEARANCE_TTL).since(now);
                 granted(
