@@ -55,6 +55,14 @@ impl Fault {
     }
 }
 
+/// What the gateway knows its client again by.
+const CLIENT_HEADERS: [HeaderName; 4] = [
+    header::USER_AGENT,
+    header::HOST,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+];
+
 /// What is sent as the name of the client, unless a header says otherwise: a clearance hangs on it.
 const USER_AGENT: &str = concat!("portcullis-solve/", env!("CARGO_PKG_VERSION"));
 
@@ -204,10 +212,9 @@ impl<'a> Asking<'a> {
             let mut headers = HeaderMap::new();
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(header::CONTENT_TYPE, form);
-            // The gateway knows its client again by these.
-            for name in [header::USER_AGENT, header::HOST] {
-                if let Some(value) = self.headers.get(&name) {
-                    headers.insert(name, value.clone());
+            for name in CLIENT_HEADERS {
+                for value in self.headers.get_all(&name) {
+                    headers.append(name.clone(), value.clone());
                 }
             }
             let response = self.send(&redeem, &Method::POST, headers, Some(solution.as_bytes()))?;

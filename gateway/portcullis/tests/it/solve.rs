@@ -66,6 +66,18 @@ fn a_program_pays_and_the_answer_is_passed_on_as_it_came() {
 }
 
 #[test]
+fn a_trusted_proxy_pays_for_the_client_that_it_names() {
+    let settings = "[client_address]\ntrusted_proxies = [\"127.0.0.1/32\"]";
+    let rig = Rig::start_with(GUARDED, settings, |_| Answer::ok("welcome"));
+    let url = format!("http://{}/", rig.plain);
+    for scheme in ["http", "https"] {
+        let forwarded = format!("x-forwarded-proto: {scheme}");
+        let paid = solve(&["-H", "user-agent: curl/8.5.0", "-H", "x-forwarded-for: 192.0.2.7", "-H", &forwarded, &url]);
+        assert_eq!((paid.status.success(), &*out(&paid)), (true, "welcome"), "{}", told(&paid));
+    }
+}
+
+#[test]
 fn what_is_not_challenged_is_passed_on_whatever_its_status() {
     let origin = Origin::start(|request| match request.target.as_str() {
         "/moved" => Answer::status(302).header("location", "/"),
