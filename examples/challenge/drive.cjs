@@ -354,6 +354,43 @@ async function widget(kind, browser, gateway, other) {
     await shot(page, `${kind}-widget-${state}`, 400);
     await page.close();
   }
+  await comingBack(kind, browser, host(''));
+  await madeUp(kind, browser, host('variant="invisible" start="submit"'));
+}
+
+// A page that comes out of the cache for going back holds a token that may be spent: it asks for another.
+async function comingBack(kind, browser, url) {
+  const page = await (await browser.createBrowserContext()).newPage();
+  const hasToken = () => page.waitForFunction(() => document.querySelector('[name=portcullis-response]').value === 'R1', { timeout: 30000 }).then(() => true, () => false);
+  await page.goto(url);
+  const first = await hasToken();
+  const left = await page.evaluate(() => {
+    dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+    return [document.querySelector('portcullis-widget').getAttribute('state'), document.querySelector('[name=portcullis-response]').value];
+  });
+  await page.type('#name', 'Ada');
+  report(kind, 'widget on a page that comes back', first && left.join() === 'expired,' && await hasToken(), left.join());
+  await page.close();
+}
+
+// What scripts make up is not counted as a person's.
+async function madeUp(kind, browser, url) {
+  const page = await (await browser.createBrowserContext()).newPage();
+  await page.goto(url);
+  await page.waitForFunction(() => customElements.get('portcullis-widget'));
+  await page.evaluate(() => {
+    const name = document.getElementById('name');
+    for (let i = 0; i < 20; i++) {
+      name.dispatchEvent(new Event('blur'));
+      name.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true }));
+      name.dispatchEvent(new PointerEvent('pointermove', { bubbles: true }));
+      name.click();
+    }
+  });
+  await Promise.all([page.waitForNavigation({ timeout: 30000 }), page.evaluate(() => document.querySelector('form').requestSubmit())]);
+  const said = JSON.parse(seen.evidence[seen.evidence.length - 1]).interaction;
+  report(kind, 'widget and events of scripts', said.keys + said.clicks + said.pointer === 0 && said.blur < 3, JSON.stringify(said));
+  await page.close();
 }
 
 (async () => {

@@ -3,22 +3,23 @@
 // Nothing here identifies a device: no canvas, fonts, sound or graphics, and nothing is kept.
 function portcullisEvidence(by, variant) {
   'use strict';
-  var n = navigator, began = Date.now(), pointerAt = 0, odd = [];
+  var n = navigator, began = performance.now(), pointerAt = -1e3, odd = [];
   var counts = { variant: variant, trigger: 'load', ms: 0, focus: 0, blur: 0, keys: 0, pointer: 0, clicks: 0, hidden: 0, visible: true };
 
   function on(target, type, act) {
     target.addEventListener(type, act, { capture: true, passive: true });
   }
   function count(name) {
-    return function () { counts[name]++; };
+    // What a script of the page or of an extension makes up was done by nobody.
+    return function (event) { if (event.isTrusted) counts[name]++; };
   }
   on(window, 'focus', count('focus'));
   on(window, 'blur', count('blur'));
   on(window, 'keydown', count('keys'));
   on(window, 'click', count('clicks'));
-  on(window, 'pointermove', function () {
-    if (Date.now() - pointerAt < 1000) return;
-    pointerAt = Date.now();
+  on(window, 'pointermove', function (event) {
+    if (!event.isTrusted || performance.now() - pointerAt < 1000) return;
+    pointerAt = performance.now();
     counts.pointer++;
   });
   on(document, 'visibilitychange', function () { if (document.hidden) counts.hidden++; });
@@ -111,7 +112,7 @@ function portcullisEvidence(by, variant) {
     // The field's value. It must never keep the solution from being sent.
     text: function (work, told) {
       try {
-        counts.ms = Date.now() - began;
+        counts.ms = Math.round(performance.now() - began);
         counts.visible = !document.hidden;
         return JSON.stringify({
           v: 1,

@@ -27,6 +27,7 @@ class Widget extends HTMLElement {
     this.response = '';
     this.onSubmit = this.onSubmit.bind(this);
     this.onFocus = this.onFocus.bind(this);
+    this.onShow = this.onShow.bind(this);
     var root = this.attachShadow({ mode: 'open' });
     try {
       var sheet = new CSSStyleSheet();
@@ -53,6 +54,7 @@ class Widget extends HTMLElement {
     this.form = this.closest('form');
     // On the document, so that it comes before whatever the form itself does when it is sent.
     document.addEventListener('submit', this.onSubmit, true);
+    window.addEventListener('pageshow', this.onShow);
     if (this.form) this.form.addEventListener('focusin', this.onFocus);
     this.put('');
     this.show('idle');
@@ -61,6 +63,7 @@ class Widget extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener('submit', this.onSubmit, true);
+    window.removeEventListener('pageshow', this.onShow);
     if (this.form) this.form.removeEventListener('focusin', this.onFocus);
     this.halt();
   }
@@ -77,6 +80,13 @@ class Widget extends HTMLElement {
     var start = this.getAttribute('start');
     // After a token has expired, the next thing that the person does asks for a new one.
     if (event.target !== this && (start === 'focus' || this.state === 'expired') && start !== 'submit' && start !== 'manual') this.start('focus');
+  }
+
+  // Back at a page that was left: its token has been sent, or has grown old meanwhile.
+  onShow(event) {
+    if (!event.persisted || !this.response) return;
+    clearTimeout(this.timer);
+    this.expire();
   }
 
   onSubmit(event) {

@@ -76,8 +76,7 @@ impl Budgets {
     /// [`Refusal::BurntOut`] when the budget is spent, from the request on that went past it until the
     /// clearance expires.
     pub fn charge(&self, clearance: &Clearance, network: &Network, now: UnixMillis) -> Result<(), Refusal> {
-        let place = usize::from_ne_bytes(last_word(clearance.id)) & (self.sets.len() - 1);
-        let Some(set) = self.sets.get(place) else { return Ok(()) };
+        let Some(set) = self.sets.get(self.set_of(clearance)) else { return Ok(()) };
         let mut set = set.lock();
         let Some(slot) = self.slot_of(&mut set, clearance, now) else {
             self.uncounted.fetch_add(1, Ordering::Relaxed);
@@ -98,6 +97,14 @@ impl Budgets {
         slot.requests = BURNT;
         self.burnt.fetch_add(1, Ordering::Relaxed);
         Err(Refusal::BurntOut)
+    }
+
+    /// Whether a request with this clearance would be refused whatever it came from. Nothing is counted.
+    #[must_use]
+    pub fn is_burnt(&self, clearance: &Clearance, now: UnixMillis) -> bool {
+        let Some(set) = self.sets.get(self.set_of(clearance)) else { return false };
+        let set = set.lock();
+        place_of(&set, clearance, now).and_then(|known| set.get(known)).is_some_and(Slot::is_burnt)
     }
 
     /// The clearances that burnt out, in all.
@@ -125,9 +132,18 @@ impl Budgets {
         self.sets.len() * WAYS
     }
 
+    /// By the last bytes of its name, which are random, or a hash of what was.
+    fn set_of(&self, clearance: &Clearance) -> usize {
+        let last_word = clearance.id.last_chunk().copied().unwrap_or_default();
+        usize::from_ne_bytes(last_word) & (self.sets.len() - 1)
+    }
+
     fn slot_of<'a>(&self, set: &'a mut [Slot; WAYS], clearance: &Clearance, now: UnixMillis) -> Option<&'a mut Slot> {
-        if let Some(known) = set.iter().position(|slot| slot.id == clearance.id && slot.expires_at > now) {
-            return set.get_mut(known);
+        if let Some(known) = place_of(set, clearance, now) {
+            let slot = set.get_mut(known)?;
+            // What a clearance is renewed to at two times has one name and two ends.
+            slot.expires_at = slot.expires_at.max(clearance.expires_at);
+            return Some(slot);
         }
         let quietest = set
             .iter_mut()
@@ -192,9 +208,9 @@ const fn mix(number: u64) -> u32 {
     if folded == 0 { 1 } else { folded }
 }
 
-/// An id's last bytes: the gateway drew it at random, so nobody can choose its place.
-fn last_word(id: [u8; 16]) -> [u8; size_of::<usize>()] {
-    id.last_chunk().copied().unwrap_or_default()
+/// Where in its set a clearance is counted.
+fn place_of(set: &[Slot; WAYS], clearance: &Clearance, now: UnixMillis) -> Option<usize> {
+    set.iter().position(|slot| slot.id == clearance.id && slot.expires_at > now)
 }
 
 /// The most prefixes that a budget can name.

@@ -145,7 +145,9 @@ impl Clearance {
     /// The work may be less than was done at first, down to one [`RENEWAL_DISCOUNT`]th of it; the
     /// successor is then worth what this one is. What it gains in time ends [`MAX_CLEARANCE_TTL`]
     /// after the first of the line was granted. The cohort stays, so that a line cannot leave a cohort
-    /// that may yet be taken back. `id` is 16 fresh random bytes: the budget begins anew, as the work did.
+    /// that may yet be taken back. Time is gained only by one that [is due](Self::is_due), and what it is renewed to has
+    /// one name, made of its own, however often that is done: a budget begins anew once in a life, or each piece of the
+    /// cheaper work would buy a whole one.
     ///
     /// Where more work was done than this one is worth, the successor is good for as long as this one
     /// even when the new work was for less time.
@@ -160,9 +162,10 @@ impl Clearance {
         let end = self.granted_at.after(MAX_CLEARANCE_TTL);
         let now = solved.redeemed_at;
         let expires_at = now.after(solved.clearance_ttl).min(end).max(self.expires_at);
+        let later = self.is_due(now) && expires_at > self.expires_at;
         // What took no work, or an identity, is not renewed by work.
         let same_kind = matches!(self.level, Level::ProofOfWork | Level::MemoryHard) || solved.level > self.level;
-        let more = expires_at > self.expires_at || self.work.is_some() && !self.covers(known);
+        let more = later || self.work.is_some() && !self.covers(known);
         if !enough || !same_kind || !more {
             return None;
         }

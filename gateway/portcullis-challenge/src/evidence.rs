@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::solution::Solved;
+
 /// The evidence, as plain data. What was missing or of another type is absent here.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Evidence {
@@ -118,24 +120,20 @@ pub struct Interaction {
 impl Interaction {
     /// Counts that the page's script cannot come to, and a form that nobody sent.
     fn judge(&self, findings: &mut Findings) {
-        let unknown = |said: &str, known: &[&str]| !said.is_empty() && !known.contains(&said);
         let presses = self.keys.saturating_add(self.clicks);
-        let acts = presses.saturating_add(self.pointer);
-        let was_never_seen = self.visible == Some(false) && self.hidden == 0;
+        // Keys are pressed in a window that is covered, by who does not look at it, too.
+        let moved_unseen = self.visible == Some(false) && self.hidden == 0 && self.pointer > 0;
+        // Only where nothing but the challenge is: what else a page holds takes the focus and does not give it back.
+        let lost_too_often = self.variant == "page" && self.blur > self.focus.saturating_add(FOCUS_MARGIN);
         let too_many = self.elapsed.is_some_and(|elapsed| {
             let secs = u32::try_from(elapsed.saturating_add(CLOCK_MARGIN).as_secs()).unwrap_or(u32::MAX);
             self.pointer > secs.saturating_add(1) || presses > secs.saturating_mul(MAX_PRESSES_PER_SECOND)
         });
-        if unknown(&self.variant, &VARIANTS)
-            || unknown(&self.trigger, &TRIGGERS)
-            || too_many
-            || self.blur > self.focus.saturating_add(FOCUS_MARGIN)
-            || (was_never_seen && acts > 0)
-        {
+        if too_many || lost_too_often || moved_unseen {
             findings.add(Signal::InteractionContradicts);
         }
         // Of `focus` that says nothing: who comes to a field from the address bar by keyboard pressed no key in the page.
-        if self.trigger == "submit" && acts == 0 {
+        if self.trigger == "submit" && presses == 0 && self.pointer == 0 {
             findings.add(Signal::InteractionNone);
         }
     }
@@ -345,6 +343,14 @@ pub struct Observed<'a> {
     pub took: Duration,
 }
 
+impl<'a> Observed<'a> {
+    /// What is known of a redeem that brought this solution, in a request with this User-Agent.
+    #[must_use]
+    pub fn of(solved: &Solved, user_agent: &'a str) -> Self {
+        Self { user_agent, expected_hashes: solved.work.hashes().expected_hashes(), took: solved.took() }
+    }
+}
+
 /// Evidence that could not be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EvidenceError {
@@ -402,7 +408,8 @@ pub enum Signal {
     Unreadable = 15,
     /// What was counted of the person contradicts itself, or is not what the page counts.
     InteractionContradicts = 16,
-    /// A form was sent, and nobody pressed, clicked or moved anything. Password managers can do that, too.
+    /// A form was sent, and nobody pressed, clicked or moved anything. Password managers, passkeys and pages that send
+    /// themselves can do that, too.
     InteractionNone = 17,
 }
 
@@ -524,6 +531,13 @@ impl Findings {
         self.0 = Signals(self.0.0 | signal.bit());
     }
 
+    /// What the evidence shows that came beside a solution: nothing where none came.
+    #[must_use]
+    pub fn beside(evidence: Option<&str>, observed: &Observed<'_>) -> Self {
+        let Some(text) = evidence else { return Self::default() };
+        Evidence::parse(text).map_or_else(EvidenceError::findings, |said| said.judge(observed))
+    }
+
     /// The findings that a token carried.
     #[must_use]
     pub const fn of(signals: Signals) -> Self {
@@ -557,8 +571,10 @@ impl Findings {
 fn same_browser(said: &str, header: &str) -> bool {
     match (version_after(said, "Firefox/"), version_after(header, "Firefox/")) {
         (None, None) => {
-            let header = header.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(MAX_USER_AGENT);
-            said.chars().eq(header)
+            // The page writes `?` for what is no visible ASCII; how many bytes that was, no two browsers agree on.
+            let plain = |c: &char| matches!(c, ' '..='~') && *c != '?';
+            let header = header.chars().take(MAX_USER_AGENT).filter(plain);
+            said.chars().filter(plain).eq(header)
         }
         (said, header) => said == header,
     }
@@ -648,10 +664,6 @@ const MAX_CORES: u32 = 64;
 const MAX_SCRIPT_HASHES_PER_MS: u64 = 15_000;
 /// Work below this ends within a few network round trips and says nothing.
 const MIN_JUDGED_HASHES: u64 = 1_000_000;
-/// What shows the challenge, as the page's script names it.
-const VARIANTS: [&str; 4] = ["page", "inline", "invisible", "renewal"];
-/// What begins it.
-const TRIGGERS: [&str; 5] = ["load", "focus", "submit", "manual", "retry"];
 /// Keys and clicks of one second at most: a key that is held down repeats some thirty times.
 const MAX_PRESSES_PER_SECOND: u32 = 100;
 /// By how much more often the focus may be lost than had: by a field and a window that had it before the script was there, and

@@ -42,7 +42,7 @@ static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
 const FIRST: u16 = 10_240;
 const COUNT: u16 = 20_480;
 /// How many ports further a process begins than the one with the number before its own.
-const SHARE: u16 = 16;
+const SHARE: u16 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -457,7 +457,8 @@ pub struct BanRemoveArgs {
 /// Arguments of `clearance revoke`.
 #[derive(Debug, Args)]
 pub struct ClearanceRevokeArgs {
-    /// The clearance of this id: 32 hexadecimal digits.
+    /// The clearance of this id, 32 hexadecimal digits, which is not renewed any more. What it was renewed to before has an id of
+    /// its own; the cohort is the same.
     #[arg(long, value_name = "ID", conflicts_with_all = ["cohort", "all"], required_unless_present_any = ["cohort", "all"])]
     pub id: Option<String>,
     /// Those of this kind of client, by family, handshake and network: 8 hexadecimal digits.

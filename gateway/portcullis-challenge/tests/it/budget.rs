@@ -73,6 +73,22 @@ fn what_burnt_out_stays_so_until_it_expires() {
     assert_eq!(at(TTL), Ok(()));
 }
 
+/// What a clearance is renewed to at two times.
+#[test]
+fn two_ends_of_one_name_have_one_budget_until_the_later() {
+    let budgets = budgets();
+    let (sooner, mut later) = (clearance(1), clearance(1));
+    later.expires_at = NOW.after(TTL * 2);
+    assert!(!budgets.is_burnt(&sooner, NOW), "nothing is known of it");
+    for n in 0..6 {
+        _ = charge(&budgets, network(&format!("198.51.{n}.1"), 64496));
+    }
+    assert_eq!(budgets.charge(&later, &HERE.network, NOW), Err(Refusal::BurntOut));
+    assert_eq!(budgets.charge(&later, &HERE.network, NOW.after(TTL)), Err(Refusal::BurntOut));
+    assert!(budgets.is_burnt(&later, NOW.after(TTL)) && !budgets.is_burnt(&later, NOW.after(TTL * 2)));
+    assert!(!budgets.is_burnt(&clearance(2), NOW));
+}
+
 #[test]
 fn a_flood_of_clearances_neither_frees_an_offender_nor_refuses_a_stranger() {
     let budgets = Budgets::new(64, BUDGET, 7);

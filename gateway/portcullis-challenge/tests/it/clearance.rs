@@ -258,6 +258,11 @@ fn a_clearance_is_renewed_for_a_fraction_of_its_work_and_for_a_day_at_most() {
     assert_ne!(second.id, first.id, "a budget of its own");
     assert_eq!(renew(&first, again).unwrap().id, second.id, "and the same one for whoever renews the first again");
     assert_ne!(renew(&second, third).unwrap().id, second.id);
+    assert_eq!(
+        renew(&second, solved_at(quarter, TTL, 260_000)),
+        None,
+        "a budget for each piece of work would be cheap"
+    );
 
     assert_eq!(renew(&first, solved_at(less, TTL, 250_000)), None, "too little work");
     assert_eq!(renew(&first, solved_at(full, Duration::from_secs(1), 250_000)), None, "less time than is left");

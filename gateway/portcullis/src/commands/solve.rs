@@ -56,9 +56,10 @@ impl Fault {
 }
 
 /// What the gateway knows its client again by.
-const CLIENT_HEADERS: [HeaderName; 4] = [
+const CLIENT_HEADERS: [HeaderName; 5] = [
     header::USER_AGENT,
     header::HOST,
+    header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
 ];

@@ -1,5 +1,6 @@
 //! The gateway as Pingora's proxy: the order in which a request is served.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -494,6 +495,12 @@ impl Gateway {
 
 fn target_of(header: &RequestHeader) -> &str {
     header.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+/// What a request calls its client; what is no UTF-8 in that is replaced.
+pub(super) fn user_agent_of(header: &RequestHeader) -> Cow<'_, str> {
+    let value = header.headers.get(http::header::USER_AGENT);
+    value.map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default()
 }
 
 /// A request's head as it is judged.

@@ -116,8 +116,7 @@ fn a_program_pays_and_reaches_the_origin() {
     browser.retain(|(name, _)| !matches!(*name, "accept-language" | "accept-encoding"));
     browser.push(("cookie", &cookie));
     assert_eq!(client.get("/", &browser).unwrap().status, 403, "a clearance is bound to the kind of client");
-    let metrics = rig.metrics();
-    assert_eq!(metrics.value("portcullis_challenges_total", &[("outcome", "solved")]), Some(1.0));
+    rig.await_count("portcullis_challenges_total", &[("outcome", "solved")], 1.0);
     let records = rig.audit(2);
     let redeemed = records.iter().find(|record| record["path"] == REDEEM).unwrap();
     assert_eq!((&redeemed["action"], &redeemed["verdict"]), (&"allow".into(), &"allow".into()), "it was answered");
@@ -359,8 +358,7 @@ fn a_real_browser_solves_the_page_and_reaches_the_origin() {
     let arrived = || rig.origin.requests().iter().any(|request| request.target == "/shop?item=1");
     portcullis_testkit::wait_until("the browser to reach the origin", Duration::from_secs(60), arrived);
     assert!(running.0.try_wait().unwrap().is_none(), "the browser is still open");
-    let metrics = rig.metrics();
-    assert_eq!(metrics.value("portcullis_challenges_total", &[("outcome", "solved")]), Some(1.0));
+    rig.await_count("portcullis_challenges_total", &[("outcome", "solved")], 1.0);
 }
 
 /// A browser that ends with its test.

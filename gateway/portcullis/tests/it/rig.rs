@@ -141,6 +141,13 @@ allowed = "all"
         metrics
     }
 
+    /// Waits until a sample has a value: what a request comes to is counted after its answer.
+    pub fn await_count(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        portcullis_testkit::wait_until(name, std::time::Duration::from_secs(10), || {
+            self.metrics().value(name, labels) == Some(value)
+        });
+    }
+
     /// The audit records so far, once there are at least `count`, in the order in which their requests came: a record is
     /// written after its answer, so two threads may write theirs the other way round.
     pub fn audit(&self, count: usize) -> Vec<serde_json::Value> {

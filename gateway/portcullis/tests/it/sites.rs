@@ -232,13 +232,13 @@ fn a_solved_challenge_is_verified_once_by_the_sites_own_backend() {
     assert_eq!((&good["verified"], &good["hostname"]), (&Value::Bool(true), &"www.shop.example".into()), "{good}");
     let usage = sites.usage("shop");
     assert_eq!((&usage["solved"], &usage["counted"], &usage["siteverify_calls"]), (&2.into(), &2.into(), &4.into()));
+    let records = sites.rig.audit(9);
     let metrics = sites.rig.metrics();
     let value = |name: &str, outcome: &str| metrics.value(name, &[("site", "shop"), ("outcome", outcome)]);
     assert_eq!(value("portcullis_site_challenges_total", "shown"), Some(2.0));
     assert_eq!(value("portcullis_site_challenges_total", "solved"), Some(2.0));
     assert_eq!(value("portcullis_siteverify_total", "verified"), Some(2.0));
     assert_eq!(value("portcullis_siteverify_total", "timeout-or-duplicate"), Some(1.0));
-    let records = sites.rig.audit(9);
     let events: Vec<&str> = records.iter().filter_map(|record| record["site"]["event"].as_str()).collect();
     assert!(events.contains(&"shown") && events.contains(&"solved") && events.contains(&"verified"), "{events:?}");
     assert!(!fs::read_to_string(sites.rig.folder.join("audit.jsonl")).unwrap().contains("5ec2e7"), "no secret is told");
@@ -683,7 +683,7 @@ fn check_form(sites: &Sites, form: &Form) {
     let usage = sites.usage("shop");
     assert_eq!((&usage["solved"], &usage["siteverify_calls"]), (&1.into(), &1.into()), "{usage}");
     let labels = [("site", "shop"), ("outcome", "verified")];
-    assert_eq!(sites.rig.metrics().value("portcullis_siteverify_total", &labels), Some(1.0));
+    sites.rig.await_count("portcullis_siteverify_total", &labels, 1.0);
 }
 
 fn chromium(profile: &Path) -> Vec<String> {

@@ -46,6 +46,14 @@ impl ChallengeDesk {
         Ok(Some(held))
     }
 
+    /// Whether a clearance that was just signed is good: its name may have burnt out in other hands, or been taken back.
+    pub(super) fn is_usable(&self, value: &str, holder: &Holder, now: Now) -> bool {
+        let at = now.unix_millis();
+        Clearance::verify(self.clearances.load().ring(), value, &holder.binding(), at).is_ok_and(|clearance| {
+            self.revocations.load().check(&clearance).is_ok() && !self.budgets.is_burnt(&clearance, at)
+        })
+    }
+
     /// The text of the clearance `held` among those that a request of `holder` carries.
     pub(super) fn text_of<'a>(
         &self,
@@ -57,7 +65,7 @@ impl ChallengeDesk {
         let (keys, binding) = (self.clearances.load(), holder.binding());
         let is_held = |value: &&str| {
             let found = Clearance::verify(keys.ring(), value, &binding, now.unix_millis());
-            found.is_ok_and(|found| found.id == held.id)
+            found.is_ok_and(|found| found == *held)
         };
         request.every_cookie(cookie_name(holder.scheme())).take(MOST_COOKIES).find(is_held)
     }

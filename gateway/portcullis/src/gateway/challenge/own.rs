@@ -1,6 +1,6 @@
 //! The paths of the challenge that belong to the gateway on every host.
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Result, Session};
 use portcullis_challenge::rung::{Client, SignIn};
@@ -20,7 +20,7 @@ use crate::clock::Now;
 use crate::gateway::Gateway;
 use crate::gateway::enforce::{self, Form};
 use crate::gateway::gather::Judged;
-use crate::gateway::proxy::{RequestContext, head_of, holder, read_body};
+use crate::gateway::proxy::{RequestContext, head_of, holder, read_body, user_agent_of};
 use crate::gateway::reply::Reply;
 
 /// What a request to one of these paths shows.
@@ -102,21 +102,13 @@ impl Gateway {
         judged: &'a Judged,
         reference_id: &'a str,
     ) -> Visit<'a> {
-        let text = |name| header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let (holder, now) = (holder(header, conn, judged), self.clock.now());
         let held = judged.held.and_then(|held| {
             let head = head_of(header, None);
             let text = self.challenge.text_of(&held, &CanonicalRequest::of(&head), &holder, now)?.to_owned();
             Some((held, text))
         });
-        Visit {
-            holder,
-            judged,
-            user_agent: text(header::USER_AGENT).unwrap_or_default().to_owned(),
-            held,
-            reference_id,
-            now,
-        }
+        Visit { holder, judged, user_agent: user_agent_of(header).into_owned(), held, reference_id, now }
     }
 
     /// What a browser without a script gets that comes back from its wait.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use portcullis_challenge::evidence::{Evidence, Observed, Signals};
+use portcullis_challenge::evidence::{Findings, Observed};
 use portcullis_challenge::{
     Algorithm, Clearance, MAX_CLEARANCE_TTL, PROBLEM_HEADERS, Proof, RedeemForm, Refusal, Solved, problem, set_cookie,
 };
@@ -52,9 +52,11 @@ impl ChallengeDesk {
     async fn grant_for_work(&self, body: Vec<u8>, redeeming: &Redeeming<'_>) -> Result<Granted, Refusal> {
         let body: Arc<[u8]> = body.into();
         let form = RedeemForm::parse(&body)?;
-        let mut solved = self.solved(&form, &body, redeeming).await?;
-        solved.findings = findings(form.evidence.as_deref(), &solved, redeeming.user_agent);
+        // Before the puzzle is spent: without random bytes it may be handed in again.
         let id = fresh()?;
+        let mut solved = self.solved(&form, &body, redeeming).await?;
+        let observed = Observed::of(&solved, redeeming.user_agent);
+        solved.findings = Findings::beside(form.evidence.as_deref(), &observed).signals();
         let now = redeeming.now.unix_millis();
         self.ledger.solved(redeeming.family, solved.level, solved.issued_at, now);
         Ok(self.clearance_for(&solved, id, redeeming))
@@ -91,7 +93,8 @@ impl ChallengeDesk {
         let Some((held, text)) = redeeming.held.filter(|(held, _)| worth_of(held) > new) else {
             return granted(Clearance::for_work(keys.ring(), id, solved, &binding), ttl, seen);
         };
-        match held.renew(keys.ring(), solved, &binding) {
+        let renewed = held.renew(keys.ring(), solved, &binding);
+        match renewed.filter(|renewed| self.is_usable(renewed, holder, redeeming.now)) {
             Some(renewed) => {
                 let left = held.granted_at.after(MAX_CLEARANCE_TTL).since(now);
                 granted(
@@ -103,15 +106,6 @@ impl ChallengeDesk {
             None => granted(text.to_owned(), held.expires_at.since(now), seen),
         }
     }
-}
-
-/// What the evidence shows that came with a solution; nothing where none came.
-fn findings(text: Option<&str>, solved: &Solved, user_agent: &str) -> Signals {
-    let Some(text) = text else { return Signals::default() };
-    let expected_hashes = solved.work.hashes().expected_hashes();
-    let observed = Observed { user_agent, expected_hashes, took: solved.took() };
-    let findings = Evidence::parse(text).map_or_else(|error| error.findings(), |said| said.judge(&observed));
-    findings.signals()
 }
 
 /// The answer to what was not accepted.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use pingora::prelude::{Result, Session};
-use portcullis_challenge::evidence::{Evidence, Findings, Observed};
+use portcullis_challenge::evidence::{Findings, Observed};
 use portcullis_challenge::problem::{self, Problem};
 use portcullis_challenge::rung::{Ask, Audience, PageMemory, Posture as Alarm, SignIn};
 use portcullis_challenge::site::{Environment, Gate, Origin, SiteKey, SiteMode};
@@ -24,7 +24,7 @@ use super::{SiteSeen, SiteTable, Sites, plain_field, route_of};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::gateway::gather::On;
-use crate::gateway::proxy::{RequestContext, head_of, read_body};
+use crate::gateway::proxy::{RequestContext, head_of, read_body, user_agent_of};
 use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, Judged, keys};
 use crate::random;
@@ -130,17 +130,8 @@ impl Gateway {
                 return Ok(admitted.refused(refusal, ctx));
             }
         };
-        let user_agent = session.req_header().headers.get(header::USER_AGENT);
-        let observed = Observed {
-            user_agent: user_agent.and_then(|value| value.to_str().ok()).unwrap_or_default(),
-            expected_hashes: solved.work.hashes().expected_hashes(),
-            took: solved.took(),
-        };
-        let findings = evidence.map_or_else(Findings::default, |text| match Evidence::parse(&text) {
-            Ok(evidence) => evidence.judge(&observed),
-            Err(error) => error.findings(),
-        });
-        let score = with_evidence(judged.decision.score.as_thousandths(), findings);
+        let user_agent = user_agent_of(session.req_header());
+        let findings = Findings::beside(evidence.as_deref(), &Observed::of(&solved, &user_agent));
         // What the score comes to is siteverify's to say, to the backend; here it would teach the client.
         let verdict = Verdict::of(&judged.decision);
         if let (Verdict::Block(code), SiteMode::Enforce) = (verdict, admitted.mode) {
@@ -148,20 +139,8 @@ impl Gateway {
             admitted.state.bill(Billable::EnforcedBlock, of, solved.id, at, &sites.counted);
             return Ok(admitted.blocked(code, ctx));
         }
-        let response = Response {
-            // The puzzle's own, so that what becomes of one challenge is counted once.
-            id: solved.id,
-            hostname: Origin::parse(&admitted.origin).map_or("", |origin| origin.host()),
-            level: solved.level,
-            score_thousandths: score,
-            signals: findings.signals(),
-            network: Network::of(judged.client.0, judged.network.asn.map(|asn| asn.0)),
-            solved_at: now.unix_millis(),
-        };
-        let response = response.issue(&sites.ring, &audience(admitted.site, admitted.environment));
+        let text = admitted.response(sites, &solved, findings, judged, now);
         admitted.state.bill(Billable::Solved, admitted.environment, solved.id, now.unix_millis(), &sites.counted);
-        let mut text = String::new();
-        render_response(&response, &mut text);
         let reply = admitted.allowed(StatusCode::OK, text);
         ctx.site = Some(seen(admitted.site, admitted.state, Event::Solved));
         set_aside(ctx);
@@ -248,6 +227,23 @@ impl Admitted<'_> {
             .with("x-content-type-options", "nosniff")
             .body(body);
         with_origin(reply, &self.origin)
+    }
+
+    /// The response that the page's form carries to the site's backend.
+    fn response(&self, sites: &Sites, solved: &Solved, findings: Findings, judged: &Judged, now: Now) -> String {
+        let response = Response {
+            // The puzzle's own, so that what becomes of one challenge is counted once.
+            id: solved.id,
+            hostname: Origin::parse(&self.origin).map_or("", |origin| origin.host()),
+            level: solved.level,
+            score_thousandths: with_evidence(judged.decision.score.as_thousandths(), findings),
+            signals: findings.signals(),
+            network: Network::of(judged.client.0, judged.network.asn.map(|asn| asn.0)),
+            solved_at: now.unix_millis(),
+        };
+        let mut text = String::new();
+        render_response(&response.issue(&sites.ring, &audience(self.site, self.environment)), &mut text);
+        text
     }
 
     fn blocked(&self, code: &str, ctx: &mut RequestContext) -> Reply {
