@@ -118,7 +118,7 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// Counts that the page's script cannot come to, and a form that nobody sent.
+    /// Counts that nobody comes to, and a form that nobody sent.
     fn judge(&self, findings: &mut Findings) {
         let presses = self.keys.saturating_add(self.clicks);
         // Keys are pressed in a window that is covered, by who does not look at it, too.
