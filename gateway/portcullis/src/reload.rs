@@ -274,10 +274,8 @@ fn emptied<'a>(good: &[SourceFile], loaded: &'a [SourceFile]) -> Option<&'a str>
 
 /// Whether two sets of rules have the same text, their lists left out.
 fn are_the_same_rules(one: &[SourceFile], other: &[SourceFile]) -> bool {
-    let own = |files: &[SourceFile]| -> Vec<SourceFile> {
-        files.iter().filter(|file| !rules::is_list(Path::new(&file.name))).cloned().collect()
-    };
-    !one.is_empty() && own(one) == own(other)
+    let is_own = |file: &&SourceFile| !rules::is_list(Path::new(&file.name));
+    !one.is_empty() && one.iter().filter(is_own).eq(other.iter().filter(is_own))
 }
 
 /// Whether loaded rules, and the rows about browsers with them, are those in force.
