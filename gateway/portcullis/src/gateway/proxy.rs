@@ -217,7 +217,7 @@ impl ProxyHttp for Door {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
         let status = failure_status(error);
         if let Some(status) = status
-            && session.response_written().is_none()
+            && answered(session).is_none()
         {
             let clients = ctx.route().map(|route| route.clients).unwrap_or_default();
             let form = Form::of(clients, &session.req_header().headers);
@@ -257,7 +257,7 @@ impl ProxyHttp for Door {
             now,
             raw_head.as_deref(),
             Outcome {
-                status: session.response_written().map(|response| response.status.as_u16()),
+                status: answered(session).map(|status| status.as_u16()),
                 sent_bytes,
                 error: error.map(|error| error.etype().as_str()),
             },
@@ -565,6 +565,12 @@ fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_faul
             OnFault::Closed => None,
         },
     })
+}
+
+/// The status of the answer that a client was given; an interim one (RFC 9110 §15.2) is none.
+fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
 /// The status that tells a client of a failure; none where the client is gone.

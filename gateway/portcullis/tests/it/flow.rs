@@ -1,5 +1,9 @@
 //! From a client to the origin and back, with what is seen from outside.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use crate::rig::Rig;
 use crate::{CHROMIUM, CURL, OPEN, reasons};
 
@@ -157,6 +161,34 @@ fn a_body_past_its_bound_is_refused_before_the_origin_has_it() {
     assert!(rig.origin.take_requests().is_empty());
     let fits = rig.client().connect().unwrap().request("POST", "/", CURL, &[b'x'; 1000]).unwrap();
     assert_eq!(fits.status, 200);
+}
+
+#[test]
+fn who_was_told_to_continue_is_told_why_not_to() {
+    let rules = format!("{OPEN}max_body_bytes = 1000\n");
+    let rig = Rig::start_with(&rules, "[limits]\nbody_timeout_ms = 200\n", crate::rig::usual_origin);
+    let too_long = format!("3e9\r\n{}\r\n", "x".repeat(1001));
+    for (sent, line, code) in [
+        (too_long.as_str(), "HTTP/1.1 413 Payload Too Large\r\n", "API.BODY_TOO_LARGE"),
+        ("", "HTTP/1.1 408 Request Timeout\r\n", "API.REQUEST_TIMEOUT"),
+    ] {
+        let mut stream = TcpStream::connect(rig.plain).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = "POST / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\
+                    Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut interim = [0; CONTINUE.len()];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(interim, CONTINUE);
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(line) && answer.contains(code), "{answer}");
+    }
+    let records = rig.audit(2);
+    let statuses: Vec<_> = records.iter().map(|record| record["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [413, 408]);
 }
 
 #[test]
