@@ -530,6 +530,13 @@ fn write_accept(text: &mut Exposition, accept: &AcceptStats) {
     );
     tally(
         text,
+        "portcullis_unjudged_answers_total",
+        "HTTP/1 requests that were answered before they could be judged.",
+        "status",
+        &accept.unjudged,
+    );
+    tally(
+        text,
         "portcullis_connections_cut_total",
         "Connections cut while they waited for a request.",
         "reason",

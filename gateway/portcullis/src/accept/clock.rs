@@ -79,6 +79,15 @@ impl HeaderClock {
         self.poll_until(due, cx).map(|()| cut)
     }
 
+    /// Whether a header is due in `turn` of which bytes may have come; the next time it is due no more.
+    pub(super) fn take_due(&mut self, turn: u64) -> bool {
+        let is_due = self.turn == turn && matches!(self.wait, Wait::Header(_) | Wait::NotYet { begun: true });
+        if is_due {
+            self.wait = Wait::NotYet { begun: false };
+        }
+        is_due
+    }
+
     /// A change of turn means that a request was served in between.
     fn enter(&mut self, turn: u64) {
         if self.turn != turn {
@@ -129,6 +138,17 @@ mod tests {
         assert_eq!(poll(&mut clock, 0), Poll::Pending);
         pass(2).await;
         assert_eq!(poll(&mut clock, 0), Poll::Ready(Cut::SlowHeader));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_is_due_until_a_request_is_under_way() {
+        let mut clock = HeaderClock::new(PATIENCE, Instant::now(), None);
+        assert!(clock.take_due(0));
+        assert!(!clock.take_due(0), "it is taken once");
+        assert!(!clock.take_due(1), "a request is under way");
+        assert!(!clock.take_due(2), "nothing of the next one has come");
+        clock.note_read(2);
+        assert!(clock.take_due(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ pub use self::{
     filter::Admission,
     stats::{
         AcceptStats, Counter, Cut, Gauge, Handshake, HandshakeFailure, HelloFault, Histogram, HistogramReading,
-        Http2Unread, Label, Refusal, Tally,
+        Http2Unread, Label, Refusal, Tally, Unjudged,
     },
     tls::{TlsError, TlsStore, install_crypto_provider},
 };

@@ -142,6 +142,29 @@ labels! {
 }
 
 labels! {
+    /// The status of an answer to an HTTP/1 request that nothing of the gateway saw.
+    Unjudged {
+        /// Its head cannot be read.
+        BadRequest => "400",
+        /// It is a CONNECT.
+        MethodNotAllowed => "405",
+        /// Anything else.
+        Other => "other",
+    }
+}
+
+impl Unjudged {
+    /// The status of an answer, by its first bytes.
+    pub(super) fn of(answer: &[u8]) -> Self {
+        match answer.get("HTTP/1.1 ".len()..).and_then(|status| status.get(..3)) {
+            Some(b"400") => Self::BadRequest,
+            Some(b"405") => Self::MethodNotAllowed,
+            _ => Self::Other,
+        }
+    }
+}
+
+labels! {
     /// Why an open connection was cut while it waited for a request.
     Cut {
         /// A request header was not whole in time.
@@ -170,6 +193,8 @@ pub struct AcceptStats {
     pub hello_faults: Tally<HelloFault>,
     /// HTTP/2 connections of which there is no print.
     pub http2_unread: Tally<Http2Unread>,
+    /// HTTP/1 requests that were answered before they could be judged.
+    pub unjudged: Tally<Unjudged>,
     /// Connections cut while they waited for a request.
     pub cut: Tally<Cut>,
     /// Time from accept to the end of a handshake that succeeded.

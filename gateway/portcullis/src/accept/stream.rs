@@ -21,7 +21,7 @@ use super::{
     clock::HeaderClock,
     conn::{Alpn, ConnInfo},
     corked::Corked,
-    stats::{AcceptStats, Cut, Label},
+    stats::{AcceptStats, Cut, Label, Unjudged},
 };
 
 /// What a gate stream runs over: the socket itself, or TLS over it.
@@ -108,6 +108,20 @@ impl<T: Transport> GateStream<T> {
         self.recorder = None;
     }
 
+    /// Takes note of plaintext of which the first bytes have just been written.
+    fn note_written(&mut self, bytes: &[u8], written: usize) {
+        self.info.count_written(written);
+        let turn = self.info.turn();
+        if turn & 1 == 1 || self.info.is_http2() {
+            return;
+        }
+        // What answers while a header is due is Pingora, which has not shown the request to anybody.
+        let is_unjudged = self.clock.as_mut().is_some_and(|clock| clock.take_due(turn)) && self.info.bytes_read() > 0;
+        if is_unjudged {
+            self.stats.unjudged.add(Unjudged::of(bytes));
+        }
+    }
+
     /// Ready, with an error, when the client has let its time pass.
     #[cold]
     fn cut(&self, cut: Cut) -> io::Error {
@@ -139,7 +153,7 @@ impl<T: Transport> AsyncWrite for GateStream<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.transport).poll_write(cx, buf))?;
-        this.info.count_written(written);
+        this.note_written(buf, written);
         Poll::Ready(Ok(written))
     }
 
@@ -150,7 +164,7 @@ impl<T: Transport> AsyncWrite for GateStream<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.transport).poll_write_vectored(cx, bufs))?;
-        this.info.count_written(written);
+        this.note_written(bufs.first().map_or(&[], |first| first), written);
         Poll::Ready(Ok(written))
     }
 

@@ -1,10 +1,13 @@
 //! Requests that two readers could read differently: 400, and the connection is closed.
 
+use std::time::Duration;
+
 use crate::OPEN;
 use crate::rig::Rig;
 
-/// Sends `bytes` with a second request behind them, and checks that one 400 and nothing else comes back.
-fn refused(rig: &Rig, bytes: &[u8], what: &str) {
+/// Sends `bytes` with a second request behind them, and checks that one 400 and nothing else comes back. Says whether it
+/// did.
+fn refused(rig: &Rig, bytes: &[u8], what: &str) -> bool {
     let mut connection = rig.client().connect().unwrap();
     let mut all = bytes.to_vec();
     all.extend_from_slice(b"GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n");
@@ -15,12 +18,14 @@ fn refused(rig: &Rig, bytes: &[u8], what: &str) {
     assert_eq!(text.matches("HTTP/1.1 ").count(), usize::from(!text.is_empty()), "{what}: {text}");
     let seen = rig.origin.take_requests();
     assert!(seen.is_empty(), "{what} reached the origin: {:?}", seen[0].target);
+    !text.is_empty()
 }
 
 #[test]
 fn ambiguous_framing_never_reaches_the_origin() {
     let rig = Rig::start(OPEN);
     let post = "POST / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n";
+    let mut answers = 0;
     for (what, rest) in [
         ("a length beside an encoding", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ("an encoding beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
@@ -42,7 +47,7 @@ fn ambiguous_framing_never_reaches_the_origin() {
         ("a NUL", "X-A: b\0c\r\nContent-Length: 0\r\n\r\n"),
         ("a second host", "Host: other.example\r\nContent-Length: 0\r\n\r\n"),
     ] {
-        refused(&rig, format!("{post}{rest}").as_bytes(), what);
+        answers += u32::from(refused(&rig, format!("{post}{rest}").as_bytes(), what));
     }
     for (what, head) in [
         ("no host", "GET / HTTP/1.1\r\nUser-Agent: x\r\n\r\n"),
@@ -54,9 +59,14 @@ fn ambiguous_framing_never_reaches_the_origin() {
         ("a host with a path", "GET / HTTP/1.1\r\nHost: shop.example/x\r\n\r\n"),
         ("a chunk size that is none", "POST / HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"),
     ] {
-        refused(&rig, head.as_bytes(), what);
+        answers += u32::from(refused(&rig, head.as_bytes(), what));
     }
     assert_eq!(rig.client().get("/fine", crate::CURL).unwrap().status, 200);
+    let unread = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]).unwrap();
+    assert!(unread > 0.0, "some heads cannot be read at all");
+    portcullis_testkit::wait_until("every refusal to be counted", Duration::from_secs(10), || {
+        unread + rig.metrics().sum_where("portcullis_requests_total", &[("action", "block")]) == f64::from(answers)
+    });
 }
 
 /// RUSTSEC-2026-0033: bytes behind a request for an upgrade are not a second request.
@@ -81,6 +91,7 @@ fn connect_is_not_served() {
     let mut connection = rig.client().connect().unwrap();
     connection.write(b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n").unwrap();
     let text = String::from_utf8_lossy(&connection.read_to_close().unwrap()).into_owned();
-    assert!(text.starts_with("HTTP/1.1 4"), "{text}");
+    assert!(text.starts_with("HTTP/1.1 405"), "{text}");
     assert!(rig.origin.take_requests().is_empty());
+    assert_eq!(rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "405")]), Some(1.0));
 }
