@@ -21,16 +21,16 @@ pub const MAX_HEAD_FIELDS: usize = crate::hpack::MAX_FIELDS;
 /// letter a name for its case (see [`HeaderCase`]), a letter an oddity (see [`Oddity`]) or `-`, and the names
 /// in wire order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Http1Print {
+pub struct Http1Print<'a> {
     /// The minor version: 1 of `HTTP/1.1`, 0 of `HTTP/1.0`; none where the first line ends in something else.
     pub minor_version: Option<u8>,
     /// The names in wire order, case and repetitions as sent.
-    pub header_names: Vec<Box<[u8]>>,
+    pub header_names: SmallVec<[&'a [u8]; 24]>,
     /// What no current browser does, in the order of [`Oddity::ALL`].
     pub oddities: SmallVec<[Oddity; 6]>,
 }
 
-impl Http1Print {
+impl<'a> Http1Print<'a> {
     /// The print of the request whose head is at the front of `head`, as it was read from the connection.
     ///
     /// What follows the empty line is left alone.
@@ -38,7 +38,7 @@ impl Http1Print {
     /// # Errors
     ///
     /// [`Http1Error`]. "Not whole yet" is [`Http1Error::Incomplete`].
-    pub fn of(head: &[u8]) -> Result<Self, Http1Error> {
+    pub fn of(head: &'a [u8]) -> Result<Self, Http1Error> {
         let mut print = Self::default();
         let mut seen = Seen::default();
         let mut lines = Lines { rest: head, taken: 0 };
@@ -58,7 +58,7 @@ impl Http1Print {
                 if print.header_names.len() == MAX_HEAD_FIELDS {
                     return Err(Http1Error::TooManyFields);
                 }
-                print.header_names.push(name.into());
+                print.header_names.push(name);
             }
         }
         print.oddities = Oddity::ALL.into_iter().filter(|oddity| seen.has(*oddity)).collect();
@@ -85,16 +85,16 @@ impl Http1Print {
 
     /// The header-order print: see [`header_order`](crate::header_order()).
     pub fn header_order(&self) -> String {
-        header_order(self.header_names.iter().map(AsRef::as_ref))
+        header_order(self.header_names.iter().copied())
     }
 
     /// The hash of [`Http1Print::header_order`], without keeping its text.
     pub fn header_order_hash(&self) -> crate::ShortHash {
-        header_order_hash(self.header_names.iter().map(AsRef::as_ref))
+        header_order_hash(self.header_names.iter().copied())
     }
 }
 
-impl Http1Print {
+impl Http1Print<'_> {
     /// The print without the names: `version|case|oddities`, such as `1.1|ttl|-`.
     pub fn form(&self) -> String {
         self.form_text().as_str().to_owned()
@@ -120,7 +120,7 @@ impl Http1Print {
     }
 }
 
-impl fmt::Display for Http1Print {
+impl fmt::Display for Http1Print<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.form_text();
         text.put_byte(b'|');
@@ -150,14 +150,14 @@ pub enum HeaderCase {
 impl HeaderCase {
     /// The case of `name`. Words end at any byte that is no letter or digit.
     pub fn of(name: &[u8]) -> Self {
-        let large = name.iter().any(u8::is_ascii_uppercase);
-        let small = name.iter().any(u8::is_ascii_lowercase);
-        let mut starts = true;
-        let title = name.iter().all(|byte| {
-            let fits = !byte.is_ascii_alphabetic() || byte.is_ascii_uppercase() == starts;
+        let (mut large, mut small, mut title, mut starts) = (false, false, true, true);
+        for byte in name {
+            let (is_large, is_small) = (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
+            title &= if starts { !is_small } else { !is_large };
+            large |= is_large;
+            small |= is_small;
             starts = !byte.is_ascii_alphanumeric();
-            fits
-        });
+        }
         match (large, small) {
             (false, _) => Self::Lower,
             (true, _) if title && (small || name.len() == 1) => Self::Title,
@@ -254,7 +254,7 @@ impl<'a> Lines<'a> {
     fn next(&mut self, seen: &mut Seen) -> Result<&'a [u8], Http1Error> {
         let bound = self.rest.len().min(MAX_HEAD_BYTES - self.taken);
         let within = self.rest.get(..bound).unwrap_or_default();
-        let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', within) else {
             let is_cut = bound < self.rest.len();
             return Err(if is_cut { Http1Error::TooLong } else { Http1Error::Incomplete });
         };
@@ -289,7 +289,7 @@ fn field_name<'a>(line: &'a [u8], seen: &mut Seen) -> Result<Option<&'a [u8]>, H
         seen.note(Oddity::FoldedLine);
         return Ok(None);
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(Http1Error::NoColon)?;
+    let colon = memchr::memchr(b':', line).ok_or(Http1Error::NoColon)?;
     let (name, value) = line.split_at_checked(colon).unwrap_or_default();
     match value {
         [_, b' ', second, ..] if is_blank(*second) => seen.note(Oddity::MoreSpaceAfterColon),

@@ -157,20 +157,15 @@ fn host_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
 /// Reads the framing fields out of an HTTP/1 header section, and finds what a lenient parser lets through.
 fn read_lines(raw: &[u8]) -> Result<FramingLines<'_>, FramingFault> {
     let mut lines = FramingLines::default();
-    let mut start = 0;
-    let mut controls = memchr::memchr3_iter(b'\r', b'\n', 0, raw);
-    while let Some(at) = controls.next() {
-        let ends_line =
-            raw.get(at) == Some(&b'\r') && controls.next() == Some(at + 1) && raw.get(at + 1) == Some(&b'\n');
-        if !ends_line {
-            return Err(FramingFault::BareControl);
-        }
-        let line = raw.get(start..at).unwrap_or_default();
-        if start > 0 && matches!(line.first(), Some(b' ' | b'\t')) {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
+        let (line, end) = rest.split_at_checked(at).unwrap_or((rest, b""));
+        let Some(behind) = end.strip_prefix(b"\r\n") else { return Err(FramingFault::BareControl) };
+        if rest.len() < raw.len() && matches!(line.first(), Some(b' ' | b'\t')) {
             return Err(FramingFault::FoldedHeader);
         }
         note_line(&mut lines, line);
-        start = at + 2;
+        rest = behind;
     }
     Ok(lines)
 }

@@ -121,6 +121,23 @@ impl KeyHasher {
     /// ("a", ""). An empty part is a value like any other. Any length is taken; the cost is linear.
     #[inline]
     pub fn key(&self, scope: u64, parts: &[&[u8]]) -> Key {
+        let length = parts.iter().fold(LENGTH_BYTES, |sum, part| sum.saturating_add(LENGTH_BYTES + part.len()));
+        if length > GATHERED_BYTES {
+            return self.key_of_long(scope, parts);
+        }
+        // Eight bytes at once are hashed as quickly as one, so that gathering the parts first is worth it.
+        let mut gathered = Gathered { bytes: [0; GATHERED_BYTES], len: 0 };
+        gathered.put(&scope.to_le_bytes());
+        for part in parts {
+            gathered.put(&(part.len() as u64).to_le_bytes());
+            gathered.put(part);
+        }
+        let (place, tag) = self.start.hash(gathered.as_bytes()).as_u64();
+        Key { place, tag }
+    }
+
+    /// The same for parts of any length.
+    fn key_of_long(&self, scope: u64, parts: &[&[u8]]) -> Key {
         let mut hasher = self.start;
         hasher.write(&scope.to_le_bytes());
         for part in parts {
@@ -131,6 +148,31 @@ impl KeyHasher {
         Key { place, tag }
     }
 }
+
+/// Bytes that are put one behind the other, as long as there is room.
+struct Gathered {
+    bytes: [u8; GATHERED_BYTES],
+    len: usize,
+}
+
+impl Gathered {
+    #[inline]
+    fn put(&mut self, part: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + part.len()) {
+            place.copy_from_slice(part);
+            self.len += part.len();
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Up to how many bytes the parts are gathered: nearly all identifiers have fewer.
+const GATHERED_BYTES: usize = 512;
+/// Bytes of the scope, and of the length before each part.
+const LENGTH_BYTES: usize = size_of::<u64>();
 
 impl fmt::Debug for KeyHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,6 +217,21 @@ mod tests {
         let digits = "0".repeat(31);
         for text in ["", "12", &format!("+{digits}"), &format!("{digits}g"), &format!("{digits}00")] {
             assert_eq!(text.parse::<Key>(), Err(ParseKeyError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_depend_on_how_its_parts_are_read() {
+        let hasher = KeyHasher::new(Secret([1; 16]));
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(2 * GATHERED_BYTES).collect();
+        for length in 0..bytes.len() {
+            let (first, rest) = bytes[..length].split_at(length / 3);
+            let parts = [first, b"", rest];
+            assert_eq!(hasher.key(1, &parts), hasher.key_of_long(1, &parts), "{length}");
+        }
+        for count in 0..GATHERED_BYTES {
+            let parts = vec![&b""[..]; count];
+            assert_eq!(hasher.key(1, &parts), hasher.key_of_long(1, &parts), "{count} empty parts");
         }
     }
 

@@ -4,6 +4,7 @@
 //! that fired, the policy's version. It holds no value of a header, a cookie, a query or a body, so nothing that
 //! a client keeps secret can be in it.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -242,9 +243,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rule_faults: Vec<RuleFaultLine<'a>>,
     policy: &'a str,
-    method: String,
-    host: String,
-    path: String,
+    method: Cow<'a, str>,
+    host: Cow<'a, str>,
+    path: Cow<'a, str>,
     http: &'static str,
     client: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -566,11 +567,12 @@ const fn cause_name(cause: Cause) -> &'static str {
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// Text of a client, cut to a bound; JSON escapes its control characters, and those of C1 become a mark.
-fn clipped(text: &str) -> String {
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= MAX_TEXT_BYTES).last();
-    let whole = text.len() <= MAX_TEXT_BYTES;
-    let head = end.filter(|_| !whole).and_then(|end| text.get(..end)).unwrap_or(text);
-    head.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+fn clipped(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT_BYTES && text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control()) {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.char_indices().take_while(|(at, letter)| at + letter.len_utf8() <= MAX_TEXT_BYTES);
+    Cow::Owned(kept.map(|(_, letter)| if letter.is_control() { '\u{fffd}' } else { letter }).collect())
 }
 
 fn decimal(thousandths: u16) -> f64 {
