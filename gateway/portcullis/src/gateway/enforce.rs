@@ -11,7 +11,7 @@ use portcullis_policy::{Cause, Decision, rate_limit, rate_limit_policy};
 use portcullis_signals::LimitReading;
 
 use super::refusal::{self, Refused};
-use super::reply::Reply;
+use super::reply::{AfterReply, Reply};
 
 /// What form a refusal takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +44,8 @@ pub fn refuse(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_
         (_, Cause::Malformed(fault)) => {
             let detail = format!("the request can be read in more than one way: {}", fault.name());
             let id = refused.reference_id;
-            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id).closing()
+            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id)
+                .then(AfterReply::Cut)
         }
         (Action::Throttle, _) => throttled(decision, limits, refused),
         (Action::StepUp, _) => step_up(decision.code, refused),

@@ -26,7 +26,7 @@ use super::gather::Judged;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::refusal::Refused;
-use super::reply::Reply;
+use super::reply::{AfterReply, Reply};
 use super::sites::SiteSeen;
 use super::upstream;
 use super::waiting::ReadBody;
@@ -221,9 +221,11 @@ impl ProxyHttp for Door {
         {
             let clients = ctx.route().map(|route| route.clients).unwrap_or_default();
             let form = Form::of(clients, &session.req_header().headers);
+            // Of who does not go on sending nothing more is to be expected.
+            let then = if status == StatusCode::REQUEST_TIMEOUT { AfterReply::Cut } else { AfterReply::Close };
             let reply = enforce::failed(status, form, ctx.id.as_str())
                 .with("portcullis-request-id", ctx.id.as_str().to_owned())
-                .closing();
+                .then(then);
             if let Err(unsent) = reply.send(session).await {
                 tracing::debug!(%unsent, "an error answer could not be written");
             }
@@ -325,7 +327,7 @@ impl Gateway {
                     Form::Problem,
                     ctx.id.as_str(),
                 )
-                .closing(),
+                .then(AfterReply::Close),
             ));
         }
         let head = head_of(header, raw.as_deref());
@@ -344,7 +346,8 @@ impl Gateway {
                 tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
                 ctx.unjudged_route = fault.open_to;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let refused = || Box::new(enforce::failed(status, Form::Problem, ctx.id.as_str()).closing());
+                let refused =
+                    || Box::new(enforce::failed(status, Form::Problem, ctx.id.as_str()).then(AfterReply::Close));
                 ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
             }
         }
@@ -387,7 +390,7 @@ impl Gateway {
         if decision.action == Action::Allow && !unrouted {
             return Ok(too_long(header, route).then(|| {
                 let form = Form::of(route.clients, &header.headers);
-                enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).closing()
+                enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).then(AfterReply::Close)
             }));
         }
         let form = Form::of(route.clients, &header.headers);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Result, Session};
@@ -22,16 +23,22 @@ pub struct Reply {
 pub enum AfterReply {
     /// It serves the next request.
     Keep,
-    /// It is closed, since what follows on it cannot be told apart.
+    /// It is closed when the client has had the time to read the answer.
     Close,
+    /// It is closed at once: what follows on it cannot be told apart, or does not come.
+    Cut,
 }
 
 /// How many fields most answers have at most, those that Pingora adds included.
 const FIELDS: usize = 12;
 
-/// How much of a request's body is read and thrown away before an answer, so that a client which only
-/// reads after it has written sees the answer. Past it the connection is closed.
+/// How much of a request's body is read and thrown away before an answer, so that the connection can serve the next
+/// request.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
+
+/// How much of it is read and thrown away behind an answer: a connection that is closed while bytes of its client are
+/// unread is reset, and the answer lost with it (RFC 9112 §9.6).
+const MAX_LINGERED_BYTES: usize = 16 << 20;
 
 /// How long a client may take to send what is thrown away.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,19 +77,19 @@ impl Reply {
         self
     }
 
-    /// Closes the connection behind the answer.
+    /// Sets what becomes of the connection behind the answer.
     #[must_use]
-    pub const fn closing(mut self) -> Self {
-        self.connection = AfterReply::Close;
+    pub const fn then(mut self, connection: AfterReply) -> Self {
+        self.connection = connection;
         self
     }
 
     /// Writes the answer.
     pub async fn send(self, session: &mut Session) -> Result<()> {
-        if self.connection == AfterReply::Close {
-            session.set_keepalive(None);
-        } else {
-            drain(session).await;
+        match self.connection {
+            AfterReply::Keep if comes_soon(session) => throw_away(session, MAX_DRAINED_BYTES).await,
+            AfterReply::Keep => {}
+            AfterReply::Close | AfterReply::Cut => session.set_keepalive(None),
         }
         let head_only = session.req_header().method == http::Method::HEAD;
         let bodiless = self.body.is_empty() || head_only;
@@ -90,22 +97,33 @@ impl Reply {
         parts.status = self.status;
         parts.headers = self.fields;
         if self.status != StatusCode::NO_CONTENT {
-            parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
         session.write_response_header(Box::new(ResponseHeader::from(parts)), bodiless).await?;
         if !bodiless {
             session.write_response_body(Some(self.body), true).await?;
         }
+        if self.connection != AfterReply::Cut {
+            throw_away(session, MAX_LINGERED_BYTES).await;
+        }
         Ok(())
     }
 }
 
-/// Reads what is left of a small request body.
-async fn drain(session: &mut Session) {
-    if session.is_body_empty() {
+/// Whether a request's body is short, as far as it says, and not held back until the client is told to continue.
+fn comes_soon(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let is_held_back = headers.contains_key(EXPECT) && session.response_written().is_none();
+    !is_held_back && length.is_none_or(|length: usize| length <= MAX_DRAINED_BYTES)
+}
+
+/// Reads what is left of a request's body, up to a bound.
+async fn throw_away(session: &mut Session, most: usize) {
+    if session.as_downstream_mut().is_body_done() {
         return;
     }
-    let mut left = MAX_DRAINED_BYTES;
+    let mut left = most;
     let read = async {
         while let Ok(Some(chunk)) = session.read_request_body().await {
             match left.checked_sub(chunk.len()) {
@@ -114,5 +132,6 @@ async fn drain(session: &mut Session) {
             }
         }
     };
+    // A client that takes longer is not waited for.
     let _ = pingora_timeout::timeout(DRAIN_TIMEOUT, read).await;
 }

@@ -13,7 +13,7 @@ use portcullis_velocity::InFlight;
 use super::Gateway;
 use super::enforce::{self, Form};
 use super::proxy::{RequestContext, head_of};
-use super::reply::Reply;
+use super::reply::{AfterReply, Reply};
 
 /// The beginning of a body that was read before the request goes on.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Gateway {
         if !read.kept && session.as_downstream_mut().is_body_done() {
             // It came whole, in pieces of no stated length, and more of it than can be sent on.
             let reply = enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str());
-            return Ok(Err(Box::new(reply.closing())));
+            return Ok(Err(Box::new(reply.then(AfterReply::Close))));
         }
         Ok(Ok(Some(read)))
     }

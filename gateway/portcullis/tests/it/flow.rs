@@ -164,6 +164,22 @@ fn a_body_past_its_bound_is_refused_before_the_origin_has_it() {
 }
 
 #[test]
+fn who_is_still_uploading_gets_the_refusal() {
+    let block = "[[route.rule]]\nname = \"no\"\nwhen = { path = [\"/no*\"] }\naction = \"block\"\n";
+    let rig = Rig::start(&format!("{OPEN}max_body_bytes = 1000\n{block}"));
+    let body = vec![b'x'; 8 << 20];
+    for (path, status) in [("/", 413), ("/no", 403)] {
+        for client in [rig.client(), rig.tls_client(&["http/1.1"])] {
+            let answer = client.connect().unwrap().request("POST", path, CURL, &body).unwrap();
+            assert_eq!(answer.status, status, "{path}");
+        }
+        let answer = rig.tls_client(&["h2"]).connect_h2().unwrap().request("POST", path, CURL, &body).unwrap();
+        assert_eq!(answer.status, status, "{path} over HTTP/2");
+    }
+    assert!(rig.origin.take_requests().is_empty());
+}
+
+#[test]
 fn who_was_told_to_continue_is_told_why_not_to() {
     let rules = format!("{OPEN}max_body_bytes = 1000\n");
     let rig = Rig::start_with(&rules, "[limits]\nbody_timeout_ms = 200\n", crate::rig::usual_origin);
