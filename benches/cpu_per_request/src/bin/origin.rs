@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use memchr::memmem::Finder;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -12,15 +14,26 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("expected an address to listen on, such as 127.0.0.1:8000")?;
+    // It never sleeps, so it is not to outlive who started it.
+    set_pdeathsig(Signal::SIGTERM)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(&address).await?;
+        tokio::task::spawn_local(never_sleep());
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             tokio::task::spawn_local(serve(stream));
         }
     })
+}
+
+/// Keeps this process awake, as `load` does, and gives way to that on the same core.
+async fn never_sleep() {
+    loop {
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Answers every head that arrives, until the connection ends. Requests are expected to have no body.
