@@ -8,7 +8,7 @@ use pingora::prelude::Result;
 use portcullis_challenge::return_target;
 use portcullis_policy::model::{Action, Clients, Route};
 use portcullis_policy::{Cause, Decision, rate_limit, rate_limit_policy};
-use portcullis_signals::LimitReading;
+use portcullis_signals::{Fault, LimitReading};
 
 use super::refusal::{self, Refused};
 use super::reply::{AfterReply, Reply};
@@ -44,8 +44,8 @@ pub fn refuse(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_
         (_, Cause::Malformed(fault)) => {
             let detail = format!("the request can be read in more than one way: {}", fault.name());
             let id = refused.reference_id;
-            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id)
-                .then(AfterReply::Cut)
+            let then = if matches!(fault, Fault::Framing(_)) { AfterReply::Cut } else { AfterReply::Close };
+            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id).then(then)
         }
         (Action::Throttle, _) => throttled(decision, limits, refused),
         (Action::StepUp, _) => step_up(decision.code, refused),
@@ -85,6 +85,13 @@ pub fn tell_limits(
     }
     response.insert_header(policy_name, policy.clone())?;
     rate_limit(route, limits).map_or(Ok(()), |state| response.insert_header(state_name, state))
+}
+
+/// 405 to a TRACE: an origin that serves it echoes what only the origin is to be told (RFC 9110 §9.3.8).
+pub fn no_trace() -> Reply {
+    Reply::new(StatusCode::METHOD_NOT_ALLOWED)
+        .with("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        .with("cache-control", "no-store")
 }
 
 /// Sends a person to the stronger sign-in, which is told where to come back to.

@@ -26,7 +26,7 @@ use super::gather::Judged;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::refusal::Refused;
-use super::reply::{AfterReply, Reply};
+use super::reply::{AfterReply, Reply, linger};
 use super::sites::SiteSeen;
 use super::upstream;
 use super::waiting::ReadBody;
@@ -68,6 +68,8 @@ pub struct RequestContext {
     asked: bool,
     /// Whether the origin says that it was abused.
     reported: bool,
+    /// Whether the client is still to read an answer of the gateway, and may be sending.
+    lingers: bool,
 }
 
 impl Door {
@@ -99,6 +101,7 @@ impl ProxyHttp for Door {
             body_bytes: 0,
             asked: false,
             reported: false,
+            lingers: false,
         }
     }
 
@@ -111,11 +114,11 @@ impl ProxyHttp for Door {
         self.bound(session);
         let body = match self.0.body_prefix(session, ctx).await? {
             Ok(body) => body,
-            Err(reply) => return reply.send(session).await.map(|()| true),
+            Err(reply) => return send(*reply, session, ctx).await.map(|()| true),
         };
         let prefix = body.as_ref().map(ReadBody::prefix);
         if let Err(reply) = self.0.judge_guarded(session, &conn, prefix, ctx) {
-            return reply.send(session).await.map(|()| true);
+            return send(*reply, session, ctx).await.map(|()| true);
         }
         if let Some(judged) = &ctx.judged {
             self.0.watch(&ctx.policy, judged.client.0, &judged.decision);
@@ -128,7 +131,7 @@ impl ProxyHttp for Door {
                 let told = told.as_ref().and_then(|told| told.to_str().ok()).map(str::to_owned);
                 let reply = told.into_iter().fold(reply, |reply, told| reply.with(shadow::SHADOW_NAME, told));
                 let reply = self.0.challenge.readable(&session.req_header().headers, reply);
-                reply.send(session).await.map(|()| true)
+                send(reply, session, ctx).await.map(|()| true)
             }
             None => Ok(false),
         }
@@ -221,12 +224,10 @@ impl ProxyHttp for Door {
         {
             let clients = ctx.route().map(|route| route.clients).unwrap_or_default();
             let form = Form::of(clients, &session.req_header().headers);
-            // Of who does not go on sending nothing more is to be expected.
-            let then = if status == StatusCode::REQUEST_TIMEOUT { AfterReply::Cut } else { AfterReply::Close };
             let reply = enforce::failed(status, form, ctx.id.as_str())
                 .with("portcullis-request-id", ctx.id.as_str().to_owned())
-                .then(then);
-            if let Err(unsent) = reply.send(session).await {
+                .then(AfterReply::Close);
+            if let Err(unsent) = send(reply, session, ctx).await {
                 tracing::debug!(%unsent, "an error answer could not be written");
             }
         }
@@ -234,8 +235,7 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        let Some(conn) = ConnInfo::of(session) else { return };
-        conn.end_request();
+        let Some(conn) = ConnInfo::of(session).cloned() else { return };
         let now = self.0.clock.now();
         let sent_bytes = session.body_bytes_sent() as u64;
         if let Some(answer) = &mut ctx.answer {
@@ -254,7 +254,7 @@ impl ProxyHttp for Door {
         let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let record = Record::of(
             session.req_header(),
-            conn,
+            &conn,
             ctx,
             now,
             raw_head.as_deref(),
@@ -266,6 +266,12 @@ impl ProxyHttp for Door {
         );
         self.0.metrics.record(&record);
         self.0.audit.record(&record);
+        if ctx.lingers {
+            // What is only read on is not under way.
+            ctx.judged = None;
+            linger(session).await;
+        }
+        conn.end_request();
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
@@ -373,21 +379,15 @@ impl Gateway {
             }
             return Ok(Some(reply));
         }
-        let header = session.req_header();
-        if header.method == http::Method::TRACE {
-            // An origin that serves it echoes what only the origin is to be told.
-            return Ok(Some(
-                Reply::new(StatusCode::METHOD_NOT_ALLOWED)
-                    .with("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-                    .with("cache-control", "no-store"),
-            ));
-        }
         self.delay(ctx).await;
         let Some(judged) = &ctx.judged else { return Ok(None) };
         let header = session.req_header();
         let decision = &judged.decision;
         let unrouted = decision.route == RouteId(0) && route.origin.is_none();
         if decision.action == Action::Allow && !unrouted {
+            if header.method == http::Method::TRACE {
+                return Ok(Some(enforce::no_trace()));
+            }
             return Ok(too_long(header, route).then(|| {
                 let form = Form::of(route.clients, &header.headers);
                 enforce::failed(StatusCode::PAYLOAD_TOO_LARGE, form, ctx.id.as_str()).then(AfterReply::Close)
@@ -494,6 +494,12 @@ impl Gateway {
     ) -> Result<Option<Reply>> {
         self.challenge_path(session, conn, ctx).await
     }
+}
+
+/// Sends an answer, and notes whether its client is given the time to read it.
+async fn send(reply: Reply, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+    ctx.lingers = reply.lingers();
+    reply.send(session).await
 }
 
 fn target_of(header: &RequestHeader) -> &str {

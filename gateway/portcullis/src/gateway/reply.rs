@@ -21,11 +21,11 @@ pub struct Reply {
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AfterReply {
-    /// It serves the next request.
+    /// It serves the next request, where the body of this one was read to its end before the answer.
     Keep,
-    /// It is closed when the client has had the time to read the answer.
+    /// It is closed when the client has had the time to read the answer; of HTTP/2 the stream is.
     Close,
-    /// It is closed at once: what follows on it cannot be told apart, or does not come.
+    /// It is closed at once: what follows on it cannot be told apart.
     Cut,
 }
 
@@ -40,8 +40,11 @@ const MAX_DRAINED_BYTES: usize = 64 * 1024;
 /// unread is reset, and the answer lost with it (RFC 9112 §9.6).
 const MAX_LINGERED_BYTES: usize = 16 << 20;
 
-/// How long a client may take to send what is thrown away.
+/// How long a client may take to send what is thrown away, before an answer and again behind it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a piece of a body counts for beside its bytes, so that many small ones are not free.
+const PIECE_BYTES: usize = 64;
 
 impl Reply {
     /// An answer without header fields or body; no cache may keep it.
@@ -84,54 +87,61 @@ impl Reply {
         self
     }
 
+    /// Whether [`linger`] is to be called behind it.
+    pub fn lingers(&self) -> bool {
+        self.connection != AfterReply::Cut
+    }
+
     /// Writes the answer.
     pub async fn send(self, session: &mut Session) -> Result<()> {
-        match self.connection {
-            AfterReply::Keep if comes_soon(session) => throw_away(session, MAX_DRAINED_BYTES).await,
-            AfterReply::Keep => {}
-            AfterReply::Close | AfterReply::Cut => session.set_keepalive(None),
+        let is_kept = self.connection == AfterReply::Keep && session.get_keepalive().is_some();
+        // INVARIANT: behind a body that could not be read the next request is not looked for.
+        let is_sound = !is_kept || !comes_soon(session) || throw_away(session, MAX_DRAINED_BYTES).await;
+        if self.connection != AfterReply::Keep || !is_sound {
+            session.set_keepalive(None);
         }
-        let head_only = session.req_header().method == http::Method::HEAD;
-        let bodiless = self.body.is_empty() || head_only;
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = self.status;
         parts.headers = self.fields;
         if self.status != StatusCode::NO_CONTENT {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
-        session.write_response_header(Box::new(ResponseHeader::from(parts)), bodiless).await?;
-        if !bodiless {
-            session.write_response_body(Some(self.body), true).await?;
-        }
-        if self.connection != AfterReply::Cut {
-            throw_away(session, MAX_LINGERED_BYTES).await;
-        }
-        Ok(())
+        let is_bodiless = self.body.is_empty() || session.req_header().method == http::Method::HEAD;
+        session.write_response_header(Box::new(ResponseHeader::from(parts)), is_bodiless).await?;
+        session.write_response_body((!is_bodiless).then_some(self.body), true).await
     }
 }
 
-/// Whether a request's body is short, as far as it says, and not held back until the client is told to continue.
+/// Reads what a client goes on sending behind an answer, for as long as it may need to read that.
+pub async fn linger(session: &mut Session) {
+    throw_away(session, MAX_LINGERED_BYTES).await;
+}
+
+/// Whether a request's body may be short, and is not held back until the client is told to continue.
 fn comes_soon(session: &Session) -> bool {
     let headers = &session.req_header().headers;
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let is_held_back = headers.contains_key(EXPECT) && session.response_written().is_none();
-    !is_held_back && length.is_none_or(|length: usize| length <= MAX_DRAINED_BYTES)
+    !headers.contains_key(EXPECT) && length.is_none_or(|length: usize| length <= MAX_DRAINED_BYTES)
 }
 
-/// Reads what is left of a request's body, up to a bound.
-async fn throw_away(session: &mut Session, most: usize) {
+/// Reads what is left of a request's body, up to a bound; false where it is no body.
+async fn throw_away(session: &mut Session, most: usize) -> bool {
     if session.as_downstream_mut().is_body_done() {
-        return;
+        return true;
     }
     let mut left = most;
     let read = async {
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            match left.checked_sub(chunk.len()) {
-                Some(less) => left = less,
-                None => break,
+        loop {
+            match session.read_request_body().await {
+                Ok(Some(piece)) => match left.checked_sub(piece.len() + PIECE_BYTES) {
+                    Some(less) => left = less,
+                    None => return true,
+                },
+                Ok(None) => return true,
+                Err(_) => return false,
             }
         }
     };
-    // A client that takes longer is not waited for.
-    let _ = pingora_timeout::timeout(DRAIN_TIMEOUT, read).await;
+    // A client that takes longer is not waited for, and its connection is closed.
+    pingora_timeout::timeout(DRAIN_TIMEOUT, read).await.unwrap_or(true)
 }

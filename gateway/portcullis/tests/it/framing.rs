@@ -85,6 +85,33 @@ fn what_stands_behind_an_upgrade_is_not_a_request() {
     assert!(rig.origin.take_requests().iter().all(|request| request.target == "/up"));
 }
 
+/// Pingora takes a body that it cannot read for one that is over.
+#[test]
+fn behind_a_body_that_cannot_be_read_nothing_is_a_request() {
+    let rig = Rig::start(&format!(
+        "{OPEN}[[route.rule]]\nname = \"no\"\nwhen = {{ path = [\"/no\"] }}\naction = \"block\"\n"
+    ));
+    let head =
+        "POST /no HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut connection = rig.client().connect().unwrap();
+    connection.write(format!("{head}ZZ\r\n").as_bytes()).unwrap();
+    let answer = connection.read_response().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (403, Some("close")));
+    // Whether this can still be written depends on who is first.
+    let _ = connection.write(b"GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    assert_eq!(connection.read_to_close().unwrap(), b"");
+    assert!(rig.origin.take_requests().is_empty());
+}
+
+#[test]
+fn an_ambiguous_trace_is_refused_as_any_other_request() {
+    let rig = Rig::start(OPEN);
+    let trace = "TRACE / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n";
+    refused(&rig, format!("{trace}Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n").as_bytes(), "TRACE");
+    let answer = rig.client().connect().unwrap().request("TRACE", "/", crate::CURL, b"").unwrap();
+    assert_eq!(answer.status, 405);
+}
+
 #[test]
 fn connect_is_not_served() {
     let rig = Rig::start(OPEN);
