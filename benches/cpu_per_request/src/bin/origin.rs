@@ -5,6 +5,7 @@ use std::error::Error;
 use memchr::memmem::Finder;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use nix::unistd::getppid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -15,7 +16,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("expected an address to listen on, such as 127.0.0.1:8000")?;
     // It never sleeps, so it is not to outlive who started it.
+    let parent = getppid();
     set_pdeathsig(Signal::SIGTERM)?;
+    if getppid() != parent {
+        return Err("who started it is gone".into());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(&address).await?;
