@@ -6,6 +6,7 @@ use memchr::memmem::Finder;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
+use portcullis_bench_cpu::never_sleep;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -31,14 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             tokio::task::spawn_local(serve(stream));
         }
     })
-}
-
-/// Keeps this process awake, as `load` does, and gives way to that on the same core.
-async fn never_sleep() {
-    loop {
-        std::thread::yield_now();
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Answers every head that arrives, until the connection ends. Requests are expected to have no body.

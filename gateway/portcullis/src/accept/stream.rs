@@ -111,13 +111,12 @@ impl<T: Transport> GateStream<T> {
     /// Takes note of plaintext of which the first bytes have just been written.
     fn note_written(&mut self, bytes: &[u8], written: usize) {
         self.info.count_written(written);
-        let turn = self.info.turn();
-        if turn & 1 == 1 || self.info.is_http2() {
+        if self.info.is_http2() {
             return;
         }
+        let turn = self.info.turn();
         // What answers while a header is due is Pingora, which has not shown the request to anybody.
-        let is_unjudged = self.clock.as_mut().is_some_and(|clock| clock.take_due(turn)) && self.info.bytes_read() > 0;
-        if is_unjudged {
+        if self.clock.as_mut().is_some_and(|clock| clock.take_due(turn)) && self.info.bytes_read() > 0 {
             self.stats.unjudged.add(Unjudged::of(bytes));
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
 use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -235,7 +236,7 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        let Some(conn) = ConnInfo::of(session).cloned() else { return };
+        let Some(conn) = ConnInfo::of(session) else { return };
         let now = self.0.clock.now();
         let sent_bytes = session.body_bytes_sent() as u64;
         if let Some(answer) = &mut ctx.answer {
@@ -254,7 +255,7 @@ impl ProxyHttp for Door {
         let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let record = Record::of(
             session.req_header(),
-            &conn,
+            conn,
             ctx,
             now,
             raw_head.as_deref(),
@@ -271,7 +272,10 @@ impl ProxyHttp for Door {
             ctx.judged = None;
             linger(session).await;
         }
-        conn.end_request();
+        // The clock of the next request's header stands still until here.
+        if let Some(conn) = ConnInfo::of(session) {
+            conn.end_request();
+        }
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
@@ -526,9 +530,12 @@ pub(super) fn head_of<'a>(header: &'a RequestHeader, raw: Option<&'a [u8]>) -> R
 
 /// Whether a request states a body that is larger than its route takes.
 fn too_long(header: &RequestHeader, route: &Route) -> bool {
-    let length = header.headers.get(http::header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    route.mode == Mode::Enforce && length.is_some_and(|length| length > route.max_body_bytes)
+    route.mode == Mode::Enforce && stated_length(&header.headers).is_some_and(|length| length > route.max_body_bytes)
+}
+
+/// The bytes that a body is said to have (RFC 9110 §8.6); none where it is not said, or in no number.
+pub(super) fn stated_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 pub(super) fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {

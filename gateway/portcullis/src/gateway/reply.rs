@@ -9,6 +9,8 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Result, Session};
 use std::time::Duration;
 
+use super::proxy::stated_length;
+
 /// One answer: status, header fields in order, body.
 #[derive(Debug)]
 pub struct Reply {
@@ -120,8 +122,7 @@ pub async fn linger(session: &mut Session) {
 /// Whether a request's body may be short, and is not held back until the client is told to continue.
 fn comes_soon(session: &Session) -> bool {
     let headers = &session.req_header().headers;
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    !headers.contains_key(EXPECT) && length.is_none_or(|length: usize| length <= MAX_DRAINED_BYTES)
+    !headers.contains_key(EXPECT) && stated_length(headers).is_none_or(|length| length <= MAX_DRAINED_BYTES as u64)
 }
 
 /// Reads what is left of a request's body, up to a bound; false where it is no body.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::EXPECT;
 use pingora::prelude::{Error, ErrorType, Result, Session};
 use portcullis_policy::model::BodyPrefix;
 use portcullis_signals::{BodyEnd, CanonicalRequest};
@@ -12,7 +12,7 @@ use portcullis_velocity::InFlight;
 
 use super::Gateway;
 use super::enforce::{self, Form};
-use super::proxy::{RequestContext, head_of};
+use super::proxy::{RequestContext, head_of, stated_length};
 use super::reply::{AfterReply, Reply};
 
 /// The beginning of a body that was read before the request goes on.
@@ -55,8 +55,8 @@ impl Gateway {
         let route = ctx.policy.rules().plan(&CanonicalRequest::of(&head_of(header, None)));
         let route = ctx.policy.rules().route(route);
         let most = usize::try_from(route.reads.body_bytes).unwrap_or(usize::MAX);
-        let stated = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if !route.reads.needs_body() || stated.is_some_and(|stated| stated > most) {
+        let stated = stated_length(&header.headers);
+        if !route.reads.needs_body() || stated.is_some_and(|stated| stated > most as u64) {
             return Ok(Ok(None));
         }
         let form = Form::of(route.clients, &header.headers);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_testkit::Http1;
+
 use crate::OPEN;
 use crate::rig::Rig;
 
@@ -104,12 +106,17 @@ fn behind_a_body_that_cannot_be_read_nothing_is_a_request() {
 }
 
 #[test]
-fn an_ambiguous_trace_is_refused_as_any_other_request() {
-    let rig = Rig::start(OPEN);
+fn a_trace_is_refused_as_any_other_request() {
+    let rig =
+        Rig::start(&format!("{OPEN}[[route.rule]]\nname = \"no\"\nwhen = {{ path = [\"/no\"] }}\naction = \"ban\"\n"));
     let trace = "TRACE / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\n";
     refused(&rig, format!("{trace}Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n").as_bytes(), "TRACE");
-    let answer = rig.client().connect().unwrap().request("TRACE", "/", crate::CURL, b"").unwrap();
-    assert_eq!(answer.status, 405);
+    let ask = |client: &mut Http1, path| client.request("TRACE", path, crate::CURL, b"").unwrap().status;
+    // Who is banned can connect no more, so that both are connected before.
+    let mut clients = [(); 2].map(|()| rig.client().connect().unwrap());
+    assert_eq!(clients.each_mut().map(|client| ask(client, "/")), [405; 2]);
+    assert_eq!(ask(&mut clients[0], "/no"), 403);
+    assert_eq!(ask(&mut clients[1], "/"), 403, "a ban that a rule asks for is one");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use portcullis_bench_cpu::never_sleep;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
@@ -96,17 +97,6 @@ fn main() -> Outcome {
         spawn_local(never_sleep());
         measure(&args).await
     })
-}
-
-/// Keeps this process awake, and gives way to the origin on the same core.
-///
-/// To wake a sleeping peer up costs whoever sends to it, on a virtual machine several microseconds, and the more often
-/// the slower it sends. Peers of a real proxy sleep on other machines.
-async fn never_sleep() {
-    loop {
-        std::thread::yield_now();
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn measure(args: &Args) -> Outcome {
