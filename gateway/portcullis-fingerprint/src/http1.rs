@@ -150,17 +150,16 @@ pub enum HeaderCase {
 impl HeaderCase {
     /// The case of `name`. Words end at any byte that is no letter or digit.
     pub fn of(name: &[u8]) -> Self {
-        let (mut large, mut small, mut title, mut starts) = (false, false, true, true);
+        let (mut kinds, mut is_title, mut starts) = (0, true, true);
         for byte in name {
-            let (is_large, is_small) = (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
-            title &= if starts { !is_small } else { !is_large };
-            large |= is_large;
-            small |= is_small;
-            starts = !byte.is_ascii_alphanumeric();
+            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or_default();
+            is_title &= kind & (if starts { SMALL } else { LARGE }) == 0;
+            kinds |= kind;
+            starts = kind == 0;
         }
-        match (large, small) {
+        match (kinds & LARGE != 0, kinds & SMALL != 0) {
             (false, _) => Self::Lower,
-            (true, _) if title && (small || name.len() == 1) => Self::Title,
+            (true, small) if is_title && (small || name.len() == 1) => Self::Title,
             (true, false) => Self::Upper,
             (true, true) => Self::Mixed,
         }
@@ -176,6 +175,27 @@ impl HeaderCase {
         }
     }
 }
+
+/// What each byte of a name is, in one look: a letter of one case, a digit, or nothing of a word.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut rest: &mut [u8] = &mut kinds;
+    let mut byte = 0_u8;
+    while let Some((kind, after)) = rest.split_first_mut() {
+        *kind = match byte {
+            b'A'..=b'Z' => LARGE,
+            b'a'..=b'z' => SMALL,
+            b'0'..=b'9' => DIGIT,
+            _ => 0,
+        };
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    kinds
+};
+const LARGE: u8 = 1;
+const SMALL: u8 = 2;
+const DIGIT: u8 = 4;
 
 /// A way of writing a head that servers put up with and no current browser uses.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
