@@ -4,7 +4,7 @@
 ///
 /// To wake a sleeping peer up costs whoever sends to it, on a virtual machine several microseconds, and the more often
 /// the slower it sends. Peers of a real proxy sleep on other machines.
-pub async fn never_sleep() {
+pub async fn never_sleep() -> ! {
     loop {
         std::thread::yield_now();
         tokio::task::yield_now().await;
