@@ -65,9 +65,35 @@ impl Http2 {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<RawResponse> {
+        self.exchange(method, path, headers, body, Body::Whole)
+    }
+
+    /// The same, with a body that never ends behind its first bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http2::request`].
+    pub fn request_that_pauses(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        first: &[u8],
+    ) -> io::Result<RawResponse> {
+        self.exchange(method, path, headers, first, Body::Begun)
+    }
+
+    fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        sent: Body,
+    ) -> io::Result<RawResponse> {
         let request = self.build(method, path, headers)?;
         let (send, bound) = (self.send.clone(), self.bound);
-        self.runtime.block_on(in_time(bound, exchange(send, request, Bytes::copy_from_slice(body))))
+        self.runtime.block_on(in_time(bound, exchange(send, request, Bytes::copy_from_slice(body), sent)))
     }
 
     /// Sends a GET for each path at once, each on a stream of its own, and waits for all of them.
@@ -82,7 +108,7 @@ impl Http2 {
         self.runtime.block_on(in_time(bound, async {
             let streams: Vec<_> = requests
                 .into_iter()
-                .map(|request| tokio::spawn(exchange(send.clone(), request, Bytes::new())))
+                .map(|request| tokio::spawn(exchange(send.clone(), request, Bytes::new(), Body::Whole)))
                 .collect();
             let mut responses = Vec::new();
             for stream in streams {
@@ -118,11 +144,19 @@ where
     Ok(send)
 }
 
-async fn exchange(send: SendRequest<Bytes>, request: Request<()>, body: Bytes) -> io::Result<RawResponse> {
+/// What is sent of a request's body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Body {
+    Whole,
+    Begun,
+}
+
+async fn exchange(send: SendRequest<Bytes>, request: Request<()>, body: Bytes, sent: Body) -> io::Result<RawResponse> {
+    let is_whole = sent == Body::Whole;
     let mut send = send.ready().await.map_err(io::Error::other)?;
-    let (response, mut stream) = send.send_request(request, body.is_empty()).map_err(io::Error::other)?;
+    let (response, mut stream) = send.send_request(request, is_whole && body.is_empty()).map_err(io::Error::other)?;
     if !body.is_empty() {
-        stream.send_data(body, true).map_err(io::Error::other)?;
+        stream.send_data(body, is_whole).map_err(io::Error::other)?;
     }
     let (parts, mut incoming) = response.await.map_err(io::Error::other)?.into_parts();
     let mut body = Vec::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -71,6 +71,8 @@ pub struct RequestContext {
     reported: bool,
     /// Whether the client is still to read an answer of the gateway, and may be sending.
     lingers: bool,
+    /// Whether it failed while its client was still to send some of its body.
+    owes_body: bool,
 }
 
 impl Door {
@@ -103,6 +105,7 @@ impl ProxyHttp for Door {
             asked: false,
             reported: false,
             lingers: false,
+            owes_body: false,
         }
     }
 
@@ -219,7 +222,8 @@ impl ProxyHttp for Door {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let status = failure_status(error);
+        ctx.owes_body = owes_body(session);
+        let status = failure_status(error, ctx.owes_body);
         if let Some(status) = status
             && answered(session).is_none()
         {
@@ -244,7 +248,9 @@ impl ProxyHttp for Door {
         }
         if let Some(judged) = &ctx.judged {
             self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
-            let has_left = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
+            let has_left = error.is_some_and(|error| {
+                error.esource() == &ErrorSource::Downstream || was_kept_waiting(error, ctx.owes_body)
+            });
             if has_left && ctx.asked && ctx.answer.is_none() {
                 self.0.charge_abandoned(&ctx.policy, judged, ctx.body_bytes.saturating_add(sent_bytes), now);
             }
@@ -589,10 +595,26 @@ fn answered(session: &Session) -> Option<StatusCode> {
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
+/// Whether a client is still to send some of its body, and waits for nobody to do so.
+fn owes_body(session: &mut Session) -> bool {
+    let may_send = || {
+        let was_told = session.response_written().is_some_and(|interim| interim.status == StatusCode::CONTINUE);
+        was_told || !session.req_header().headers.contains_key(EXPECT)
+    };
+    may_send() && !session.is_body_done()
+}
+
+/// Whether it is its client that an origin was waiting for when its time was over. Each piece of a body that is passed on
+/// begins that time anew.
+fn was_kept_waiting(error: &Error, owes_body: bool) -> bool {
+    owes_body && error.etype() == &ErrorType::ReadTimedout && error.esource() == &ErrorSource::Upstream
+}
+
 /// The status that tells a client of a failure; none where the client is gone.
-fn failure_status(error: &Error) -> Option<StatusCode> {
+fn failure_status(error: &Error, owes_body: bool) -> Option<StatusCode> {
     match error.etype() {
         ErrorType::HTTPStatus(code) => StatusCode::from_u16(*code).ok(),
+        _ if was_kept_waiting(error, owes_body) => Some(StatusCode::REQUEST_TIMEOUT),
         ErrorType::ReadTimedout | ErrorType::ConnectTimedout | ErrorType::WriteTimedout
             if error.esource() == &ErrorSource::Upstream =>
         {

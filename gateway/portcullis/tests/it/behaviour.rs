@@ -1,11 +1,11 @@
 //! What the running gateway remembers of behaviour: limits of every kind, fields of bodies, attacks by many.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use portcullis_testkit::{Answer, Gate, RecordedRequest};
+use portcullis_testkit::{Answer, Gate, RawResponse, RecordedRequest};
 use serde_json::json;
 
 use crate::rig::{Rig, usual_origin};
@@ -112,6 +112,36 @@ fn who_leaves_before_the_answer_is_charged_for_it() {
     }
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 429);
     gate.open();
+}
+
+/// An origin that has all of a request keeps its client waiting; one that has not is kept waiting itself.
+#[test]
+fn who_pauses_in_a_body_is_told_so_and_charged_for_it() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let hasty = format!("[[origin]]\nname = \"hasty\"\nservers = [\"{address}\"]\nread_timeout_ms = 200\n");
+    let rules = limited("key = [\"ip\"]\ncost = \"header:x-cost\"\nrate = \"2/1h\"\nover = \"throttle\"");
+    let rig = Rig::start_with(&rules.replace("\"app\"", "\"hasty\""), &hasty, usual_origin);
+    let http2 = || rig.tls_client(&["h2"]).connect_h2().unwrap();
+    let http1 = |rest: &str| {
+        let mut client = rig.client().connect().unwrap();
+        let head = "POST / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n";
+        client.write(format!("{head}Content-Length: 9\r\n{rest}").as_bytes()).unwrap();
+        client.read_response().unwrap()
+    };
+    let late = [
+        http1("\r\nthe whole"),
+        http1("Expect: 100-continue\r\n\r\n"),
+        http2().request("POST", "/", CURL, b"the whole").unwrap(),
+    ];
+    let paused = [http1("\r\nbegun"), http2().request_that_pauses("POST", "/", CURL, b"begun").unwrap()];
+    let told = |answer: &RawResponse| (answer.status, answer.json()["code"].as_str().unwrap().to_owned());
+    assert_eq!(late.each_ref().map(told), [(); 3].map(|()| (504, "API.ORIGIN_TIMEOUT".to_owned())));
+    assert_eq!(paused.each_ref().map(told), [(); 2].map(|()| (408, "API.REQUEST_TIMEOUT".to_owned())));
+    let charged = rig.client().get("/", CURL).unwrap();
+    assert_eq!(charged.status, 429, "who kept the origin waiting is charged for it");
+    let statuses: Vec<_> = rig.audit(6).iter().map(|record| record["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [504, 504, 504, 408, 408, 429]);
 }
 
 #[test]
