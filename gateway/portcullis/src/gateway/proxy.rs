@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -189,6 +189,8 @@ impl ProxyHttp for Door {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        // The gateway's own, whatever the origin's is (RFC 9112 §2.3).
+        response.set_version(Version::HTTP_11);
         if !response.status.is_informational() {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
             if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {

@@ -1,7 +1,8 @@
 //! From a client to the origin and back, with what is seen from outside.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use crate::rig::Rig;
@@ -150,6 +151,30 @@ fn an_origin_that_is_down_is_a_bad_gateway_and_comes_back() {
     assert_eq!(answer.json()["code"], "API.ORIGIN_FAILED");
     let _back = portcullis_testkit::Origin::start_on(dead, crate::rig::usual_origin);
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 200);
+}
+
+/// An intermediary sends its own version (RFC 9112 §2.3), and keeps its own connections.
+#[test]
+fn an_origin_of_http_1_0_is_behind_a_gateway_of_1_1() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = format!("[[origin]]\nname = \"old\"\nservers = [\"{}\"]\n", origin.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in origin.incoming() {
+            let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
+            let read = stream.read(&mut head).unwrap_or_default();
+            let length = if head.starts_with(b"GET /framed") { "Content-Length: 3\r\n" } else { "" };
+            if read > 0 {
+                stream.write_all(format!("HTTP/1.0 200 OK\r\n{length}\r\nold").as_bytes()).unwrap();
+            }
+        }
+    });
+    let rig = Rig::start_with(&OPEN.replace("\"app\"", "\"old\""), &settings, crate::rig::usual_origin);
+    let mut client = rig.client().connect().unwrap();
+    for path in ["/framed", "/until-the-end", "/framed"] {
+        let answer = client.get(path, CURL).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "old"), "{path}");
+        assert!(answer.head.starts_with(b"HTTP/1.1 200 "), "{path}");
+    }
 }
 
 #[test]
