@@ -109,8 +109,8 @@ impl Gateway {
         }
     }
 
-    /// Charges the limits of a request whose client left before the origin had answered: the origin has worked for it all
-    /// the same. What it would have answered nobody knows, so it is no failure.
+    /// Charges the limits of a request whose client left, or kept the origin waiting, before that had answered: it has
+    /// worked for it all the same. What it would have answered nobody knows, so it is no failure.
     pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, transferred_bytes: u64, now: Now) {
         let route = policy.rules().route(judged.decision.route);
         let answer = Answer { transferred_bytes, ..Answer::default() };

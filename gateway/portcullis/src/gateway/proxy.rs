@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{CONTENT_LENGTH, EXPECT, UPGRADE};
 use http::{HeaderMap, StatusCode, Version};
 use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -71,8 +71,10 @@ pub struct RequestContext {
     reported: bool,
     /// Whether the client is still to read an answer of the gateway, and may be sending.
     lingers: bool,
-    /// Whether it failed while its client was still to send some of its body.
-    owes_body: bool,
+    /// Whether the end of its body was passed on.
+    body_ended: bool,
+    /// Whether its origin's time was over while that waited for the client.
+    kept_waiting: bool,
 }
 
 impl Door {
@@ -105,7 +107,8 @@ impl ProxyHttp for Door {
             asked: false,
             reported: false,
             lingers: false,
-            owes_body: false,
+            body_ended: false,
+            kept_waiting: false,
         }
     }
 
@@ -145,9 +148,10 @@ impl ProxyHttp for Door {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        ctx.body_ended |= end_of_stream;
         if !ctx.unsent.is_empty() {
             let mut first = std::mem::take(&mut ctx.unsent);
             first.extend_from_slice(body.as_deref().unwrap_or_default());
@@ -162,7 +166,7 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         let pool = ctx.route().and_then(|route| route.origin.as_deref()).unwrap_or_default();
-        let kind = if session.is_upgrade_req() { PeerKind::Upgrade } else { PeerKind::Request };
+        let kind = if may_upgrade(session) { PeerKind::Upgrade } else { PeerKind::Request };
         self.0
             .origins
             .peer(pool, kind)
@@ -189,8 +193,10 @@ impl ProxyHttp for Door {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        // The gateway's own, whatever the origin's is (RFC 9112 §2.3).
-        response.set_version(Version::HTTP_11);
+        // The gateway's own, whatever the origin's is (RFC 9112 §2.3); to upgrade is no part of an older one.
+        if response.status != StatusCode::SWITCHING_PROTOCOLS {
+            response.set_version(Version::HTTP_11);
+        }
         if !response.status.is_informational() {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
             if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
@@ -224,8 +230,8 @@ impl ProxyHttp for Door {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        ctx.owes_body = owes_body(session);
-        let status = failure_status(error, ctx.owes_body);
+        ctx.kept_waiting = was_kept_waiting(error, session, ctx);
+        let status = failure_status(error, ctx.kept_waiting);
         if let Some(status) = status
             && answered(session).is_none()
         {
@@ -250,11 +256,10 @@ impl ProxyHttp for Door {
         }
         if let Some(judged) = &ctx.judged {
             self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
-            let has_left = error.is_some_and(|error| {
-                error.esource() == &ErrorSource::Downstream || was_kept_waiting(error, ctx.owes_body)
-            });
+            let is_clients = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
+            let has_left = is_clients || ctx.kept_waiting;
             if has_left && ctx.asked && ctx.answer.is_none() {
-                self.0.charge_abandoned(&ctx.policy, judged, ctx.body_bytes.saturating_add(sent_bytes), now);
+                self.0.charge_abandoned(&ctx.policy, judged, ctx.body_bytes, now);
             }
             if ctx.reported {
                 self.0.note_report(judged, now);
@@ -310,8 +315,8 @@ impl Door {
     /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is
     /// the stream's to know.
     fn bound(&self, session: &mut Session) {
-        let upgrades = session.is_upgrade_req();
-        session.set_read_timeout((!upgrades).then_some(self.0.bounds.body_timeout));
+        let may_rest = may_upgrade(session);
+        session.set_read_timeout((!may_rest).then_some(self.0.bounds.body_timeout));
         session.set_write_timeout(Some(self.0.bounds.send_timeout));
     }
 }
@@ -321,6 +326,16 @@ impl RequestContext {
     pub fn route(&self) -> Option<&Route> {
         let route = self.judged.as_ref().map(|judged| judged.decision.route).or(self.unjudged_route)?;
         Some(self.policy.rules().route(route))
+    }
+
+    /// Whether the client is still to send some of its body, and not to be told to first (RFC 9110 §10.1.1).
+    fn owes_body(&self, session: &Session) -> bool {
+        let header = session.req_header();
+        let is_whole =
+            self.body_ended || stated_length(&header.headers).is_some_and(|length| self.body_bytes >= length);
+        let has_begun = self.body_bytes > 0 || !self.unsent.is_empty();
+        let was_told = || session.response_written().is_some_and(|interim| interim.status == StatusCode::CONTINUE);
+        !is_whole && (has_begun || !expects_continue(header) || was_told())
     }
 }
 
@@ -591,32 +606,39 @@ fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_faul
     })
 }
 
+/// Whether a request asks to be told to go on before it sends its body, which HTTP/1.0 does not know.
+fn expects_continue(header: &RequestHeader) -> bool {
+    let expected = header.headers.get(EXPECT);
+    header.version >= Version::HTTP_11
+        && expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether a request becomes a connection of its own where the origin agrees, which rests as long as its ends like. A
+/// WebSocket is what Pingora passes on; what has a body is an ordinary request first.
+fn may_upgrade(session: &mut Session) -> bool {
+    let asked = session.req_header().headers.get(UPGRADE);
+    asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && session.is_upgrade_req()
+        && session.as_downstream_mut().is_body_empty()
+}
+
 /// The status of the answer that a client was given; an interim one (RFC 9110 §15.2) is none.
 fn answered(session: &Session) -> Option<StatusCode> {
     let status = session.response_written()?.status;
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
-/// Whether a client is still to send some of its body, and waits for nobody to do so.
-fn owes_body(session: &mut Session) -> bool {
-    let may_send = || {
-        let was_told = session.response_written().is_some_and(|interim| interim.status == StatusCode::CONTINUE);
-        was_told || !session.req_header().headers.contains_key(EXPECT)
-    };
-    may_send() && !session.is_body_done()
-}
-
 /// Whether it is its client that an origin was waiting for when its time was over. Each piece of a body that is passed on
 /// begins that time anew.
-fn was_kept_waiting(error: &Error, owes_body: bool) -> bool {
-    owes_body && error.etype() == &ErrorType::ReadTimedout && error.esource() == &ErrorSource::Upstream
+fn was_kept_waiting(error: &Error, session: &Session, ctx: &RequestContext) -> bool {
+    error.etype() == &ErrorType::ReadTimedout && error.esource() == &ErrorSource::Upstream && ctx.owes_body(session)
 }
 
 /// The status that tells a client of a failure; none where the client is gone.
-fn failure_status(error: &Error, owes_body: bool) -> Option<StatusCode> {
+fn failure_status(error: &Error, kept_waiting: bool) -> Option<StatusCode> {
     match error.etype() {
         ErrorType::HTTPStatus(code) => StatusCode::from_u16(*code).ok(),
-        _ if was_kept_waiting(error, owes_body) => Some(StatusCode::REQUEST_TIMEOUT),
+        _ if kept_waiting => Some(StatusCode::REQUEST_TIMEOUT),
         ErrorType::ReadTimedout | ErrorType::ConnectTimedout | ErrorType::WriteTimedout
             if error.esource() == &ErrorSource::Upstream =>
         {

@@ -47,7 +47,6 @@ impl Gateway {
         if !ctx.policy.reads_bodies()
             || self.is_for_sites(session.req_header())
             || session.as_downstream_mut().is_body_empty()
-            || session.is_upgrade_req()
         {
             return Ok(Ok(None));
         }
