@@ -28,8 +28,6 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What it costs by its header, for each limit that asks for it.
     pub costs: SmallVec<[(u16, u32); 1]>,
-    /// Bytes of the bodies of request and answer.
-    pub transferred_bytes: u64,
 }
 
 impl Answer {
@@ -46,7 +44,6 @@ impl Answer {
             failed: route.failure.failed(status, &response.headers, b""),
             costs: (0_u16..).zip(&route.limits).filter_map(cost).collect(),
             body: Vec::new(),
-            transferred_bytes: 0,
         }
     }
 
@@ -65,6 +62,11 @@ impl Answer {
     /// What it costs under the limit at this place.
     pub(super) fn cost_of(&self, limit: u16) -> u32 {
         self.costs.iter().find(|(at, _)| *at == limit).map_or(1, |(_, cost)| *cost)
+    }
+
+    /// Whether its body has yet to show if it failed.
+    pub(super) fn is_open(&self, route: &Route) -> bool {
+        !self.failed && route.failure.needs_body()
     }
 
     pub(super) fn has_failed(&self, route: &Route) -> bool {
@@ -92,7 +94,7 @@ impl Gateway {
     }
 
     /// Counts what the origin answered, for the next requests of the client; none where it was not asked or gave no
-    /// answer.
+    /// answer. What it comes to in bytes is counted by [`Gateway::transferred`].
     pub(crate) fn settle(&self, policy: &Policy, judged: &Judged, answer: Option<&Answer>, now: Now) {
         let route = policy.rules().route(judged.decision.route);
         let failed = answer.map(|answer| answer.has_failed(route));
@@ -111,10 +113,15 @@ impl Gateway {
 
     /// Charges the limits of a request whose client left, or kept the origin waiting, before that had answered: it has
     /// worked for it all the same. What it would have answered nobody knows, so it is no failure.
-    pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, transferred_bytes: u64, now: Now) {
+    pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, now: Now) {
         let route = policy.rules().route(judged.decision.route);
-        let answer = Answer { transferred_bytes, ..Answer::default() };
-        self.charge_limits(&route.limits, &judged.limited, &answer, false, now);
+        self.charge_limits(&route.limits, &judged.limited, &Answer::default(), false, now);
+    }
+
+    /// Counts the bytes of the bodies of a request and of its answer, when both are over.
+    pub(crate) fn transferred(&self, policy: &Policy, judged: &Judged, bytes: u64, now: Now) {
+        let route = policy.rules().route(judged.decision.route);
+        self.charge_bytes(&route.limits, &judged.limited, bytes, now);
     }
 
     /// Notes that the origin says it was abused by a request.

@@ -215,19 +215,33 @@ impl Gateway {
         for charge in &limited.charges {
             let Some(limit) = limits.get(usize::from(charge.at)) else { continue };
             let amount = match (&limit.count, &limit.cost) {
+                // They are known at the end only.
+                (Count::Bytes, _) => 0,
                 (Count::Failures, _) if !failed => 0,
-                (Count::Bytes, _) => u32::try_from(answer.transferred_bytes.div_ceil(1024)).unwrap_or(u32::MAX),
                 (_, Cost::Units(units)) => *units,
                 (_, Cost::Header(_)) => answer.cost_of(charge.at),
             };
-            if amount == 0 {
-                continue;
+            self.charge_limit(charge, amount, now);
+        }
+    }
+
+    /// Charges the limits that count bytes.
+    pub(super) fn charge_bytes(&self, limits: &[Limit], limited: &Limited, bytes: u64, now: Now) {
+        for charge in &limited.charges {
+            if limits.get(usize::from(charge.at)).is_some_and(|limit| matches!(limit.count, Count::Bytes)) {
+                self.charge_limit(charge, u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX), now);
             }
-            match charge.meter {
-                Meter::Window(window) => drop(self.counters.observe(charge.key, window, amount, now.millis)),
-                Meter::Bucket(rate) => drop(self.behaviours.buckets.charge(charge.key, rate, amount, now.millis)),
-                Meter::Concurrent => {}
-            }
+        }
+    }
+
+    fn charge_limit(&self, charge: &LimitCharge, amount: u32, now: Now) {
+        if amount == 0 {
+            return;
+        }
+        match charge.meter {
+            Meter::Window(window) => drop(self.counters.observe(charge.key, window, amount, now.millis)),
+            Meter::Bucket(rate) => drop(self.behaviours.buckets.charge(charge.key, rate, amount, now.millis)),
+            Meter::Concurrent => {}
         }
     }
 }

@@ -67,10 +67,10 @@ pub struct RequestContext {
     body_bytes: u64,
     /// Whether the origin was asked.
     asked: bool,
-    /// Whether the origin says that it was abused.
-    reported: bool,
     /// Whether the client is still to read an answer of the gateway, and may be sending.
     lingers: bool,
+    /// Whether its answer was counted.
+    settled: bool,
     /// Whether the end of its body was passed on.
     body_ended: bool,
     /// Whether its origin's time was over while that waited for the client.
@@ -105,8 +105,8 @@ impl ProxyHttp for Door {
             unsent: Vec::new(),
             body_bytes: 0,
             asked: false,
-            reported: false,
             lingers: false,
+            settled: false,
             body_ended: false,
             kept_waiting: false,
         }
@@ -203,13 +203,19 @@ impl ProxyHttp for Door {
                 response.insert_header(shadow::SHADOW, told)?;
             }
             let report = response.remove_header(enforce::REPORTED);
-            ctx.reported = report.is_some_and(|word| word.as_bytes() == b"abuse");
+            if let (true, Some(judged)) = (report.is_some_and(|word| word.as_bytes() == b"abuse"), &ctx.judged) {
+                self.0.note_report(judged, self.0.clock.now());
+            }
             self.0.vouched(session, response, ctx)?;
             if let (Some(judged), Some(route)) = (&ctx.judged, ctx.route())
                 && judged.decision.mode == Mode::Enforce
                 && let Some(told) = ctx.policy.plan(judged.decision.route).and_then(|plan| plan.told_limits.as_ref())
             {
                 enforce::tell_limits(response, told, route, &judged.limited.readings)?;
+            }
+            let is_open = ctx.answer.as_ref().zip(ctx.route()).is_some_and(|(answer, route)| answer.is_open(route));
+            if !is_open {
+                self.settle(ctx, self.0.clock.now());
             }
         }
         Ok(())
@@ -219,12 +225,15 @@ impl ProxyHttp for Door {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         let looks = ctx.route().is_some_and(|route| route.failure.needs_body());
         if let (true, Some(part), Some(answer)) = (looks, body.as_ref(), ctx.answer.as_mut()) {
             answer.take_body(part);
+        }
+        if end_of_stream && !ctx.settled {
+            self.settle(ctx, self.0.clock.now());
         }
         Ok(None)
     }
@@ -251,18 +260,14 @@ impl ProxyHttp for Door {
         let Some(conn) = ConnInfo::of(session) else { return };
         let now = self.0.clock.now();
         let sent_bytes = session.body_bytes_sent() as u64;
-        if let Some(answer) = &mut ctx.answer {
-            answer.transferred_bytes = ctx.body_bytes.saturating_add(sent_bytes);
-        }
+        self.settle(ctx, now);
         if let Some(judged) = &ctx.judged {
-            self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
             let is_clients = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
-            let has_left = is_clients || ctx.kept_waiting;
-            if has_left && ctx.asked && ctx.answer.is_none() {
-                self.0.charge_abandoned(&ctx.policy, judged, ctx.body_bytes, now);
-            }
-            if ctx.reported {
-                self.0.note_report(judged, now);
+            if ctx.answer.is_some() {
+                self.0.transferred(&ctx.policy, judged, ctx.body_bytes.saturating_add(sent_bytes), now);
+            } else if ctx.asked && (is_clients || ctx.kept_waiting) {
+                self.0.charge_abandoned(&ctx.policy, judged, now);
+                self.0.transferred(&ctx.policy, judged, ctx.body_bytes, now);
             }
         }
         let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
@@ -310,6 +315,16 @@ impl Door {
         }
         let headers = &session.req_header().headers;
         ctx.policy = self.0.policy_for(|| self.0.trusted.client(PeerAddr(conn.client.ip()), headers).0);
+    }
+
+    /// Counts what the origin answered, once: as soon as it is known, for a client can make the end of its request and of
+    /// the answer wait.
+    fn settle(&self, ctx: &mut RequestContext, now: Now) {
+        if !std::mem::replace(&mut ctx.settled, true)
+            && let Some(judged) = &ctx.judged
+        {
+            self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+        }
     }
 
     /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is

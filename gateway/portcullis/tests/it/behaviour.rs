@@ -160,6 +160,27 @@ fn who_pauses_in_a_body_is_told_so_and_charged_for_it() {
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 429, "who kept the origin waiting is charged for it");
 }
 
+/// Who has his answer can leave the request open for ever.
+#[test]
+fn an_answer_counts_as_soon_as_it_is_known() {
+    let limit =
+        "[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\ncount = \"failures\"\nrate = \"2/1h\"\nover = \"throttle\"\n";
+    for (failure, status) in [("", 401), ("failure = { json = { \"/ok\" = false } }\n", 200)] {
+        let rules = format!("{OPEN}{PATIENT}clients = \"api\"\n{failure}{limit}");
+        let rig = Rig::start_with(&rules, "", move |_: &RecordedRequest| match status {
+            200 => Answer::ok(r#"{"ok":false}"#),
+            other => Answer::status(other),
+        });
+        let headers = [JSON, &[("content-length", "5")]].concat();
+        let mut open = [(); 2].map(|()| rig.tls_client(&["h2"]).connect_h2().unwrap());
+        for client in &mut open {
+            assert_eq!(client.request_that_pauses("POST", "/login", &headers, b"wrong").unwrap().status, status);
+        }
+        assert_eq!(rig.client().get("/", CURL).unwrap().status, 429, "after {status}");
+        assert_eq!(rig.audit(1)[0]["status"], 429, "the others are still under way");
+    }
+}
+
 #[test]
 fn whom_the_origin_reports_stands_worse_and_is_not_told() {
     let rules = format!("{OPEN}{PATIENT}identify = {{ user = \"header:x-user\" }}\n");
