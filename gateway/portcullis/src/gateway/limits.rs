@@ -215,7 +215,7 @@ impl Gateway {
         for charge in &limited.charges {
             let Some(limit) = limits.get(usize::from(charge.at)) else { continue };
             let amount = match (&limit.count, &limit.cost) {
-                // They are known at the end only.
+                // `charge_bytes` counts them, when they are known.
                 (Count::Bytes, _) => 0,
                 (Count::Failures, _) if !failed => 0,
                 (_, Cost::Units(units)) => *units,

@@ -6,6 +6,7 @@
 
 mod answer;
 mod behaviour;
+mod body;
 pub mod challenge;
 mod conduct;
 pub(crate) mod coverage;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, UPGRADE};
-use http::{HeaderMap, StatusCode, Version};
+use http::header::EXPECT;
+use http::{StatusCode, Version};
 use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -21,6 +21,7 @@ use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 
 use super::answer::Answer;
+use super::body::{expects_continue, may_upgrade, stated_length};
 use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
 use super::gather::Judged;
@@ -180,6 +181,10 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         ctx.asked = true;
+        if session.req_header().version < Version::HTTP_11 {
+            // To this it means nothing (RFC 9110 §10.1.1), and the request goes on as one of HTTP/1.1.
+            request.remove_header(&EXPECT);
+        }
         match (&ctx.judged, ConnInfo::of(session)) {
             (Some(judged), Some(conn)) => self.0.prepare(request, session.req_header(), judged, ctx, conn),
             (None, Some(conn)) => upstream::prepare_unjudged(request, conn),
@@ -571,36 +576,12 @@ fn too_long(header: &RequestHeader, route: &Route) -> bool {
     route.mode == Mode::Enforce && stated_length(&header.headers).is_some_and(|length| length > route.max_body_bytes)
 }
 
-/// The bytes that a body is said to have (RFC 9110 §8.6); none where it is not said, or in no number.
-pub(super) fn stated_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 pub(super) fn holder(header: &RequestHeader, conn: &ConnInfo, judged: &Judged) -> Holder {
     let authority = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     let site = portcullis_signals::Host::of(authority.or(host).unwrap_or_default());
     let site = site.as_ref().map_or("", portcullis_signals::Host::as_str);
     Holder::of(site, judged.client, &judged.network, &judged.claim, judged.scheme).shaking(conn.tls_of(judged.client.0))
-}
-
-/// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.
-pub(super) async fn read_body(session: &mut Session, most: usize, within: Duration) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    let read = async {
-        while let Some(chunk) = session.read_request_body().await? {
-            let room = (most + 1).saturating_sub(body.len());
-            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-            if body.len() > most {
-                break;
-            }
-        }
-        Ok(())
-    };
-    match pingora_timeout::timeout(within, read).await {
-        Ok(read) => read.map(|()| body),
-        Err(_) => Error::e_explain(ErrorType::HTTPStatus(408), "the body did not come in time"),
-    }
 }
 
 /// A request could not be judged, by a fault of ours.
@@ -619,22 +600,6 @@ fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_faul
             OnFault::Closed => None,
         },
     })
-}
-
-/// Whether a request asks to be told to go on before it sends its body, which HTTP/1.0 does not know.
-fn expects_continue(header: &RequestHeader) -> bool {
-    let expected = header.headers.get(EXPECT);
-    header.version >= Version::HTTP_11
-        && expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// Whether a request becomes a connection of its own where the origin agrees, which rests as long as its ends like. A
-/// WebSocket is what Pingora passes on; what has a body is an ordinary request first.
-fn may_upgrade(session: &mut Session) -> bool {
-    let asked = session.req_header().headers.get(UPGRADE);
-    asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && session.is_upgrade_req()
-        && session.as_downstream_mut().is_body_empty()
 }
 
 /// The status of the answer that a client was given; an interim one (RFC 9110 §15.2) is none.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Result, Session};
 use std::time::Duration;
 
-use super::proxy::stated_length;
+use super::body::{expects_continue, stated_length};
 
 /// One answer: status, header fields in order, body.
 #[derive(Debug)]
@@ -121,8 +121,8 @@ pub async fn linger(session: &mut Session) {
 
 /// Whether a request's body may be short, and is not held back until the client is told to continue.
 fn comes_soon(session: &Session) -> bool {
-    let headers = &session.req_header().headers;
-    !headers.contains_key(EXPECT) && stated_length(headers).is_none_or(|length| length <= MAX_DRAINED_BYTES as u64)
+    let header = session.req_header();
+    !expects_continue(header) && stated_length(&header.headers).is_none_or(|length| length <= MAX_DRAINED_BYTES as u64)
 }
 
 /// Reads what is left of a request's body, up to a bound; false where it is no body.

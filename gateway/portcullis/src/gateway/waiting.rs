@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::EXPECT;
 use pingora::prelude::{Error, ErrorType, Result, Session};
 use portcullis_policy::model::BodyPrefix;
 use portcullis_signals::{BodyEnd, CanonicalRequest};
 use portcullis_velocity::InFlight;
 
 use super::Gateway;
+use super::body::{expects_continue, stated_length};
 use super::enforce::{self, Form};
-use super::proxy::{RequestContext, head_of, stated_length};
+use super::proxy::{RequestContext, head_of};
 use super::reply::{AfterReply, Reply};
 
 /// The beginning of a body that was read before the request goes on.
@@ -59,7 +59,7 @@ impl Gateway {
             return Ok(Ok(None));
         }
         let form = Form::of(route.clients, &header.headers);
-        if header.headers.contains_key(EXPECT) {
+        if expects_continue(header) {
             session.as_downstream_mut().write_continue_response().await?;
         }
         session.as_downstream_mut().enable_retry_buffering();

@@ -160,6 +160,22 @@ fn who_pauses_in_a_body_is_told_so_and_charged_for_it() {
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 429, "who kept the origin waiting is charged for it");
 }
 
+/// RFC 9110 §10.1.1: nobody else waits for `100 Continue`, and one of HTTP/1.0 would take it for the answer.
+#[test]
+fn only_who_expects_to_be_told_to_continue_is_told() {
+    let rig = Rig::start(&format!("{OPEN}{PATIENT}identify = {{ user = \"json:/email\" }}\n"));
+    let told = |version: &str, expected: &str| {
+        let mut client = rig.client().connect().unwrap();
+        let head = format!("POST / HTTP/{version}\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n");
+        let body = format!("Content-Type: application/json\r\nContent-Length: 2\r\nExpect: {expected}\r\n\r\n{{}}");
+        client.write(format!("{head}{body}").as_bytes()).unwrap();
+        let answer = client.read_response().unwrap();
+        (answer.status, answer.interim.contains(&100))
+    };
+    let cases = [("1.1", "100-Continue"), ("1.1", "the best"), ("1.0", "100-continue")];
+    assert_eq!(cases.map(|(version, expected)| told(version, expected)), [(200, true), (200, false), (200, false)]);
+}
+
 /// Who has his answer can leave the request open for ever.
 #[test]
 fn an_answer_counts_as_soon_as_it_is_known() {

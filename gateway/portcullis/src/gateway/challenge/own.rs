@@ -18,9 +18,10 @@ use super::{
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::gateway::Gateway;
+use crate::gateway::body::read_body;
 use crate::gateway::enforce::{self, Form};
 use crate::gateway::gather::Judged;
-use crate::gateway::proxy::{RequestContext, head_of, holder, read_body, user_agent_of};
+use crate::gateway::proxy::{RequestContext, head_of, holder, user_agent_of};
 use crate::gateway::reply::Reply;
 
 /// What a request to one of these paths shows.

@@ -14,7 +14,8 @@ use super::widget::audience;
 use super::{SiteSeen, Sites, route_of};
 use crate::clock::Now;
 use crate::gateway::Gateway;
-use crate::gateway::proxy::{RequestContext, read_body};
+use crate::gateway::body::read_body;
+use crate::gateway::proxy::RequestContext;
 use crate::gateway::reply::Reply;
 
 impl Gateway {
