@@ -152,10 +152,15 @@ allowed = "all"
     /// written after its answer, so two threads may write theirs the other way round.
     pub fn audit(&self, count: usize) -> Vec<serde_json::Value> {
         let path = self.folder.join("audit.jsonl");
+        // The last line may be half written.
+        let whole = || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.rsplit_once('\n').map_or_else(String::new, |(whole, _)| whole.to_owned())
+        };
         portcullis_testkit::wait_until("audit records", std::time::Duration::from_secs(10), || {
-            fs::read_to_string(&path).is_ok_and(|text| text.lines().count() >= count)
+            whole().lines().count() >= count
         });
-        let text = fs::read_to_string(&path).expect("the audit file");
+        let text = whole();
         let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
         let mut records: Vec<serde_json::Value> = lines.collect();
         // Of one millisecond by their ids, which a process counts.
