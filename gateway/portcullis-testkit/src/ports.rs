@@ -1,7 +1,8 @@
 //! Free ports of the loopback address.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Finds a port of 127.0.0.1 that nobody listens on.
 ///
@@ -16,15 +17,15 @@ pub fn free_port() -> u16 {
 /// Finds `N` different ports of 127.0.0.1 that nobody listens on.
 ///
 /// They lie below those that systems give to connections (Linux: from 32,768), or a client of another test could be given
-/// one before it is bound, and where each process begins to look is its own. So processes that run together do not meet,
-/// and a port given once is not given again by this process before thousands of others were.
+/// one before it is bound, and where each process begins to look is its own. What was given once stays with this process
+/// to its end, also while nobody listens there: the UDP port of the same number is held for that.
 ///
 /// # Panics
 ///
 /// When the system has none left.
 #[must_use]
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    std::array::from_fn(|_| (0..COUNT).map(|_| next()).find(|port| is_free(*port)).expect("a loopback port is free"))
+    std::array::from_fn(|_| (0..COUNT).map(|_| next()).find(|port| is_had(*port)).expect("a loopback port is free"))
 }
 
 /// The next port to look at.
@@ -33,9 +34,18 @@ fn next() -> u16 {
     FIRST + (begin + LOOKED_AT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// Whether this process has a port now that no other has, and that nobody listens on.
+fn is_had(port: u16) -> bool {
+    let Ok(hold) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { return false };
+    let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    if is_free {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
+    }
+    is_free
 }
+
+/// What keeps other processes from the ports of this one.
+static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
 /// How many ports this process has looked at.
 static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
@@ -62,10 +72,17 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_was_given_is_nobody_elses_while_nobody_listens_there() {
+        let port = free_port();
+        drop(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+        assert!(!is_had(port), "as another process would find it");
+    }
+
+    #[test]
     fn a_port_that_is_in_use_is_not_given() {
         let taken: Vec<_> = (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap()).collect();
         let ports: [u16; 8] = free_ports();
         assert!(taken.iter().all(|listener| !ports.contains(&listener.local_addr().unwrap().port())));
-        assert!(!is_free(taken[0].local_addr().unwrap().port()));
+        assert!(!is_had(taken[0].local_addr().unwrap().port()));
     }
 }
