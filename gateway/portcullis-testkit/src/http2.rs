@@ -1,10 +1,12 @@
 //! An HTTP/2 client.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::SendStream;
 use h2::client::{self, SendRequest};
 use http::{HeaderMap, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +22,8 @@ use crate::tls::{Tls, TlsFacts};
 pub struct Http2 {
     runtime: Runtime,
     send: SendRequest<Bytes>,
+    /// The bodies that have not ended.
+    paused: Vec<SendStream<Bytes>>,
     tls: Option<TlsFacts>,
     host: String,
     bound: Duration,
@@ -41,7 +45,7 @@ impl Http2 {
             }
         }));
         let (send, tls) = started?;
-        Ok(Self { runtime, send, tls, host: host.to_owned(), bound })
+        Ok(Self { runtime, send, paused: Vec::new(), tls, host: host.to_owned(), bound })
     }
 
     /// Sends a GET with these headers.
@@ -68,7 +72,7 @@ impl Http2 {
         self.exchange(method, path, headers, body, Body::Whole)
     }
 
-    /// The same, with a body that never ends behind its first bytes.
+    /// The same, with a body that does not end behind its first bytes: see [`Http2::go_on`] and [`Http2::end`].
     ///
     /// # Errors
     ///
@@ -93,7 +97,38 @@ impl Http2 {
     ) -> io::Result<RawResponse> {
         let request = self.build(method, path, headers)?;
         let (send, bound) = (self.send.clone(), self.bound);
-        self.runtime.block_on(in_time(bound, exchange(send, request, Bytes::copy_from_slice(body), sent)))
+        let exchange = exchange(send, request, Bytes::copy_from_slice(body), sent);
+        let (response, stream) = self.runtime.block_on(in_time(bound, exchange))?;
+        if sent == Body::Begun {
+            self.paused.push(stream);
+        }
+        Ok(response)
+    }
+
+    /// Sends more of each body that has not ended, if there is any, drives the connection for a moment, and says by what
+    /// code (RFC 9113 §7) the streams were reset on which no more can be sent, in the order of their requests.
+    pub fn go_on(&mut self, more: &[u8]) -> Vec<u32> {
+        let Self { runtime, paused, .. } = self;
+        for stream in paused.iter_mut().filter(|_| !more.is_empty()) {
+            // That it cannot be sent shows in what is returned.
+            drop(stream.send_data(Bytes::copy_from_slice(more), false));
+        }
+        runtime.block_on(async {
+            let mut codes = Vec::new();
+            for stream in paused {
+                let reset = timeout(MOMENT, poll_fn(|cx| stream.poll_reset(cx))).await;
+                codes.extend(reset.ok().and_then(Result::ok).map(u32::from));
+            }
+            codes
+        })
+    }
+
+    /// Ends each body that has not ended.
+    pub fn end(&mut self) {
+        for mut stream in self.paused.drain(..) {
+            // On one that was reset there is nothing to end.
+            drop(stream.send_data(Bytes::new(), true));
+        }
     }
 
     /// Sends a GET for each path at once, each on a stream of its own, and waits for all of them.
@@ -112,7 +147,7 @@ impl Http2 {
                 .collect();
             let mut responses = Vec::new();
             for stream in streams {
-                responses.push(stream.await.map_err(io::Error::other)??);
+                responses.push(stream.await.map_err(io::Error::other)??.0);
             }
             Ok(responses)
         }))
@@ -144,6 +179,9 @@ where
     Ok(send)
 }
 
+/// For how long a connection is driven between two requests.
+const MOMENT: Duration = Duration::from_millis(2);
+
 /// What is sent of a request's body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Body {
@@ -151,7 +189,12 @@ enum Body {
     Begun,
 }
 
-async fn exchange(send: SendRequest<Bytes>, request: Request<()>, body: Bytes, sent: Body) -> io::Result<RawResponse> {
+async fn exchange(
+    send: SendRequest<Bytes>,
+    request: Request<()>,
+    body: Bytes,
+    sent: Body,
+) -> io::Result<(RawResponse, SendStream<Bytes>)> {
     let is_whole = sent == Body::Whole;
     let mut send = send.ready().await.map_err(io::Error::other)?;
     let (response, mut stream) = send.send_request(request, is_whole && body.is_empty()).map_err(io::Error::other)?;
@@ -166,14 +209,15 @@ async fn exchange(send: SendRequest<Bytes>, request: Request<()>, body: Bytes, s
         body.extend_from_slice(&chunk);
     }
     let trailers = incoming.trailers().await.map_err(io::Error::other)?.unwrap_or_default();
-    Ok(RawResponse {
+    let response = RawResponse {
         status: parts.status.as_u16(),
         headers: pairs(&parts.headers),
         body,
         trailers: pairs(&trailers),
         interim: Vec::new(),
         head: Vec::new(),
-    })
+    };
+    Ok((response, stream))
 }
 
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::{
     apps::{HttpServerApp, ServerApp},
-    protocols::{GetSocketDigest, SocketDigest, Stream, l4::stream::Stream as L4Stream, tls::SslDigest},
+    protocols::{ALPN, GetSocketDigest, SocketDigest, Stream, l4::stream::Stream as L4Stream, tls::SslDigest},
     proxy::{HttpProxy, ProxyHttp},
     server::ShutdownWatch,
 };
@@ -33,6 +33,7 @@ use super::{
     clock::{HeaderClock, Patience},
     conn::{ConnInfo, PeerAddr, TlsInfo},
     corked::Corked,
+    cuttable::Cuttable,
     proxy_protocol::{self, Header, Parsed},
     stats::{AcceptStats, Handshake, HandshakeFailure, HelloFault, Refusal},
     stream::{GateStream, Transport},
@@ -48,6 +49,8 @@ pub struct GateApp<P> {
     pub(super) limits: AcceptLimits,
     pub(super) stats: Arc<AcceptStats>,
     pub(super) http: Arc<HttpProxy<P>>,
+    /// The same, for HTTP/2.
+    pub(super) http2: Arc<Cuttable<P>>,
 }
 
 /// Whether the connections of a listener begin with a PROXY header.
@@ -74,7 +77,11 @@ where
         };
         match self.establish(socket, opened).await {
             Ok(stream) => {
-                self.http.process_new(stream, shutdown).await;
+                if stream.selected_alpn_proto() == Some(ALPN::H2) {
+                    self.http2.process_new(stream, shutdown).await;
+                } else {
+                    self.http.process_new(stream, shutdown).await;
+                }
             }
             Err(failure) => self.count(failure),
         }

@@ -127,7 +127,7 @@ impl ConnInfo {
 
     /// Notes that a request is over; the time until the next one counts from here.
     ///
-    /// To be called in `logging`, which runs for every request that was begun.
+    /// To be called in `logging`, which runs for every request over HTTP/1 that was begun.
     pub fn end_request(&self) {
         let turn = self.turn();
         if turn & 1 == 1 {

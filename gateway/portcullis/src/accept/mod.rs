@@ -15,6 +15,7 @@ mod certificates;
 mod clock;
 mod conn;
 mod corked;
+mod cuttable;
 mod filter;
 pub mod proxy_protocol;
 mod stats;
@@ -38,6 +39,7 @@ pub use self::{
     app::GateApp,
     certificates::{Certificate, CertificateError, CertificateFault, CertificateFiles},
     conn::{Alpn, ConnInfo, PeerAddr, TlsInfo, TlsVersion},
+    cuttable::cut_request_at,
     filter::Admission,
     stats::{
         AcceptStats, Counter, Cut, Gauge, Handshake, HandshakeFailure, HelloFault, Histogram, HistogramReading,
@@ -45,7 +47,7 @@ pub use self::{
     },
     tls::{TlsError, TlsStore, install_crypto_provider},
 };
-use self::{app::ProxyHeader, filter::PeerFilter};
+use self::{app::ProxyHeader, cuttable::Cuttable, filter::PeerFilter};
 
 /// Makes the listening services of one proxy.
 pub struct Acceptor<P> {
@@ -148,6 +150,7 @@ where
             admission: spec.admission.clone(),
             stats: Arc::clone(&self.stats),
         };
+        let http = Arc::new(self.proxy());
         let app = GateApp {
             listener: Arc::clone(&spec.name),
             tls: spec.tls,
@@ -158,7 +161,8 @@ where
             admission: spec.admission,
             limits: spec.limits,
             stats: Arc::clone(&self.stats),
-            http: Arc::new(self.proxy()),
+            http2: Arc::new(Cuttable(Arc::clone(&http))),
+            http,
         };
         let buffer = L4BufferSettings::default().read(READ_BUFFER_BYTES);
         let mut service = Service::new(spec.name.to_string(), app);

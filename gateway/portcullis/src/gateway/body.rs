@@ -1,10 +1,10 @@
-//! What a request says of its body, and the reading of one that is for the gateway itself.
+//! What messages say of their bodies, and the reading of one that is for the gateway itself.
 
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, EXPECT, UPGRADE};
-use http::{HeaderMap, Version};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result, Session};
 
 /// The bytes that a body is said to have (RFC 9110 §8.6); none where it is not said, or in no number.
@@ -26,6 +26,15 @@ pub(super) fn may_upgrade(session: &mut Session) -> bool {
     asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
         && session.is_upgrade_req()
         && session.as_downstream_mut().is_body_empty()
+}
+
+/// Whether an answer is whole with its header (RFC 9112 §6.3). A length may stand there several times, if it is the same
+/// (RFC 9110 §8.6).
+pub(super) fn is_bodiless(request: &RequestHeader, response: &ResponseHeader) -> bool {
+    let length = response.headers.get(CONTENT_LENGTH).map(|value| value.as_bytes());
+    request.method == Method::HEAD
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || length.is_some_and(|length| length.split(|byte| *byte == b',').all(|part| part.trim_ascii() == b"0"))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.

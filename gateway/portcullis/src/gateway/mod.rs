@@ -13,6 +13,7 @@ pub(crate) mod coverage;
 mod enforce;
 mod gather;
 mod keys;
+mod left_open;
 mod limits;
 mod memory;
 mod policy;

@@ -21,10 +21,11 @@ use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 
 use super::answer::Answer;
-use super::body::{expects_continue, may_upgrade, stated_length};
+use super::body::{expects_continue, is_bodiless, may_upgrade, stated_length};
 use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
 use super::gather::Judged;
+use super::left_open::LeftOpen;
 use super::policy::Policy;
 use super::record::{Outcome, Record};
 use super::refusal::Refused;
@@ -74,8 +75,26 @@ pub struct RequestContext {
     settled: bool,
     /// Whether the end of its body was passed on.
     body_ended: bool,
+    /// Bytes of the origin's answer that were passed on.
+    pub(super) answer_bytes: u64,
+    /// In how many pieces.
+    answer_pieces: u32,
+    /// The time that its client has to end it in, once the answer is whole.
+    left_open: Option<Box<LeftOpen>>,
     /// Whether its origin's time was over while that waited for the client.
     kept_waiting: bool,
+}
+
+impl Drop for RequestContext {
+    /// Pingora concludes a request by `logging`. One that was left open to the end of its time is dropped before that, as
+    /// is one that is open when the process ends.
+    fn drop(&mut self) {
+        if let Some(open) = self.left_open.take()
+            && !std::thread::panicking()
+        {
+            open.conclude(self);
+        }
+    }
 }
 
 impl Door {
@@ -109,6 +128,9 @@ impl ProxyHttp for Door {
             lingers: false,
             settled: false,
             body_ended: false,
+            answer_bytes: 0,
+            answer_pieces: 0,
+            left_open: None,
             kept_waiting: false,
         }
     }
@@ -153,6 +175,9 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         ctx.body_ended |= end_of_stream;
+        if ctx.left_open.as_ref().is_some_and(|open| open.is_over()) {
+            return Err(Error::new_down(ErrorType::ReadTimedout));
+        }
         if !ctx.unsent.is_empty() {
             let mut first = std::mem::take(&mut ctx.unsent);
             first.extend_from_slice(body.as_deref().unwrap_or_default());
@@ -220,7 +245,10 @@ impl ProxyHttp for Door {
             }
             let is_open = ctx.answer.as_ref().zip(ctx.route()).is_some_and(|(answer, route)| answer.is_open(route));
             if !is_open {
-                self.settle(ctx, self.0.clock.now());
+                self.0.settle_once(ctx, self.0.clock.now());
+            }
+            if is_bodiless(session.req_header(), response) {
+                self.bound_rest(session, ctx);
             }
         }
         Ok(())
@@ -228,17 +256,24 @@ impl ProxyHttp for Door {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        if let Some(part) = body {
+            ctx.answer_bytes = ctx.answer_bytes.saturating_add(part.len() as u64);
+            ctx.answer_pieces = ctx.answer_pieces.saturating_add(1);
+        }
         let looks = ctx.route().is_some_and(|route| route.failure.needs_body());
         if let (true, Some(part), Some(answer)) = (looks, body.as_ref(), ctx.answer.as_mut()) {
             answer.take_body(part);
         }
-        if end_of_stream && !ctx.settled {
-            self.settle(ctx, self.0.clock.now());
+        if end_of_stream {
+            if !ctx.settled {
+                self.0.settle_once(ctx, self.0.clock.now());
+            }
+            self.bound_rest(session, ctx);
         }
         Ok(None)
     }
@@ -263,33 +298,16 @@ impl ProxyHttp for Door {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
         let Some(conn) = ConnInfo::of(session) else { return };
-        let now = self.0.clock.now();
-        let sent_bytes = session.body_bytes_sent() as u64;
-        self.settle(ctx, now);
-        if let Some(judged) = &ctx.judged {
-            let is_clients = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
-            if ctx.answer.is_some() {
-                self.0.transferred(&ctx.policy, judged, ctx.body_bytes.saturating_add(sent_bytes), now);
-            } else if ctx.asked && (is_clients || ctx.kept_waiting) {
-                self.0.charge_abandoned(&ctx.policy, judged, now);
-                self.0.transferred(&ctx.policy, judged, ctx.body_bytes, now);
-            }
-        }
+        ctx.left_open = None;
         let raw_head = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
-        let record = Record::of(
-            session.req_header(),
-            conn,
-            ctx,
-            now,
-            raw_head.as_deref(),
-            Outcome {
-                status: answered(session).map(|status| status.as_u16()),
-                sent_bytes,
-                error: error.map(|error| error.etype().as_str()),
-            },
-        );
-        self.0.metrics.record(&record);
-        self.0.audit.record(&record);
+        let outcome = Outcome {
+            status: answered(session).map(|status| status.as_u16()),
+            sent_bytes: session.body_bytes_sent() as u64,
+            error: error.map(|error| error.etype().as_str()),
+        };
+        let by_client = error.is_some_and(|error| error.esource() == &ErrorSource::Downstream);
+        let request = session.req_header();
+        self.0.conclude(Over { request, conn, raw_head: raw_head.as_deref(), outcome, by_client }, ctx);
         if ctx.lingers {
             // What is only read on is not under way.
             ctx.judged = None;
@@ -322,22 +340,22 @@ impl Door {
         ctx.policy = self.0.policy_for(|| self.0.trusted.client(PeerAddr(conn.client.ip()), headers).0);
     }
 
-    /// Counts what the origin answered, once: as soon as it is known, for a client can make the end of its request and of
-    /// the answer wait.
-    fn settle(&self, ctx: &mut RequestContext, now: Now) {
-        if !std::mem::replace(&mut ctx.settled, true)
-            && let Some(judged) = &ctx.judged
-        {
-            self.0.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+    /// Bounds how long the client of a request whose answer is whole may leave it open.
+    fn bound_rest(&self, session: &Session, ctx: &mut RequestContext) {
+        if !ctx.body_ended && ctx.left_open.is_none() {
+            ctx.left_open = LeftOpen::bound(&self.0, session, ctx.answer_pieces);
         }
     }
 
-    /// Sets how long a client may pause within a body, and refuse to read. How long it may pause between requests is
-    /// the stream's to know.
+    /// Sets how long a client may pause within a body, and refuse to read, and what it is not told. How long it may pause
+    /// between requests is the stream's to know.
     fn bound(&self, session: &mut Session) {
         let may_rest = may_upgrade(session);
         session.set_read_timeout((!may_rest).then_some(self.0.bounds.body_timeout));
         session.set_write_timeout(Some(self.0.bounds.send_timeout));
+        // Who speaks HTTP/1.0 takes an interim answer for the answer (RFC 9110 §15.2).
+        let is_old = session.req_header().version < Version::HTTP_11;
+        session.as_downstream_mut().set_ignore_info_resp(is_old);
     }
 }
 
@@ -359,7 +377,50 @@ impl RequestContext {
     }
 }
 
+/// A request that is over.
+#[derive(Clone, Copy)]
+pub(super) struct Over<'a> {
+    /// As it was sent.
+    pub(super) request: &'a RequestHeader,
+    /// By which connection.
+    pub(super) conn: &'a ConnInfo,
+    /// The header section as it came over HTTP/1.
+    pub(super) raw_head: Option<&'a [u8]>,
+    /// How it ended.
+    pub(super) outcome: Outcome<'a>,
+    /// Whether its client ended it before its time.
+    pub(super) by_client: bool,
+}
+
 impl Gateway {
+    /// Counts and records a request that is over.
+    pub(super) fn conclude(&self, over: Over<'_>, ctx: &mut RequestContext) {
+        let now = self.clock.now();
+        self.settle_once(ctx, now);
+        if let Some(judged) = &ctx.judged {
+            if ctx.answer.is_some() {
+                let moved = ctx.body_bytes.saturating_add(over.outcome.sent_bytes);
+                self.transferred(&ctx.policy, judged, moved, now);
+            } else if ctx.asked && (over.by_client || ctx.kept_waiting) {
+                self.charge_abandoned(&ctx.policy, judged, now);
+                self.transferred(&ctx.policy, judged, ctx.body_bytes, now);
+            }
+        }
+        let record = Record::of(over.request, over.conn, ctx, now, over.raw_head, over.outcome);
+        self.metrics.record(&record);
+        self.audit.record(&record);
+    }
+
+    /// Counts what the origin answered, once: as soon as it is known, for a client can make the end of its request and of
+    /// the answer wait.
+    fn settle_once(&self, ctx: &mut RequestContext, now: Now) {
+        if !std::mem::replace(&mut ctx.settled, true)
+            && let Some(judged) = &ctx.judged
+        {
+            self.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+        }
+    }
+
     /// Judges a request; a fault of ours in that ends as the settings say, and the process goes on.
     fn judge_guarded(
         &self,
