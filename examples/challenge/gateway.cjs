@@ -104,7 +104,8 @@ address = "127.0.0.1:${admin}"
 path = "audit.jsonl"
 allowed = "all"
 `);
-  const gateway = spawn(binary, ['run', '--config', path.join(folder, 'portcullis.toml')], { cwd: folder, stdio: ['ignore', 'ignore', fs.openSync(path.join(folder, 'log'), 'w')] });
+  // It runs in a folder of its own.
+  const gateway = spawn(path.resolve(binary), ['run', '--config', path.join(folder, 'portcullis.toml')], { cwd: folder, stdio: ['ignore', 'ignore', fs.openSync(path.join(folder, 'log'), 'w')] });
   children.push(gateway);
   for (let i = 0; i < 300; i++) {
     if (await fetch(`http://127.0.0.1:${admin}/ready`).then(answer => answer.ok, () => false)) return `http://127.0.0.1:${port}`;
