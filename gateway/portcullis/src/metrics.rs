@@ -531,17 +531,11 @@ fn write_accept(text: &mut Exposition, accept: &AcceptStats) {
     tally(
         text,
         "portcullis_unjudged_answers_total",
-        "HTTP/1 requests that were answered before they could be judged.",
+        "Requests that were answered before they could be judged.",
         "status",
         &accept.unjudged,
     );
-    tally(
-        text,
-        "portcullis_connections_cut_total",
-        "Connections cut while they waited for a request.",
-        "reason",
-        &accept.cut,
-    );
+    tally(text, "portcullis_connections_cut_total", "Connections cut by their clients' fault.", "reason", &accept.cut);
     let times = accept.handshake_time.read();
     text.histogram(
         "portcullis_handshake_seconds",

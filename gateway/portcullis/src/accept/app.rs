@@ -30,7 +30,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
     AcceptLimits, Admission, TlsStore,
-    clock::{HeaderClock, Patience},
+    clock::{HeaderClock, Patience, SendClock},
     conn::{ConnInfo, PeerAddr, TlsInfo},
     corked::Corked,
     cuttable::Cuttable,
@@ -195,9 +195,14 @@ impl<P> GateApp<P> {
         header_due_from: Instant,
         timer: Option<Pin<Box<Sleep>>>,
     ) -> Result<Stream, Failure> {
-        let patience = Patience { header: self.limits.header_timeout, idle: self.limits.idle_timeout };
+        let patience = Patience {
+            header: self.limits.header_timeout,
+            idle: self.limits.idle_timeout,
+            looked_at: self.limits.most_looked_at(),
+        };
         let clock = HeaderClock::new(patience, header_due_from.into(), timer);
-        match GateStream::new(transport, info, ssl_digest, clock, Arc::clone(&self.stats)) {
+        let sending = SendClock::new(self.limits.send_timeout);
+        match GateStream::new(transport, info, ssl_digest, clock, sending, Arc::clone(&self.stats)) {
             Ok(stream) => Ok(Box::new(stream)),
             Err(_) => Err(Failure::Refused(Refusal::Gone)),
         }

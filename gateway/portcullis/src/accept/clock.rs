@@ -1,4 +1,4 @@
-//! The absolute clock on a client that owes a request.
+//! The clocks on a client: an absolute one where it owes a request, and one where it takes nothing of what it is sent.
 //!
 //! Pingora's own timeouts start anew with each read, so a client that sends one byte now and then is
 //! never cut. Here the time runs from the moment at which the header became due.
@@ -18,20 +18,37 @@ use super::stats::Cut;
 pub(super) struct Patience {
     pub(super) header: Duration,
     pub(super) idle: Duration,
+    /// How many bytes may be looked at to read a header: with each piece that comes, all that came before are again.
+    pub(super) looked_at: u64,
 }
 
 /// Watches the reads of one connection.
 ///
-/// One timer serves a connection for all its life. It is moved only when it fires too early or stands
-/// too late, so that a request on a busy connection costs one look at the time and no timer at all.
+/// One timer serves a connection for all its life, so that a request on a busy one costs one look at the time and no
+/// timer at all.
 #[derive(Debug)]
 pub(super) struct HeaderClock {
     patience: Patience,
     /// The turn ([`super::ConnInfo::turn`]) that `wait` is about: always even, as in odd ones a request is under way.
     turn: u64,
     wait: Wait,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes of the header so far.
+    come: u64,
+    looked_at: u64,
+    timer: Timer,
 }
+
+/// Watches what a client takes of what it is sent.
+#[derive(Debug)]
+pub(super) struct SendClock {
+    patience: Duration,
+    due: Option<Instant>,
+    timer: Timer,
+}
+
+/// A timer for what is due next. It is moved only when it fires too early or stands too late.
+#[derive(Debug, Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
 
 /// What the connection waits for between two requests.
 #[derive(Clone, Copy, Debug)]
@@ -47,18 +64,21 @@ enum Wait {
 impl HeaderClock {
     /// A clock for a connection whose first header is due from `opened` on; `timer` may be a used one.
     pub(super) fn new(patience: Patience, opened: Instant, timer: Option<Pin<Box<Sleep>>>) -> Self {
-        Self { patience, turn: 0, wait: Wait::Header(opened), timer }
+        Self { patience, turn: 0, wait: Wait::Header(opened), come: 0, looked_at: 0, timer: Timer(timer) }
     }
 
-    /// Notes that some bytes were read in `turn`.
-    pub(super) fn note_read(&mut self, turn: u64) {
+    /// Notes that some bytes were read in `turn`, and says whether the header has come in too many pieces.
+    pub(super) fn note_read(&mut self, turn: u64, bytes: usize) -> bool {
         if turn & 1 == 1 {
-            return;
+            return false;
         }
         self.enter(turn);
         if !matches!(self.wait, Wait::Header(_)) {
             self.wait = Wait::NotYet { begun: true };
         }
+        self.come = self.come.saturating_add(bytes as u64);
+        self.looked_at = self.looked_at.saturating_add(self.come);
+        self.looked_at > self.patience.looked_at
     }
 
     /// Asks, when there is nothing to read in `turn`, whether the client's time is over.
@@ -76,7 +96,7 @@ impl HeaderClock {
             Wait::Idle(since) => (since + self.patience.idle, Cut::Idle),
             Wait::NotYet { .. } => return Poll::Pending,
         };
-        self.poll_until(due, cx).map(|()| cut)
+        self.timer.poll_until(due, cx).map(|()| cut)
     }
 
     /// Whether a header is due in `turn` of which bytes may have come; the next time it is due no more.
@@ -93,11 +113,31 @@ impl HeaderClock {
         if self.turn != turn {
             self.turn = turn;
             self.wait = Wait::NotYet { begun: false };
+            (self.come, self.looked_at) = (0, 0);
         }
     }
+}
 
+impl SendClock {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, due: None, timer: Timer::default() }
+    }
+
+    /// Notes that the client took something, or that nothing waits to be sent.
+    pub(super) fn rest(&mut self) {
+        self.due = None;
+    }
+
+    /// Ready when nothing could be sent for too long; to be asked whenever nothing can be.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = *self.due.get_or_insert_with(|| Instant::now() + self.patience);
+        self.timer.poll_until(due, cx)
+    }
+}
+
+impl Timer {
     fn poll_until(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if timer.deadline() > due {
             timer.as_mut().reset(due);
         }
@@ -117,7 +157,8 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { header: Duration::from_secs(10), idle: Duration::from_secs(60) };
+    const PATIENCE: Patience =
+        Patience { header: Duration::from_secs(10), idle: Duration::from_secs(60), looked_at: 1000 };
 
     fn poll(clock: &mut HeaderClock, turn: u64) -> Poll<Cut> {
         clock.poll_over(turn, &mut Context::from_waker(Waker::noop()))
@@ -133,7 +174,7 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(poll(&mut clock, 0), Poll::Pending);
             pass(1).await;
-            clock.note_read(0);
+            assert!(!clock.note_read(0, 1));
         }
         assert_eq!(poll(&mut clock, 0), Poll::Pending);
         pass(2).await;
@@ -147,7 +188,7 @@ mod tests {
         assert!(clock.take_due(0));
         assert!(!clock.take_due(0), "it is taken once");
         assert!(!clock.take_due(2), "nothing of the next one has come");
-        clock.note_read(2);
+        assert!(!clock.note_read(2, 1));
         assert!(clock.take_due(2));
     }
 
@@ -156,7 +197,7 @@ mod tests {
         let mut clock = HeaderClock::new(PATIENCE, Instant::now(), None);
         assert_eq!(poll(&mut clock, 0), Poll::Pending);
         pass(1000).await;
-        clock.note_read(1);
+        assert!(!clock.note_read(1, 1));
         assert_eq!(poll(&mut clock, 1), Poll::Pending);
     }
 
@@ -166,10 +207,10 @@ mod tests {
         assert_eq!(poll(&mut clock, 2), Poll::Pending);
         pass(59).await;
         assert_eq!(poll(&mut clock, 2), Poll::Pending);
-        clock.note_read(2);
+        assert!(!clock.note_read(2, 1));
         assert_eq!(poll(&mut clock, 2), Poll::Pending);
         pass(9).await;
-        clock.note_read(2);
+        assert!(!clock.note_read(2, 1));
         assert_eq!(poll(&mut clock, 2), Poll::Pending);
         pass(2).await;
         assert_eq!(poll(&mut clock, 2), Poll::Ready(Cut::SlowHeader));
@@ -182,12 +223,41 @@ mod tests {
         for request in 1..=5 {
             assert_eq!(poll(&mut clock, request * 2), Poll::Pending, "after {request}");
             pass(50).await;
-            clock.note_read(request * 2);
+            assert!(!clock.note_read(request * 2, 1));
         }
         assert_eq!(poll(&mut clock, 12), Poll::Pending);
         pass(59).await;
         assert_eq!(poll(&mut clock, 12), Poll::Pending);
         pass(2).await;
         assert_eq!(poll(&mut clock, 12), Poll::Ready(Cut::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_may_come_in_pieces_but_not_in_any_number_of_them() {
+        let mut clock = HeaderClock::new(PATIENCE, Instant::now(), None);
+        // With each byte all before it are looked at: 1 + 2 + … + 44 = 990.
+        assert!((0..44).all(|_| !clock.note_read(0, 1)));
+        assert!(clock.note_read(0, 1));
+        assert!(!clock.note_read(1, 5000), "a body is looked at once");
+        assert!(!clock.note_read(2, 1000), "the next header begins anew");
+        assert!(clock.note_read(2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_has_his_time_anew_whenever_he_took_something() {
+        let mut clock = SendClock::new(Duration::from_secs(30));
+        let mut poll = |took: bool| {
+            if took {
+                clock.rest();
+            }
+            clock.poll_over(&mut Context::from_waker(Waker::noop()))
+        };
+        assert_eq!(poll(false), Poll::Pending);
+        pass(29).await;
+        assert_eq!(poll(true), Poll::Pending);
+        pass(29).await;
+        assert_eq!(poll(false), Poll::Pending);
+        pass(2).await;
+        assert_eq!(poll(false), Poll::Ready(()));
     }
 }

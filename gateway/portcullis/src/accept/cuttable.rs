@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use http::Method;
 use pingora::{
     apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
     protocols::http::{ServerSession, v2::server::H2Options},
@@ -21,6 +22,8 @@ use pingora::{
     server::ShutdownWatch,
 };
 use tokio::time::{Sleep, sleep_until};
+
+use super::stats::{AcceptStats, Unjudged};
 
 tokio::task_local! {
     static CUT: CutAt;
@@ -47,7 +50,10 @@ pub fn cut_request_at(at: Instant) {
 }
 
 /// A proxy for HTTP/2 connections, the requests of which [`cut_request_at`] cuts.
-pub(super) struct Cuttable<P>(pub(super) Arc<HttpProxy<P>>);
+pub(super) struct Cuttable<P> {
+    pub(super) http: Arc<HttpProxy<P>>,
+    pub(super) stats: Arc<AcceptStats>,
+}
 
 #[async_trait]
 impl<P> HttpServerApp for Cuttable<P>
@@ -60,10 +66,14 @@ where
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        if session.req_header().method == Method::CONNECT {
+            // Pingora answers it without having it judged.
+            self.stats.unjudged.add(Unjudged::MethodNotAllowed);
+        }
         let served = async {
             tokio::select! {
                 biased;
-                done = self.0.process_new_http(session, shutdown) => done,
+                done = self.http.process_new_http(session, shutdown) => done,
                 () = poll_fn(|cx| CUT.try_with(|cut| cut.poll(cx)).unwrap_or(Poll::Pending)) => None,
             }
         };
@@ -71,10 +81,10 @@ where
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.http.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
+        self.http.server_options()
     }
 }

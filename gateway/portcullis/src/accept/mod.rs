@@ -27,8 +27,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use ipnetwork::IpNetwork;
 use pingora::{
     apps::HttpServerOptions,
-    listeners::{L4BufferSettings, ListenerConfig},
-    protocols::http::v2::server::default_h2_options,
+    listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions},
+    protocols::{TcpKeepalive, http::v2::server::default_h2_options},
     proxy::{HttpProxy, ProxyHttp},
     server::configuration::ServerConf,
     services::listening::Service,
@@ -92,6 +92,11 @@ pub struct AcceptLimits {
     pub header_timeout: Duration,
     /// From the end of an HTTP/1 request to the first byte of the next. Default 75 s.
     pub idle_timeout: Duration,
+    /// How long a client may take nothing of what it is sent. Default 30 s.
+    pub send_timeout: Duration,
+    /// The largest header section of an HTTP/1 request that is read: longer ones that come fast are read, too, and
+    /// refused. Default 32 KiB.
+    pub max_header_bytes: usize,
     /// Length of the ClientHello message, records not counted. Default 16 KiB; those of browsers with
     /// post-quantum keys have 2.
     pub max_hello_bytes: usize,
@@ -124,9 +129,20 @@ impl Default for AcceptLimits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            send_timeout: Duration::from_secs(30),
+            max_header_bytes: 32 * 1024,
             max_hello_bytes: 16 * 1024,
             drain_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+impl AcceptLimits {
+    /// How many bytes may be looked at to read one request header, as each piece of it has all of them looked at again:
+    /// as many as the largest one takes in pieces of 256 bytes, and small ones in pieces of any size.
+    fn most_looked_at(&self) -> u64 {
+        let most = self.max_header_bytes as u64;
+        most.saturating_mul(most / 512 + 64)
     }
 }
 
@@ -161,12 +177,15 @@ where
             admission: spec.admission,
             limits: spec.limits,
             stats: Arc::clone(&self.stats),
-            http2: Arc::new(Cuttable(Arc::clone(&http))),
+            http2: Arc::new(Cuttable { http: Arc::clone(&http), stats: Arc::clone(&self.stats) }),
             http,
         };
         let buffer = L4BufferSettings::default().read(READ_BUFFER_BYTES);
         let mut service = Service::new(spec.name.to_string(), app);
-        service.add_listener(ListenerConfig::tcp(spec.addr.to_string()).l4_buffer(buffer));
+        let mut options = TcpSocketOptions::default();
+        options.tcp_keepalive = Some(keepalive());
+        let listener = ListenerConfig::tcp(spec.addr.to_string());
+        service.add_listener(listener.l4_buffer(buffer).tcp_socket_options(options));
         if filter.proxy_from.is_some() || filter.admission.is_some() {
             service.set_connection_filter(Arc::new(filter));
         }
@@ -181,12 +200,29 @@ where
         options.h2_idle_timeout = Some(self.http2.idle_timeout);
         http.server_options = Some(options);
         let mut http2 = default_h2_options();
+        // So much of an answer waits for its client; what the socket has taken does not count.
+        http2.max_send_buffer_size(SEND_BUFFER_BYTES);
         http2.max_header_list_size(u32::try_from(self.http2.max_header_bytes).unwrap_or(u32::MAX));
         http.h2_options = Some(http2);
         http.handle_init_modules();
         http
     }
 }
+
+/// How a client that vanished without a word is found out, after two minutes: a WebSocket may rest for ever.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(15),
+        count: 4,
+        #[cfg(target_os = "linux")]
+        user_timeout: Duration::ZERO,
+    }
+}
+
+/// Bytes of one answer over HTTP/2 that are kept for a client that is slow to take them. h2's 400 KiB would be 40 MB for
+/// the streams of one connection.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bytes read from a socket at once. Pingora's 64 KiB would be most of an idle connection's memory, and
 /// brings nothing for requests of usual size.

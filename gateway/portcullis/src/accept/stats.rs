@@ -142,7 +142,7 @@ labels! {
 }
 
 labels! {
-    /// The status of an answer to an HTTP/1 request that nothing of the gateway saw.
+    /// The status of an answer to a request that nothing of the gateway saw.
     Unjudged {
         /// Its head cannot be read.
         BadRequest => "400",
@@ -165,12 +165,16 @@ impl Unjudged {
 }
 
 labels! {
-    /// Why an open connection was cut while it waited for a request.
+    /// Why an open connection was cut by its client's fault.
     Cut {
         /// A request header was not whole in time.
         SlowHeader => "slow_header",
         /// No further request was begun in time.
         Idle => "idle",
+        /// A request header came in too many pieces.
+        ScatteredHeader => "scattered_header",
+        /// Nothing of what was sent was taken in time.
+        SlowReader => "slow_reader",
     }
 }
 
@@ -193,9 +197,9 @@ pub struct AcceptStats {
     pub hello_faults: Tally<HelloFault>,
     /// HTTP/2 connections of which there is no print.
     pub http2_unread: Tally<Http2Unread>,
-    /// HTTP/1 requests that were answered before they could be judged.
+    /// Requests that were answered before they could be judged: of HTTP/1, and CONNECT of HTTP/2.
     pub unjudged: Tally<Unjudged>,
-    /// Connections cut while they waited for a request.
+    /// Connections cut by their clients' fault.
     pub cut: Tally<Cut>,
     /// Time from accept to the end of a handshake that succeeded.
     pub handshake_time: Histogram,

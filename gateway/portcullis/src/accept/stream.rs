@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    clock::HeaderClock,
+    clock::{HeaderClock, SendClock},
     conn::{Alpn, ConnInfo},
     corked::Corked,
     stats::{AcceptStats, Cut, Label, Unjudged},
@@ -53,6 +53,7 @@ pub(super) struct GateStream<T> {
     ssl_digest: Option<Arc<SslDigest>>,
     /// Absent on HTTP/2 once the preface has come: Pingora's idle time takes over there.
     clock: Option<HeaderClock>,
+    sending: SendClock,
     /// Present on HTTP/2 until the first request is whole.
     recorder: Option<Box<Http2Recorder>>,
     stats: Arc<AcceptStats>,
@@ -64,6 +65,7 @@ impl<T: Transport> GateStream<T> {
         info: Arc<ConnInfo>,
         ssl_digest: Option<Arc<SslDigest>>,
         clock: HeaderClock,
+        sending: SendClock,
         stats: Arc<AcceptStats>,
     ) -> pingora::Result<Self> {
         // The response belongs to the slot's first use, proxying by CONNECT; nobody reads it here.
@@ -71,24 +73,27 @@ impl<T: Transport> GateStream<T> {
         let proxy_digest = ProxyDigest::new(unused, Some(Box::new(Arc::clone(&info))));
         let proxy_digest = Arc::new(proxy_digest);
         let recorder = info.is_http2().then(|| Box::new(Http2Recorder::new()));
-        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), recorder, stats })
+        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), sending, recorder, stats })
     }
 
     /// Takes note of plaintext that has just been read.
     ///
     /// All bytes pass here in order, and before the request that they make up is handed on: so when a request is
-    /// judged, the print of its connection is there.
-    fn note_read(&mut self, bytes: &[u8]) {
+    /// judged, the print of its connection is there. An error when they are pieces too many.
+    fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.info.count_read(bytes.len());
         if self.recorder.is_some() {
             self.record(bytes);
         }
-        let Some(clock) = &mut self.clock else { return };
+        let Some(clock) = &mut self.clock else { return Ok(()) };
         if !self.info.is_http2() {
-            clock.note_read(self.info.turn());
+            if clock.note_read(self.info.turn(), bytes.len()) {
+                return Err(self.cut(Cut::ScatteredHeader));
+            }
         } else if self.info.bytes_read() >= HTTP2_PREFACE_BYTES {
             self.clock = None;
         }
+        Ok(())
     }
 
     /// Records what an HTTP/2 client sends up to its first request.
@@ -121,7 +126,17 @@ impl<T: Transport> GateStream<T> {
         }
     }
 
-    /// Ready, with an error, when the client has let its time pass.
+    /// What is polled of the transport's sending side; an error when it has been waiting for the client too long.
+    fn sent<R>(&mut self, polled: Poll<io::Result<R>>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        if polled.is_ready() {
+            self.sending.rest();
+            return polled;
+        }
+        ready!(self.sending.poll_over(cx));
+        Poll::Ready(Err(self.cut(Cut::SlowReader)))
+    }
+
+    /// The error by which a connection is cut.
     #[cold]
     fn cut(&self, cut: Cut) -> io::Error {
         self.stats.cut.add(cut);
@@ -134,10 +149,7 @@ impl<T: Transport> AsyncRead for GateStream<T> {
         let this = self.get_mut();
         let before = buf.filled().len();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                this.note_read(buf.filled().get(before..).unwrap_or_default());
-                Poll::Ready(Ok(()))
-            }
+            Poll::Ready(Ok(())) => Poll::Ready(this.note_read(buf.filled().get(before..).unwrap_or_default())),
             Poll::Pending => {
                 let Some(clock) = &mut this.clock else { return Poll::Pending };
                 let cut = ready!(clock.poll_over(this.info.turn(), cx));
@@ -151,7 +163,8 @@ impl<T: Transport> AsyncRead for GateStream<T> {
 impl<T: Transport> AsyncWrite for GateStream<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.transport).poll_write(cx, buf))?;
+        let polled = Pin::new(&mut this.transport).poll_write(cx, buf);
+        let written = ready!(this.sent(polled, cx))?;
         this.note_written(buf, written);
         Poll::Ready(Ok(written))
     }
@@ -162,7 +175,8 @@ impl<T: Transport> AsyncWrite for GateStream<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.transport).poll_write_vectored(cx, bufs))?;
+        let polled = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
+        let written = ready!(this.sent(polled, cx))?;
         this.note_written(bufs.first().map_or(&[], |first| first), written);
         Poll::Ready(Ok(written))
     }
@@ -172,11 +186,15 @@ impl<T: Transport> AsyncWrite for GateStream<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.transport).poll_flush(cx);
+        this.sent(polled, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.transport).poll_shutdown(cx);
+        this.sent(polled, cx)
     }
 }
 

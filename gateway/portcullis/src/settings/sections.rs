@@ -61,6 +61,8 @@ pub(super) fn server(mut table: Table<'_>, faults: &mut Faults) -> Server {
 pub(super) fn limits(mut table: Table<'_>, grace: Duration, faults: &mut Faults) -> Limits {
     let default = Limits::default();
     let accept = default.accept;
+    let send_timeout = table.time("send_timeout_ms", MILLIS, default.send_timeout, faults);
+    let max_header_bytes = table.size("max_header_bytes", 1024..=1024 * 1024, default.max_header_bytes, faults);
     let limits = Limits {
         accept: AcceptLimits {
             max_connections: table.size("max_connections", 1..=10_000_000, accept.max_connections, faults),
@@ -68,13 +70,15 @@ pub(super) fn limits(mut table: Table<'_>, grace: Duration, faults: &mut Faults)
             handshake_timeout: table.time("handshake_timeout_ms", MILLIS, accept.handshake_timeout, faults),
             header_timeout: table.time("header_timeout_ms", MILLIS, accept.header_timeout, faults),
             idle_timeout: table.time("idle_timeout_secs", 1..=DAY_SECS, accept.idle_timeout, faults),
+            send_timeout,
+            max_header_bytes,
             max_hello_bytes: table.size("max_hello_bytes", 512..=64 * 1024, accept.max_hello_bytes, faults),
             // Connections are cut when the process goes, so leave has to be taken before.
             drain_timeout: accept.drain_timeout.min(grace),
         },
         body_timeout: table.time("body_timeout_ms", MILLIS, default.body_timeout, faults),
-        send_timeout: table.time("send_timeout_ms", MILLIS, default.send_timeout, faults),
-        max_header_bytes: table.size("max_header_bytes", 1024..=1024 * 1024, default.max_header_bytes, faults),
+        send_timeout,
+        max_header_bytes,
     };
     table.finish(faults);
     limits

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis::accept::{AcceptLimits, Cut, HandshakeFailure, ListenerSpec, Refusal, TlsStore};
+use portcullis::accept::{AcceptLimits, Cut, HandshakeFailure, ListenerSpec, Refusal, TlsStore, Unjudged};
 use rustls::version::TLS13;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -182,6 +182,20 @@ async fn an_http2_request_whose_header_is_too_large_is_refused() {
         let (answer, _) = requests.send_request(request.body(()).unwrap(), true).unwrap();
         assert_eq!(bound(answer).await.unwrap().status().as_u16(), status, "{length} bytes");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_over_http2_is_answered_unjudged_and_counted() {
+    let (shop, leaf) = certificate(&["shop.example"]);
+    let store = Arc::new(TlsStore::from_der(vec![shop]).unwrap());
+    let gate = Gate::tls(&store, |_| {});
+    let stream = connect(&gate, &config(&[&leaf], &[&TLS13], &["h2"]), "shop.example").await;
+    let (mut requests, connection) = bound(h2::client::handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::connect("shop.example:443").body(()).unwrap();
+    let (answer, _) = requests.send_request(request, true).unwrap();
+    assert_eq!(bound(answer).await.unwrap().status().as_u16(), 405);
+    assert_eq!(gate.stats.unjudged.count(Unjudged::MethodNotAllowed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

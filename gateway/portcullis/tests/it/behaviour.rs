@@ -1,11 +1,8 @@
 //! What the running gateway remembers of behaviour: limits of every kind, fields of bodies, attacks by many.
 
-use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use portcullis_testkit::{Answer, Gate, RawResponse, RecordedRequest};
@@ -216,95 +213,6 @@ fn an_answer_counts_as_soon_as_it_is_known() {
         assert_eq!(rig.client().get("/", CURL).unwrap().status, 429, "after {status}");
         assert_eq!(rig.audit(1)[0]["status"], 429, "the others are still under way");
     }
-}
-
-/// An origin that answers before it has read the body, with nothing at `/empty`. It ends what it says at `/events` when it
-/// is told to, and says of what request a connection is given up.
-fn hasty_origin(may_end: Receiver<()>, given_up: Sender<String>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let may_end = Arc::new(Mutex::new(may_end));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, may_end, given_up) = (stream.unwrap(), Arc::clone(&may_end), given_up.clone());
-            thread::spawn(move || {
-                let mut head = BufReader::new(&stream).lines().map_while(Result::ok);
-                let asked = head.next().unwrap();
-                head.find(String::is_empty).unwrap();
-                if asked.contains(" /events ") {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").unwrap();
-                    may_end.lock().unwrap().recv().unwrap();
-                    stream.write_all(b"4\r\nlast\r\n0\r\n\r\n").unwrap();
-                } else if asked.contains(" /empty ") {
-                    stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
-                } else {
-                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
-                    stream.write_all(answer).unwrap();
-                }
-                // It goes on reading, as one that wants the rest does.
-                std::io::copy(&mut stream, &mut std::io::sink()).ok();
-                given_up.send(asked).ok();
-            });
-        }
-    });
-    address
-}
-
-/// RFC 9113 §8.1: nothing but the gateway ends such a request, which holds a connection to the origin. A byte now and then
-/// keeps none.
-#[test]
-fn who_leaves_an_answered_request_open_has_it_ended_for_him_and_nothing_else() {
-    let ((end, may_end), (given_up, is_given_up)) = (mpsc::channel(), mpsc::channel());
-    let address = hasty_origin(may_end, given_up);
-    let settings = format!(
-        "[[origin]]\nname = \"hasty\"\nservers = [\"{address}\"]\n\
-         [limits]\nbody_timeout_ms = 1000\nsend_timeout_ms = 200\n"
-    );
-    let rig = Rig::start_with(&OPEN.replace("\"app\"", "\"hasty\""), &settings, usual_origin);
-    let http2 = || rig.tls_client(&["h2"]).connect_h2().unwrap();
-    let [mut listening, mut ending, mut silent, mut dripping] = [(); 4].map(|()| http2());
-    let listening = thread::spawn(move || listening.request_that_pauses("POST", "/events", CURL, b"").unwrap().text());
-    assert_eq!(ending.request_that_pauses("POST", "/ending", CURL, b"begun").unwrap().status, 200);
-    ending.end();
-    assert_eq!(ending.get("/get", CURL).unwrap().status, 200);
-    let but_for_its_end = [CURL, &[("content-length", "5")]].concat();
-    assert_eq!(silent.request_that_pauses("POST", "/silent", &but_for_its_end, b"whole").unwrap().status, 200);
-    assert_eq!(silent.request_that_pauses("POST", "/empty", CURL, b"").unwrap().status, 204);
-    assert_eq!(dripping.request_that_pauses("POST", "/dripping", CURL, b"begun").unwrap().status, 200);
-
-    const NO_ERROR: u32 = 0;
-    let bound = std::time::Duration::from_secs(20);
-    let mut slowly = rig.client().connect().unwrap();
-    let head = "POST /slowly HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n";
-    slowly.write(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).unwrap();
-    assert_eq!(slowly.read_response().unwrap().status, 200);
-    portcullis_testkit::wait_until("the open ones to be ended", bound, || {
-        let is_over = slowly.write(b"1\r\nx\r\n").is_err();
-        (silent.go_on(b""), dripping.go_on(b"x"), is_over) == (vec![NO_ERROR; 2], vec![NO_ERROR], true)
-    });
-    let mut held = HashSet::from(["/silent", "/empty", "/dripping", "/slowly"]);
-    while !held.is_empty() {
-        let given_up = is_given_up.recv_timeout(bound).expect("the connections to the origin are held no more");
-        held.remove(given_up.split(' ').nth(1).unwrap());
-    }
-    assert_eq!(silent.get("/get", CURL).unwrap().status, 200, "the connection serves others");
-    let records = rig.audit(7);
-    let mut told: Vec<_> = records.iter().map(|record| ["path", "status", "error"].map(|key| &record[key])).collect();
-    told.sort_by_key(|[path, ..]| path.as_str());
-    let as_told = |path: &str, status: u16, error: Option<&str>| [json!(path), json!(status), json!(error)];
-    let late = Some("ReadTimedout");
-    let expected = [
-        as_told("/dripping", 200, late),
-        as_told("/empty", 204, late),
-        as_told("/ending", 200, None),
-        as_told("/get", 200, None),
-        as_told("/get", 200, None),
-        as_told("/silent", 200, late),
-        as_told("/slowly", 200, late),
-    ];
-    assert_eq!(told, expected.each_ref().map(|record| record.each_ref()));
-    end.send(()).unwrap();
-    assert_eq!(listening.join().unwrap(), "firstlast", "an answer takes as long as its origin likes");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod flow;
 mod forged_headers;
 mod frameworks;
 mod framing;
+mod held;
 mod identity;
 mod intel;
 mod ladder;
