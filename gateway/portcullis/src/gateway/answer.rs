@@ -112,10 +112,11 @@ impl Gateway {
     }
 
     /// Charges the limits of a request whose client left, or kept the origin waiting, before that had answered: it has
-    /// worked for it all the same. What it would have answered nobody knows, so it is no failure.
+    /// worked for it all the same. What it would have answered nobody knows; for limits it is a failure, as who guesses
+    /// passwords of a session need not read what comes of each.
     pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, now: Now) {
         let route = policy.rules().route(judged.decision.route);
-        self.charge_limits(&route.limits, &judged.limited, &Answer::default(), false, now);
+        self.charge_limits(&route.limits, &judged.limited, &Answer::default(), true, now);
     }
 
     /// Counts the bytes of the bodies of a request and of its answer, when both are over.

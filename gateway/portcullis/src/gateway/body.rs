@@ -28,13 +28,19 @@ pub(super) fn may_upgrade(session: &mut Session) -> bool {
         && session.as_downstream_mut().is_body_empty()
 }
 
+/// Whether an answer is no interim one (RFC 9110 §15.2). Behind one that switches protocols no other follows.
+pub(super) fn is_final(status: StatusCode) -> bool {
+    !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// Whether an answer is whole with its header (RFC 9112 §6.3). A length may stand there several times, if it is the same
 /// (RFC 9110 §8.6).
 pub(super) fn is_bodiless(request: &RequestHeader, response: &ResponseHeader) -> bool {
     let length = response.headers.get(CONTENT_LENGTH).map(|value| value.as_bytes());
     request.method == Method::HEAD
         || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || length.is_some_and(|length| length.split(|byte| *byte == b',').all(|part| part.trim_ascii() == b"0"))
+        || response.status != StatusCode::SWITCHING_PROTOCOLS
+            && length.is_some_and(|length| length.split(|byte| *byte == b',').all(|part| part.trim_ascii() == b"0"))
 }
 
 /// Reads a whole body of at most `most` bytes; one byte more is kept, so that its excess shows.

@@ -21,7 +21,7 @@ use portcullis_policy::{Cause, RouteId};
 use portcullis_signals::{CanonicalRequest, Http, PeerAddr, RequestHead};
 
 use super::answer::Answer;
-use super::body::{expects_continue, is_bodiless, may_upgrade, stated_length};
+use super::body::{expects_continue, is_bodiless, is_final, may_upgrade, stated_length};
 use super::challenge::{Challenged, Holder, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
 use super::gather::Judged;
@@ -79,6 +79,8 @@ pub struct RequestContext {
     pub(super) answer_bytes: u64,
     /// In how many pieces.
     answer_pieces: u32,
+    /// Whether its end was.
+    answer_ended: bool,
     /// The time that its client has to end it in, once the answer is whole.
     left_open: Option<Box<LeftOpen>>,
     /// Whether its origin's time was over while that waited for the client.
@@ -130,6 +132,7 @@ impl ProxyHttp for Door {
             body_ended: false,
             answer_bytes: 0,
             answer_pieces: 0,
+            answer_ended: false,
             left_open: None,
             kept_waiting: false,
         }
@@ -169,7 +172,7 @@ impl ProxyHttp for Door {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
@@ -184,7 +187,11 @@ impl ProxyHttp for Door {
             *body = Some(first.into());
         }
         ctx.body_bytes = ctx.body_bytes.saturating_add(body.as_ref().map_or(0, |chunk| chunk.len() as u64));
-        if ctx.route().is_some_and(|route| route.mode == Mode::Enforce && ctx.body_bytes > route.max_body_bytes) {
+        // What goes over a WebSocket is no body, however much it is.
+        let is_too_long = |route: &Route| {
+            route.mode == Mode::Enforce && ctx.body_bytes > route.max_body_bytes && !session.was_upgraded()
+        };
+        if ctx.route().is_some_and(is_too_long) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is larger than the route takes");
         }
         Ok(())
@@ -206,6 +213,8 @@ impl ProxyHttp for Door {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         ctx.asked = true;
+        // Where another server is asked, it is sent the body from the beginning.
+        ctx.body_bytes = 0;
         if session.req_header().version < Version::HTTP_11 {
             // To this it means nothing (RFC 9110 §10.1.1), and the request goes on as one of HTTP/1.1.
             request.remove_header(&EXPECT);
@@ -227,7 +236,7 @@ impl ProxyHttp for Door {
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             response.set_version(Version::HTTP_11);
         }
-        if !response.status.is_informational() {
+        if is_final(response.status) {
             ctx.answer = ctx.route().map(|route| Answer::of(response, route));
             if let Some(told) = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged)) {
                 response.insert_header(shadow::SHADOW, told)?;
@@ -248,6 +257,7 @@ impl ProxyHttp for Door {
                 self.0.settle_once(ctx, self.0.clock.now());
             }
             if is_bodiless(session.req_header(), response) {
+                ctx.answer_ended = true;
                 self.bound_rest(session, ctx);
             }
         }
@@ -270,6 +280,7 @@ impl ProxyHttp for Door {
             answer.take_body(part);
         }
         if end_of_stream {
+            ctx.answer_ended = true;
             if !ctx.settled {
                 self.0.settle_once(ctx, self.0.clock.now());
             }
@@ -366,6 +377,13 @@ impl RequestContext {
         Some(self.policy.rules().route(route))
     }
 
+    /// The origin's answer, where so much of it has come that it says whether the request failed.
+    fn known_answer(&self) -> Option<&Answer> {
+        let answer = self.answer.as_ref()?;
+        let says = |route: &Route| self.answer_ended || !answer.is_open(route) || answer.has_failed(route);
+        self.route().is_none_or(says).then_some(answer)
+    }
+
     /// Whether the client is still to send some of its body, and not to be told to first (RFC 9110 §10.1.1).
     fn owes_body(&self, session: &Session) -> bool {
         let header = session.req_header();
@@ -396,14 +414,17 @@ impl Gateway {
     /// Counts and records a request that is over.
     pub(super) fn conclude(&self, over: Over<'_>, ctx: &mut RequestContext) {
         let now = self.clock.now();
+        // What its client did not end before is all that there is of an answer.
+        ctx.answer_ended |= !over.by_client;
         self.settle_once(ctx, now);
         if let Some(judged) = &ctx.judged {
-            if ctx.answer.is_some() {
+            let is_abandoned = ctx.known_answer().is_none() && ctx.asked && (over.by_client || ctx.kept_waiting);
+            if is_abandoned {
+                self.charge_abandoned(&ctx.policy, judged, now);
+            }
+            if is_abandoned || ctx.answer.is_some() {
                 let moved = ctx.body_bytes.saturating_add(over.outcome.sent_bytes);
                 self.transferred(&ctx.policy, judged, moved, now);
-            } else if ctx.asked && (over.by_client || ctx.kept_waiting) {
-                self.charge_abandoned(&ctx.policy, judged, now);
-                self.transferred(&ctx.policy, judged, ctx.body_bytes, now);
             }
         }
         let record = Record::of(over.request, over.conn, ctx, now, over.raw_head, over.outcome);
@@ -417,7 +438,7 @@ impl Gateway {
         if !std::mem::replace(&mut ctx.settled, true)
             && let Some(judged) = &ctx.judged
         {
-            self.settle(&ctx.policy, judged, ctx.answer.as_ref(), now);
+            self.settle(&ctx.policy, judged, ctx.known_answer(), now);
         }
     }
 
@@ -666,7 +687,7 @@ fn guarded<T>(judge: impl FnOnce() -> T, plan: impl FnOnce() -> RouteId, on_faul
 /// The status of the answer that a client was given; an interim one (RFC 9110 §15.2) is none.
 fn answered(session: &Session) -> Option<StatusCode> {
     let status = session.response_written()?.status;
-    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
+    is_final(status).then_some(status)
 }
 
 /// Whether it is its client that an origin was waiting for when its time was over. Each piece of a body that is passed on

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use pingora::http::RequestHeader;
@@ -57,8 +59,16 @@ impl Gateway {
             if let Some(verdict) = self.verdict(ctx.policy.rules(), judged, ctx) {
                 headers.insert(VERDICT, value(verdict.as_bytes())?);
             }
-            let told = &ctx.policy.rules().route(decision.route).tell_origin;
-            told.iter().try_for_each(|print| tell_print(headers, *print, &asked.headers, judged.client.0, conn))
+            let route = ctx.policy.rules().route(decision.route);
+            if route.failure.needs_body() {
+                // Failures are looked for in its text, all of it.
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                headers.remove(RANGE);
+            }
+            route
+                .tell_origin
+                .iter()
+                .try_for_each(|print| tell_print(headers, *print, &asked.headers, judged.client.0, conn))
         })?;
         judged.target.as_deref().map_or(Ok(()), |target| set_target(request, target))
     }

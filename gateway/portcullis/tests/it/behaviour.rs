@@ -1,7 +1,7 @@
 //! What the running gateway remembers of behaviour: limits of every kind, fields of bodies, attacks by many.
 
-use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -98,26 +98,70 @@ fn a_limit_bans_what_it_counts_by_together_and_neither_part_by_itself() {
     assert_eq!(others, [403, 200, 200], "Ann is banned in that network only, over a restart");
 }
 
-/// An origin has worked for a request whose client leaves before the answer.
+/// An origin has worked for a request whose client leaves before the answer, and may have checked a password for it.
 #[test]
 fn who_leaves_before_the_answer_is_charged_for_it() {
-    let gate = Gate::closed();
-    let held = gate.clone();
-    let rules = limited("key = [\"ip\"]\ncost = \"header:x-cost\"\nrate = \"2/1h\"\nover = \"throttle\"");
-    let rig = Rig::start_with(&rules, "", move |request: &RecordedRequest| {
-        if request.target == "/slow" { Answer::ok("late").held_by(&held) } else { usual_origin(request) }
-    });
-    for count in 1..=2 {
-        let mut leaving = TcpStream::connect(rig.plain).unwrap();
-        leaving
-            .write_all(b"GET /slow HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n")
-            .unwrap();
-        rig.origin.wait_for_requests(count);
-        drop(leaving);
-        rig.audit(count);
+    for counted in ["cost = \"header:x-cost\"", "count = \"failures\""] {
+        let gate = Gate::closed();
+        let held = gate.clone();
+        let rules = limited(&format!("key = [\"ip\"]\n{counted}\nrate = \"2/1h\"\nover = \"throttle\""));
+        let rig = Rig::start_with(&rules, "", move |request: &RecordedRequest| {
+            if request.target == "/slow" { Answer::ok("late").held_by(&held) } else { usual_origin(request) }
+        });
+        for count in 1..=2 {
+            let mut leaving = TcpStream::connect(rig.plain).unwrap();
+            leaving
+                .write_all(b"GET /slow HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n")
+                .unwrap();
+            rig.origin.wait_for_requests(count);
+            drop(leaving);
+            rig.audit(count);
+        }
+        assert_eq!(rig.client().get("/", CURL).unwrap().status, 429, "{counted}");
+        gate.open();
     }
+}
+
+/// What goes over a WebSocket is bytes like any, and no body.
+#[test]
+fn a_websocket_is_charged_its_bytes_and_is_as_long_as_its_ends_like() {
+    let limit = limited("key = [\"ip\"]\ncount = \"bytes\"\nrate = \"100KiB/1h\"\nover = \"throttle\"");
+    let rules = limit.replace("clients = ", "max_body_bytes = 1024\nclients = ");
+    let rig = Rig::start_with(&rules, "", |_: &RecordedRequest| {
+        Answer::upgrade_and_echo().header("portcullis-report", "praise").header("content-length", "0")
+    });
+    let mut stream = TcpStream::connect(rig.plain).unwrap();
+    let head = "GET /ws HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n";
+    stream.write_all(format!("{head}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n").as_bytes()).unwrap();
+    let mut answered = BufReader::new(stream.try_clone().unwrap());
+    let told: Vec<_> = answered.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+    assert!(told[0].starts_with("HTTP/1.1 101 "), "{told:?}");
+    assert!(!told.iter().any(|line| line.to_ascii_lowercase().starts_with("portcullis-report")), "{told:?}");
+    let mut echoed = vec![0; 100];
+    for round in 0..1200_u32 {
+        let sent: Vec<u8> = round.to_be_bytes().repeat(25);
+        stream.write_all(&sent).unwrap();
+        answered.read_exact(&mut echoed).unwrap();
+        assert_eq!(echoed, sent);
+    }
+    stream.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(rig.audit(1)[0]["status"], 101);
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 429);
-    gate.open();
+}
+
+/// Failures are looked for in the text of the answer.
+#[test]
+fn an_origin_is_asked_for_text_where_failures_are_looked_for_there() {
+    for (failure, seen) in [
+        ("", (Some("gzip"), Some("bytes=0-1"))),
+        ("failure = { json = { \"/ok\" = false } }\n", (Some("identity"), None)),
+    ] {
+        let rig = Rig::start(&format!("{OPEN}{PATIENT}{failure}"));
+        let headers = [CURL, &[("accept-encoding", "gzip"), ("range", "bytes=0-1")]].concat();
+        rig.client().get("/", &headers).unwrap();
+        let asked = rig.origin.take_requests().remove(0);
+        assert_eq!((asked.header("accept-encoding"), asked.header("range")), seen, "{failure}");
+    }
 }
 
 /// An origin that has all of a request keeps its client waiting; one that has not is kept waiting itself.

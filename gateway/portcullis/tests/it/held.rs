@@ -128,6 +128,28 @@ fn who_takes_none_of_his_answers_is_cut_and_all_are_recorded() {
     rig.audit(rig.origin.requests().len());
 }
 
+/// What of an answer was not waited for does not say that a password was right.
+#[test]
+fn who_leaves_before_the_part_of_an_answer_that_tells_is_taken_to_have_failed() {
+    let ((end, may_end), (given_up, _)) = (mpsc::channel(), mpsc::channel());
+    let settings = format!("[[origin]]\nname = \"hasty\"\nservers = [\"{}\"]\n", hasty_origin(may_end, given_up));
+    let limit =
+        "[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\ncount = \"failures\"\nrate = \"2/1h\"\nover = \"throttle\"\n";
+    let rules = format!("{OPEN}clients = \"api\"\nfailure = {{ json = {{ \"/ok\" = false }} }}\n{limit}");
+    let rig = Rig::start_with(&rules.replace("\"app\"", "\"hasty\""), &settings, usual_origin);
+    for count in 1..=2 {
+        let mut leaving = TcpStream::connect(rig.plain).unwrap();
+        let head = "GET /events HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+        leaving.write_all(head.as_bytes()).unwrap();
+        let mut answer = BufReader::new(leaving).lines().map(Result::unwrap);
+        assert!(answer.any(|line| line == "first"));
+        drop(answer);
+        assert_eq!(rig.audit(count)[count - 1]["status"], 200);
+    }
+    assert_eq!(rig.client().get("/", CURL).unwrap().status, 429);
+    drop(end);
+}
+
 /// With each piece of it a header is read from its beginning.
 #[test]
 fn a_header_of_a_thousand_pieces_is_cut_before_its_time() {
