@@ -63,12 +63,16 @@ where
 {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if session.req_header().method == Method::CONNECT {
             // Pingora answers it without having it judged.
             self.stats.unjudged.add(Unjudged::MethodNotAllowed);
+        }
+        if session.is_body_done() {
+            // Its client can leave nothing open.
+            return self.http.process_new_http(session, shutdown).await;
         }
         let served = async {
             tokio::select! {

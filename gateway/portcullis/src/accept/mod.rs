@@ -92,7 +92,8 @@ pub struct AcceptLimits {
     pub header_timeout: Duration,
     /// From the end of an HTTP/1 request to the first byte of the next. Default 75 s.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of what it is sent. Default 30 s.
+    /// How long a client may take nothing of what it is sent; a connection that has room for nothing is cut after four
+    /// times that, as a system that holds much for a client tells of room late. Default 30 s.
     pub send_timeout: Duration,
     /// The largest header section of an HTTP/1 request that is read: longer ones that come fast are read, too, and
     /// refused. Default 32 KiB.
@@ -200,8 +201,6 @@ where
         options.h2_idle_timeout = Some(self.http2.idle_timeout);
         http.server_options = Some(options);
         let mut http2 = default_h2_options();
-        // So much of an answer waits for its client; what the socket has taken does not count.
-        http2.max_send_buffer_size(SEND_BUFFER_BYTES);
         http2.max_header_list_size(u32::try_from(self.http2.max_header_bytes).unwrap_or(u32::MAX));
         http.h2_options = Some(http2);
         http.handle_init_modules();
@@ -219,10 +218,6 @@ fn keepalive() -> TcpKeepalive {
         user_timeout: Duration::ZERO,
     }
 }
-
-/// Bytes of one answer over HTTP/2 that are kept for a client that is slow to take them. h2's 400 KiB would be 40 MB for
-/// the streams of one connection.
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bytes read from a socket at once. Pingora's 64 KiB would be most of an idle connection's memory, and
 /// brings nothing for requests of usual size.

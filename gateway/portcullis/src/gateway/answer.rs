@@ -24,6 +24,8 @@ pub struct Answer {
     /// Whether the route calls it failed, by its status and header; where that is a matter of its body, by what came of
     /// that.
     pub failed: bool,
+    /// Whether it goes on as long as its ends like: another protocol, or a stream of events.
+    pub is_endless: bool,
     /// The beginning of its body, where the route looks there for failures.
     pub body: Vec<u8>,
     /// What it costs by its header, for each limit that asks for it.
@@ -40,8 +42,9 @@ impl Answer {
         Self {
             status,
             sets_cookie: response.headers.contains_key(header::SET_COOKIE),
-            is_page: response.status == StatusCode::OK && is_html(&response.headers),
+            is_page: response.status == StatusCode::OK && is_of(&response.headers, HTML),
             failed: route.failure.failed(status, &response.headers, b""),
+            is_endless: response.status == StatusCode::SWITCHING_PROTOCOLS || is_of(&response.headers, EVENTS),
             costs: (0_u16..).zip(&route.limits).filter_map(cost).collect(),
             body: Vec::new(),
         }
@@ -66,7 +69,7 @@ impl Answer {
 
     /// Whether its body has yet to show if it failed.
     pub(super) fn is_open(&self, route: &Route) -> bool {
-        !self.failed && route.failure.needs_body()
+        !self.failed && !self.is_endless && self.body.len() < MAX_ANSWER_BODY && route.failure.needs_body()
     }
 
     pub(super) fn has_failed(&self, route: &Route) -> bool {
@@ -112,11 +115,11 @@ impl Gateway {
     }
 
     /// Charges the limits of a request whose client left, or kept the origin waiting, before that had answered: it has
-    /// worked for it all the same. What it would have answered nobody knows; for limits it is a failure, as who guesses
-    /// passwords of a session need not read what comes of each.
-    pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, now: Now) {
+    /// worked for it all the same. What it would have answered nobody knows. For limits it has `failed` where it was an
+    /// attempt, as who guesses passwords of a session need not read what comes of each.
+    pub(crate) fn charge_abandoned(&self, policy: &Policy, judged: &Judged, failed: bool, now: Now) {
         let route = policy.rules().route(judged.decision.route);
-        self.charge_limits(&route.limits, &judged.limited, &Answer::default(), true, now);
+        self.charge_limits(&route.limits, &judged.limited, &Answer::default(), failed, now);
     }
 
     /// Counts the bytes of the bodies of a request and of its answer, when both are over.
@@ -133,12 +136,13 @@ impl Gateway {
     }
 }
 
-fn is_html(headers: &HeaderMap) -> bool {
+fn is_of(headers: &HeaderMap, media_type: &[u8]) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    kind.get(..HTML.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(HTML))
+    kind.get(..media_type.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(media_type))
 }
 
 const HTML: &[u8] = b"text/html";
+const EVENTS: &[u8] = b"text/event-stream";
 
 #[cfg(test)]
 mod tests {
@@ -168,5 +172,24 @@ mod tests {
         }
         let bare = ResponseHeader::build(200, None).unwrap();
         assert!(!Answer::of(&bare, &route).is_page);
+    }
+
+    #[test]
+    fn an_answer_is_open_while_more_of_it_could_show_a_failure() {
+        let mut route = Route::bare("all");
+        route.failure.json = vec![("/ok".parse().unwrap(), portcullis_policy::model::JsonTest::Bool(false))];
+        for (status, kind, come, is_open) in [
+            (200, "application/json", 0, true),
+            (200, "application/json", MAX_ANSWER_BODY - 1, true),
+            (200, "application/json", MAX_ANSWER_BODY, false),
+            (200, "text/event-stream; charset=utf-8", 0, false),
+            (101, "", 0, false),
+        ] {
+            let mut response = ResponseHeader::build(status, None).unwrap();
+            response.insert_header(header::CONTENT_TYPE, kind).unwrap();
+            let mut answer = Answer::of(&response, &route);
+            answer.take_body(&vec![b' '; come]);
+            assert_eq!(answer.is_open(&route), is_open, "{status} {kind} {come}");
+        }
     }
 }

@@ -420,7 +420,8 @@ impl Gateway {
         if let Some(judged) = &ctx.judged {
             let is_abandoned = ctx.known_answer().is_none() && ctx.asked && (over.by_client || ctx.kept_waiting);
             if is_abandoned {
-                self.charge_abandoned(&ctx.policy, judged, now);
+                // What is safe (RFC 9110 §9.2.1) tries nothing out, and is often left.
+                self.charge_abandoned(&ctx.policy, judged, !over.request.method.is_safe(), now);
             }
             if is_abandoned || ctx.answer.is_some() {
                 let moved = ctx.body_bytes.saturating_add(over.outcome.sent_bytes);

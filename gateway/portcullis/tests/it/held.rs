@@ -139,7 +139,7 @@ fn who_leaves_before_the_part_of_an_answer_that_tells_is_taken_to_have_failed() 
     let rig = Rig::start_with(&rules.replace("\"app\"", "\"hasty\""), &settings, usual_origin);
     for count in 1..=2 {
         let mut leaving = TcpStream::connect(rig.plain).unwrap();
-        let head = "GET /events HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+        let head = "POST /events HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nContent-Length: 0\r\n\r\n";
         leaving.write_all(head.as_bytes()).unwrap();
         let mut answer = BufReader::new(leaving).lines().map(Result::unwrap);
         assert!(answer.any(|line| line == "first"));
@@ -153,7 +153,7 @@ fn who_leaves_before_the_part_of_an_answer_that_tells_is_taken_to_have_failed() 
 /// With each piece of it a header is read from its beginning.
 #[test]
 fn a_header_of_a_thousand_pieces_is_cut_before_its_time() {
-    let rig = Rig::start(OPEN);
+    let rig = Rig::start_with(OPEN, "[limits]\nheader_timeout_ms = 60000\n", usual_origin);
     let mut stream = TcpStream::connect(rig.plain).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     let cut = || rig.metrics().value("portcullis_connections_cut_total", &[("reason", "scattered_header")]);
