@@ -201,7 +201,7 @@ impl<P> GateApp<P> {
             looked_at: self.limits.most_looked_at(),
         };
         let clock = HeaderClock::new(patience, header_due_from.into(), timer);
-        let sending = SendClock::new(self.limits.send_timeout.saturating_mul(4));
+        let sending = SendClock::new(self.limits.most_blocked());
         match GateStream::new(transport, info, ssl_digest, clock, sending, Arc::clone(&self.stats)) {
             Ok(stream) => Ok(Box::new(stream)),
             Err(_) => Err(Failure::Refused(Refusal::Gone)),

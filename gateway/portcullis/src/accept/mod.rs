@@ -92,8 +92,8 @@ pub struct AcceptLimits {
     pub header_timeout: Duration,
     /// From the end of an HTTP/1 request to the first byte of the next. Default 75 s.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of what it is sent; a connection that has room for nothing is cut after four
-    /// times that, as a system that holds much for a client tells of room late. Default 30 s.
+    /// How long a client may take nothing of one piece of an answer; a connection that has room for nothing is cut after
+    /// four times that. Default 30 s.
     pub send_timeout: Duration,
     /// The largest header section of an HTTP/1 request that is read: longer ones that come fast are read, too, and
     /// refused. Default 32 KiB.
@@ -144,6 +144,12 @@ impl AcceptLimits {
     fn most_looked_at(&self) -> u64 {
         let most = self.max_header_bytes as u64;
         most.saturating_mul(most / 512 + 64)
+    }
+
+    /// How long a connection may have room for nothing. A system that holds much for a slow client tells of room late, so
+    /// that is longer than for one piece of an answer.
+    const fn most_blocked(&self) -> Duration {
+        self.send_timeout.saturating_mul(4)
     }
 }
 

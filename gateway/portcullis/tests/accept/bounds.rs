@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use h2::client::SendRequest;
 use portcullis::accept::{AcceptLimits, Cut, HandshakeFailure, ListenerSpec, Refusal, TlsStore, Unjudged};
 use rustls::version::TLS13;
 use tokio::{
@@ -168,14 +169,20 @@ async fn an_http2_client_that_sends_no_preface_is_cut() {
     assert_eq!((gate.stats.open.value(), gate.stats.cut.count(Cut::SlowHeader)), (1, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_http2_request_whose_header_is_too_large_is_refused() {
+/// A gate, and a connection to it that speaks HTTP/2.
+async fn http2() -> (Gate, SendRequest<bytes::Bytes>) {
     let (shop, leaf) = certificate(&["shop.example"]);
     let store = Arc::new(TlsStore::from_der(vec![shop]).unwrap());
     let gate = Gate::tls(&store, |_| {});
     let stream = connect(&gate, &config(&[&leaf], &[&TLS13], &["h2"]), "shop.example").await;
-    let (mut requests, connection) = bound(h2::client::handshake(stream)).await.unwrap();
+    let (requests, connection) = bound(h2::client::handshake(stream)).await.unwrap();
     tokio::spawn(connection);
+    (gate, requests)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_request_whose_header_is_too_large_is_refused() {
+    let (_gate, mut requests) = http2().await;
     for (length, status) in [(MAX_HEADER_BYTES - 512, 200), (MAX_HEADER_BYTES + 1, 431), (100, 200)] {
         let request = http::Request::get("https://shop.example/").header("x-long", "x".repeat(length));
         requests = bound(requests.ready()).await.unwrap();
@@ -186,12 +193,7 @@ async fn an_http2_request_whose_header_is_too_large_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connect_over_http2_is_answered_unjudged_and_counted() {
-    let (shop, leaf) = certificate(&["shop.example"]);
-    let store = Arc::new(TlsStore::from_der(vec![shop]).unwrap());
-    let gate = Gate::tls(&store, |_| {});
-    let stream = connect(&gate, &config(&[&leaf], &[&TLS13], &["h2"]), "shop.example").await;
-    let (mut requests, connection) = bound(h2::client::handshake(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let (gate, mut requests) = http2().await;
     let request = http::Request::connect("shop.example:443").body(()).unwrap();
     let (answer, _) = requests.send_request(request, true).unwrap();
     assert_eq!(bound(answer).await.unwrap().status().as_u16(), 405);
