@@ -8,8 +8,8 @@ use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 
-use super::proxy::{Over, RequestContext};
 use super::record::Outcome;
+use super::request::{Over, RequestContext};
 use super::{Gateway, RequestBounds};
 use crate::accept::{ConnInfo, cut_request_at};
 

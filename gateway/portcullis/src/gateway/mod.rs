@@ -1,8 +1,8 @@
 //! The gateway: what it knows, and how it serves a request.
 //!
-//! A request passes through here as the drawing in the design: `gather` makes facts and asks the policy,
-//! `enforce` makes an answer of a refusal, `upstream` tells the origin what was found, `proxy` joins
-//! them to Pingora, and `record` says what happened, once, to metrics and audit alike.
+//! A request passes through here as the drawing in the design: `gather` makes facts and asks the policy, `own_answer`
+//! answers in the origin's place by the words of `enforce`, `upstream` tells the origin what was found, `proxy` joins
+//! them to Pingora, and `request` concludes it: `record` says what happened, once, to metrics and audit alike.
 
 mod answer;
 mod behaviour;
@@ -12,16 +12,20 @@ mod conduct;
 pub(crate) mod coverage;
 mod enforce;
 mod gather;
+mod guard;
+mod head;
 mod keys;
 mod left_open;
 mod limits;
 mod memory;
+mod own_answer;
 mod policy;
 mod proxy;
 mod quiet;
 mod record;
 mod refusal;
 mod reply;
+mod request;
 pub(crate) mod shadow;
 pub mod sites;
 mod subject;

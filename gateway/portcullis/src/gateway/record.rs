@@ -8,7 +8,7 @@ use portcullis_policy::Decision;
 use super::challenge::Seen;
 use super::gather::Judged;
 use super::policy::Policy;
-use super::proxy::RequestContext;
+use super::request::RequestContext;
 use super::sites::SiteSeen;
 use crate::accept::ConnInfo;
 use crate::clock::Now;

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::coverage::header_order;
 use super::gather::Judged;
-use super::proxy::RequestContext;
+use super::request::RequestContext;
 use crate::accept::ConnInfo;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

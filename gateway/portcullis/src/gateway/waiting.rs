@@ -12,8 +12,9 @@ use portcullis_velocity::InFlight;
 use super::Gateway;
 use super::body::{expects_continue, stated_length};
 use super::enforce::{self, Form};
-use super::proxy::{RequestContext, head_of};
+use super::head::head_of;
 use super::reply::{AfterReply, Reply};
+use super::request::RequestContext;
 
 /// The beginning of a body that was read before the request goes on.
 #[derive(Debug)]

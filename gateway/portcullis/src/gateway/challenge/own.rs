@@ -21,8 +21,9 @@ use crate::gateway::Gateway;
 use crate::gateway::body::read_body;
 use crate::gateway::enforce::{self, Form};
 use crate::gateway::gather::Judged;
-use crate::gateway::proxy::{RequestContext, head_of, holder, user_agent_of};
+use crate::gateway::head::{head_of, holder, user_agent_of};
 use crate::gateway::reply::Reply;
+use crate::gateway::request::RequestContext;
 
 /// What a request to one of these paths shows.
 struct Visit<'a> {

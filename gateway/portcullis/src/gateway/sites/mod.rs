@@ -31,8 +31,9 @@ use portcullis_policy::{RouteId, RuleSet};
 use portcullis_signals::CanonicalRequest;
 
 use super::Gateway;
-use super::proxy::{RequestContext, head_of};
+use super::head::head_of;
 use super::reply::Reply;
+use super::request::RequestContext;
 use crate::accept::ConnInfo;
 use crate::settings::{LoadedSites, SitesSettings};
 

@@ -15,8 +15,8 @@ use super::{SiteSeen, Sites, route_of};
 use crate::clock::Now;
 use crate::gateway::Gateway;
 use crate::gateway::body::read_body;
-use crate::gateway::proxy::RequestContext;
 use crate::gateway::reply::Reply;
+use crate::gateway::request::RequestContext;
 
 impl Gateway {
     /// Answers whether a form was sent by whom the widget let through.

@@ -25,8 +25,9 @@ use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::gateway::body::read_body;
 use crate::gateway::gather::On;
-use crate::gateway::proxy::{RequestContext, head_of, user_agent_of};
+use crate::gateway::head::{head_of, user_agent_of};
 use crate::gateway::reply::Reply;
+use crate::gateway::request::RequestContext;
 use crate::gateway::{Gateway, Judged, keys};
 use crate::random;
 
