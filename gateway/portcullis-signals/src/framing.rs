@@ -44,6 +44,12 @@ pub enum FramingFault {
     MethodCase,
     /// A field that stands once in a message, and stands there twice.
     DuplicateField,
+    /// A request line that is not a method, a target and a version of HTTP/1 (RFC 9112 §3).
+    RequestLine,
+    /// A header line that is not a name, a colon and a value (RFC 9112 §5).
+    HeaderLine,
+    /// A header section that could not be read for what its beginning does not show.
+    HeaderSection,
 }
 
 impl FramingFault {
@@ -60,7 +66,15 @@ impl FramingFault {
             Self::Target => "target",
             Self::MethodCase => "method-case",
             Self::DuplicateField => "duplicate-field",
+            Self::RequestLine => "request-line",
+            Self::HeaderLine => "header-line",
+            Self::HeaderSection => "header-section",
         }
+    }
+
+    /// Whether it is one that nobody can read past, rather than one that two readers see two requests in.
+    pub const fn is_unreadable(self) -> bool {
+        matches!(self, Self::RequestLine | Self::HeaderLine | Self::HeaderSection)
     }
 }
 
@@ -84,6 +98,53 @@ pub(crate) fn check(head: &RequestHead<'_>) -> Option<FramingFault> {
         .or_else(|| host_fault(head))
         .or_else(|| method_fault(head))
         .or_else(|| duplicate_fault(head))
+}
+
+/// What is wrong with the lines of a header section that begins with `raw`: the first that is none. The last one of `raw` may
+/// be cut off.
+pub(crate) fn line_fault(raw: &[u8]) -> FramingFault {
+    // Empty lines before a request are passed over (RFC 9112 §2.2).
+    let mut lines = raw.split_inclusive(|&byte| byte == b'\n').skip_while(|line| line.trim_ascii().is_empty());
+    let Some(first) = lines.next() else { return FramingFault::HeaderSection };
+    if !is_request_line(first) {
+        return FramingFault::RequestLine;
+    }
+    let mut whole =
+        lines.filter_map(|line| line.strip_suffix(b"\n")).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let is_faulty = whole.by_ref().take_while(|line| !line.is_empty()).any(|line| !is_field_line(line));
+    if is_faulty { FramingFault::HeaderLine } else { FramingFault::HeaderSection }
+}
+
+fn is_request_line(line: &[u8]) -> bool {
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let method = parts.next().unwrap_or_default();
+    let Some(rest) = line.strip_suffix(b"\n") else {
+        // What has come of it may be a part of its method only.
+        return method.iter().all(|&byte| is_token_byte(byte));
+    };
+    let version = rest.strip_suffix(b"\r").unwrap_or(rest).rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let target = parts.next().unwrap_or_default();
+    let is_three = parts.next().is_some_and(|last| !last.trim_ascii().contains(&b' '));
+    is_token(method) && !target.is_empty() && is_three && matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
+}
+
+fn is_field_line(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else { return false };
+    let (name, value) = line.split_at_checked(colon).unwrap_or((line, b""));
+    is_token(name) && value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 fn method_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
@@ -253,6 +314,34 @@ mod tests {
             (b"Content-Lengthy: 5\r\nTransfer-Encodings: x\r\nTE: trailers\r\nCookie: a\r\n\r\n", None),
         ] {
             assert_eq!(check_head(Version::HTTP_11, &[], Some(raw)), fault, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_by_the_first_line_that_is_none() {
+        use FramingFault::*;
+        for (raw, fault) in [
+            (&b""[..], HeaderSection),
+            (b"\r\n", HeaderSection),
+            (b"\x16\x03\x01", RequestLine),
+            (b"GE", HeaderSection),
+            (b"GE(", RequestLine),
+            (b"GET\r\n", RequestLine),
+            (b"GET /\r\n", RequestLine),
+            (b" / HTTP/1.1\r\n", RequestLine),
+            (b"GET  HTTP/1.1\r\n", RequestLine),
+            (b"GET / HTTP/3.7\r\n", RequestLine),
+            (b"GET /a b HTTP/1.1\r\n", RequestLine),
+            (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", HeaderSection),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nno header line\r\n", HeaderSection),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nno header line\r\n", HeaderLine),
+            (b"GET / HTTP/1.1\r\nHost: a\r\ncut o", HeaderSection),
+            (b"GET / HTTP/1.1\r\nHost : a\r\n", HeaderLine),
+            (b"GET / HTTP/1.1\r\n: a\r\n", HeaderLine),
+            (b"GET / HTTP/1.1\r\nA: \x01\r\n", HeaderLine),
+            (b"GET / HTTP/1.1\r\nA: \xff\tb\r\n", HeaderSection),
+        ] {
+            assert_eq!(line_fault(raw), fault, "{:?}", String::from_utf8_lossy(raw));
         }
     }
 }

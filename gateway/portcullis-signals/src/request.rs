@@ -30,6 +30,43 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// One of each name.
+    pub const ALL: [Self; 24] = {
+        use Ambiguity as P;
+        use FramingFault as F;
+        [
+            Self::Framing(F::LengthAndEncoding),
+            Self::Framing(F::DuplicateLength),
+            Self::Framing(F::InvalidLength),
+            Self::Framing(F::UnknownEncoding),
+            Self::Framing(F::AmbiguousHost),
+            Self::Framing(F::BareControl),
+            Self::Framing(F::FoldedHeader),
+            Self::Framing(F::Target),
+            Self::Framing(F::MethodCase),
+            Self::Framing(F::DuplicateField),
+            Self::Framing(F::RequestLine),
+            Self::Framing(F::HeaderLine),
+            Self::Framing(F::HeaderSection),
+            Self::Host(HostFault::Missing),
+            Self::Host(HostFault::Character),
+            Self::Path(P::EncodedSlash),
+            Self::Path(P::Backslash),
+            Self::Path(P::EncodedNul),
+            Self::Path(P::Parameter),
+            Self::Path(P::Fragment),
+            Self::Path(P::BrokenEncoding),
+            Self::Path(P::NotUtf8),
+            Self::Path(P::Control),
+            Self::Path(P::DoubleEncoding),
+        ]
+    };
+
+    /// The fault of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+
     /// The stable name that reasons and audit records use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,6 +104,22 @@ impl<'a> CanonicalRequest<'a> {
             headers: head.headers,
             fault,
         }
+    }
+
+    /// The same of a head that a parser could not read: `raw` is its beginning, and the rest what could be told of it.
+    pub fn unreadable(head: &RequestHead<'a>) -> Self {
+        let request = Self::of(head);
+        let fault = match request.fault {
+            Some(Fault::Framing(fault)) => fault,
+            _ => framing::line_fault(head.raw.unwrap_or_default()),
+        };
+        request.with_fault(Fault::Framing(fault))
+    }
+
+    /// The same request, with a fault that its head does not show.
+    #[must_use]
+    pub fn with_fault(self, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..self }
     }
 
     /// The method.
@@ -306,5 +359,14 @@ mod tests {
         assert!(request(&headers, b"/").only_header(&HeaderName::from_static("x-api-key")).is_some());
         headers.append("x-api-key", HeaderValue::from_static("b"));
         assert!(request(&headers, b"/").only_header(&HeaderName::from_static("x-api-key")).is_none());
+    }
+
+    #[test]
+    fn a_fault_is_found_by_its_name() {
+        for (at, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(Fault::named(fault.name()), Some(fault));
+            assert!(!Fault::ALL[..at].iter().any(|other| other.name() == fault.name()), "{fault:?}");
+        }
+        assert_eq!(Fault::named(""), None);
     }
 }

@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec, TlsError, TlsStore};
+use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec, TlsError, TlsStore, Unread};
 use crate::admin::Admin;
 use crate::audit::{Audit, AuditWriter};
 use crate::clock::Clock;
@@ -234,6 +234,7 @@ impl Serving {
             Http2Limits { idle_timeout: limits.idle_timeout, max_header_bytes: settings.limits.max_header_bytes };
         let acceptor = Acceptor::new(door, &self.server.configuration, http2, Arc::clone(&stats));
         let admission: Arc<dyn Admission> = Arc::<Gateway>::clone(&self.gateway);
+        let unread: Arc<dyn Unread> = Arc::<Gateway>::clone(&self.gateway);
         for (listener, socket) in settings.listeners.iter().zip(sockets.listeners) {
             let spec = ListenerSpec {
                 name: Arc::clone(&listener.name),
@@ -241,6 +242,7 @@ impl Serving {
                 tls: tls.cloned().filter(|_| listener.transport == Transport::Tls),
                 proxy_from: listener.proxy_from.clone(),
                 admission: Some(Arc::clone(&admission)),
+                unread: Some(Arc::clone(&unread)),
                 limits,
             };
             self.add_listener(acceptor.service(spec), Arc::clone(&listener.name), socket);

@@ -37,6 +37,7 @@ use super::{
     proxy_protocol::{self, Header, Parsed},
     stats::{AcceptStats, Handshake, HandshakeFailure, HelloFault, Refusal},
     stream::{GateStream, Transport},
+    unread::Unread,
 };
 
 /// The application of one listener: it takes up connections and hands them to the proxy of `P`.
@@ -46,6 +47,7 @@ pub struct GateApp<P> {
     pub(super) proxy_header: ProxyHeader,
     /// Asked about the client that a PROXY header names; about the peer the filter has asked.
     pub(super) admission: Option<Arc<dyn Admission>>,
+    pub(super) unread: Option<Arc<dyn Unread>>,
     pub(super) limits: AcceptLimits,
     pub(super) stats: Arc<AcceptStats>,
     pub(super) http: Arc<HttpProxy<P>>,
@@ -202,7 +204,8 @@ impl<P> GateApp<P> {
         };
         let clock = HeaderClock::new(patience, header_due_from.into(), timer);
         let sending = SendClock::new(self.limits.most_blocked());
-        match GateStream::new(transport, info, ssl_digest, clock, sending, Arc::clone(&self.stats)) {
+        let unread = self.unread.clone();
+        match GateStream::new(transport, info, ssl_digest, clock, sending, unread, Arc::clone(&self.stats)) {
             Ok(stream) => Ok(Box::new(stream)),
             Err(_) => Err(Failure::Refused(Refusal::Gone)),
         }

@@ -21,6 +21,7 @@ pub mod proxy_protocol;
 mod stats;
 mod stream;
 mod tls;
+mod unread;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -46,6 +47,7 @@ pub use self::{
         Http2Unread, Label, Refusal, Tally, Unjudged,
     },
     tls::{TlsError, TlsStore, install_crypto_provider},
+    unread::{HEAD_BYTES, Unread},
 };
 use self::{app::ProxyHeader, cuttable::Cuttable, filter::PeerFilter};
 
@@ -71,6 +73,8 @@ pub struct ListenerSpec {
     pub proxy_from: Option<Vec<IpNetwork>>,
     /// Who is let in at all: asked about the client, once for each connection.
     pub admission: Option<Arc<dyn Admission>>,
+    /// Who answers requests of HTTP/1 that cannot be read; absent for Pingora's bare 400.
+    pub unread: Option<Arc<dyn Unread>>,
     /// The bounds.
     pub limits: AcceptLimits,
 }
@@ -182,6 +186,7 @@ where
                 None => ProxyHeader::Absent,
             },
             admission: spec.admission,
+            unread: spec.unread,
             limits: spec.limits,
             stats: Arc::clone(&self.stats),
             http2: Arc::new(Cuttable { http: Arc::clone(&http), stats: Arc::clone(&self.stats) }),

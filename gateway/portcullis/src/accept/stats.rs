@@ -144,7 +144,7 @@ labels! {
 labels! {
     /// The status of an answer to a request that nothing of the gateway saw.
     Unjudged {
-        /// Its head cannot be read.
+        /// Its head cannot be read, and nobody answers such ([`super::Unread`]).
         BadRequest => "400",
         /// It is a CONNECT.
         MethodNotAllowed => "405",
@@ -197,7 +197,7 @@ pub struct AcceptStats {
     pub hello_faults: Tally<HelloFault>,
     /// HTTP/2 connections of which there is no print.
     pub http2_unread: Tally<Http2Unread>,
-    /// Requests that were answered before they could be judged: of HTTP/1, and CONNECT of HTTP/2.
+    /// Requests that Pingora answered by itself, and nothing of the gateway judged.
     pub unjudged: Tally<Unjudged>,
     /// Connections cut by their clients' fault.
     pub cut: Tally<Cut>,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::{Buf, Bytes};
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType, l4::stream::Stream as L4Stream, raw_connect::ProxyDigest, tls::SslDigest,
@@ -22,6 +23,7 @@ use super::{
     conn::{Alpn, ConnInfo},
     corked::Corked,
     stats::{AcceptStats, Cut, Label, Unjudged},
+    unread::{HeadCopy, Unread},
 };
 
 /// What a gate stream runs over: the socket itself, or TLS over it.
@@ -56,6 +58,10 @@ pub(super) struct GateStream<T> {
     sending: SendClock,
     /// Present on HTTP/2 until the first request is whole.
     recorder: Option<Box<Http2Recorder>>,
+    /// Absent on HTTP/2, and where nobody answers what cannot be read.
+    head: Option<HeadCopy>,
+    /// What is still to be sent in the place of Pingora's answer.
+    instead: Option<Bytes>,
     stats: Arc<AcceptStats>,
 }
 
@@ -66,6 +72,7 @@ impl<T: Transport> GateStream<T> {
         ssl_digest: Option<Arc<SslDigest>>,
         clock: HeaderClock,
         sending: SendClock,
+        unread: Option<Arc<dyn Unread>>,
         stats: Arc<AcceptStats>,
     ) -> pingora::Result<Self> {
         // The response belongs to the slot's first use, proxying by CONNECT; nobody reads it here.
@@ -73,7 +80,9 @@ impl<T: Transport> GateStream<T> {
         let proxy_digest = ProxyDigest::new(unused, Some(Box::new(Arc::clone(&info))));
         let proxy_digest = Arc::new(proxy_digest);
         let recorder = info.is_http2().then(|| Box::new(Http2Recorder::new()));
-        Ok(Self { transport, info, proxy_digest, ssl_digest, clock: Some(clock), sending, recorder, stats })
+        let head = unread.filter(|_| !info.is_http2()).map(HeadCopy::new);
+        let clock = Some(clock);
+        Ok(Self { transport, info, proxy_digest, ssl_digest, clock, sending, recorder, head, instead: None, stats })
     }
 
     /// Takes note of plaintext that has just been read.
@@ -84,6 +93,9 @@ impl<T: Transport> GateStream<T> {
         self.info.count_read(bytes.len());
         if self.recorder.is_some() {
             self.record(bytes);
+        }
+        if let Some(head) = &mut self.head {
+            head.note_read(self.info.turn(), bytes);
         }
         let Some(clock) = &mut self.clock else { return Ok(()) };
         if !self.info.is_http2() {
@@ -113,17 +125,48 @@ impl<T: Transport> GateStream<T> {
         self.recorder = None;
     }
 
-    /// Takes note of plaintext of which the first bytes have just been written.
-    fn note_written(&mut self, bytes: &[u8], written: usize) {
-        self.info.count_written(written);
+    /// Sees to it that a request that cannot be read has a better answer than `bytes`, by which Pingora is about to begin
+    /// its own.
+    fn note_answer(&mut self, bytes: &[u8]) {
         if self.info.is_http2() {
             return;
         }
         let turn = self.info.turn();
         // What answers while a header is due is Pingora, which has not shown the request to anybody.
         if self.clock.as_mut().is_some_and(|clock| clock.take_due(turn)) && self.info.bytes_read() > 0 {
-            self.stats.unjudged.add(Unjudged::of(bytes));
+            self.answer_unread(turn, Unjudged::of(bytes));
         }
+    }
+
+    #[cold]
+    fn answer_unread(&mut self, turn: u64, status: Unjudged) {
+        let head = self.head.as_ref().filter(|_| status == Unjudged::BadRequest);
+        self.instead = head.and_then(|head| head.answer(turn, &self.info));
+        if self.instead.is_none() {
+            self.stats.unjudged.add(status);
+        }
+    }
+
+    /// Sends what goes in the place of Pingora's answer, of which nothing is sent then.
+    #[cold]
+    fn poll_instead(&mut self, mut rest: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !rest.is_empty() {
+            let polled = Pin::new(&mut self.transport).poll_write(cx, &rest);
+            let written = match self.sent(polled, cx) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.instead = Some(rest);
+                    return Poll::Pending;
+                }
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.info.count_written(written);
+            rest.advance(written);
+        }
+        self.instead = Some(rest);
+        Poll::Ready(Ok(()))
     }
 
     /// What is polled of the transport's sending side; an error when it has been waiting for the client too long.
@@ -163,9 +206,13 @@ impl<T: Transport> AsyncRead for GateStream<T> {
 impl<T: Transport> AsyncWrite for GateStream<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.note_answer(buf);
+        if let Some(instead) = this.instead.take() {
+            return this.poll_instead(instead, cx).map_ok(|()| buf.len());
+        }
         let polled = Pin::new(&mut this.transport).poll_write(cx, buf);
         let written = ready!(this.sent(polled, cx))?;
-        this.note_written(buf, written);
+        this.info.count_written(written);
         Poll::Ready(Ok(written))
     }
 
@@ -175,9 +222,13 @@ impl<T: Transport> AsyncWrite for GateStream<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.note_answer(bufs.first().map_or(&[], |first| first));
+        if let Some(instead) = this.instead.take() {
+            return this.poll_instead(instead, cx).map_ok(|()| bufs.iter().map(|buf| buf.len()).sum());
+        }
         let polled = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
         let written = ready!(this.sent(polled, cx))?;
-        this.note_written(bufs.first().map_or(&[], |first| first), written);
+        this.info.count_written(written);
         Poll::Ready(Ok(written))
     }
 

@@ -42,7 +42,11 @@ impl Form {
 pub fn refuse(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_>) -> Reply {
     match (decision.action, decision.cause) {
         (_, Cause::Malformed(fault)) => {
-            let detail = format!("the request can be read in more than one way: {}", fault.name());
+            let said = match fault {
+                Fault::Framing(fault) if fault.is_unreadable() => "the request cannot be read",
+                _ => "the request can be read in more than one way",
+            };
+            let detail = format!("{said}: {}", fault.name());
             let id = refused.reference_id;
             let then = if matches!(fault, Fault::Framing(_)) { AfterReply::Cut } else { AfterReply::Close };
             told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id).then(then)

@@ -76,6 +76,8 @@ pub(crate) struct On<'a> {
     pub(crate) policy: &'a Policy,
     /// One of its routes; without one, that of the request.
     pub(crate) route: Option<RouteId>,
+    /// Whether the request could not be read, so that its head is only what could be told of it.
+    pub(crate) unreadable: bool,
 }
 
 /// What was counted before a request, and is charged after it.
@@ -211,20 +213,20 @@ impl Gateway {
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Box<Judged> {
-        self.judge_on(On { policy, route: None }, head, conn, http, body, now)
+        self.judge_on(On { policy, route: None, unreadable: false }, head, conn, http, body, now)
     }
 
     /// The same on a route that is known.
     pub(crate) fn judge_on(
         &self,
-        On { policy, route }: On<'_>,
+        On { policy, route, unreadable }: On<'_>,
         head: &RequestHead<'_>,
         conn: &ConnInfo,
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Box<Judged> {
-        let request = CanonicalRequest::of(head);
+        let request = if unreadable { CanonicalRequest::unreadable(head) } else { CanonicalRequest::of(head) };
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);

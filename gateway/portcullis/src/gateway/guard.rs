@@ -6,9 +6,10 @@ use http::StatusCode;
 use pingora::prelude::Session;
 use portcullis_policy::RouteId;
 use portcullis_policy::model::BodyPrefix;
-use portcullis_signals::{CanonicalRequest, Http};
+use portcullis_signals::{CanonicalRequest, Http, RequestHead};
 
 use super::enforce::{self, Form};
+use super::gather::On;
 use super::head::head_of;
 use super::reply::{AfterReply, Reply};
 use super::request::RequestContext;
@@ -51,8 +52,7 @@ impl Gateway {
                 Ok(())
             }
             Err(fault) => {
-                self.metrics.judgement_fault();
-                tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
+                self.note_fault(ctx);
                 ctx.unjudged_route = fault.open_to;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let refused =
@@ -60,6 +60,26 @@ impl Gateway {
                 ctx.unjudged_route.map(|_| ()).ok_or_else(refused)
             }
         }
+    }
+
+    /// Judges a request that could not be read, of which `head` is what could be told of it. None by a fault of ours.
+    pub(super) fn judge_unreadable(
+        &self,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        ctx: &mut RequestContext,
+    ) -> Option<()> {
+        let on = On { policy: &ctx.policy, route: None, unreadable: true };
+        let judge = || self.judge_on(on, head, conn, Http::One, None, ctx.began);
+        let judged = guarded(judge, RouteId::default, OnFault::Closed);
+        ctx.decided_in = ctx.began.instant.elapsed();
+        ctx.judged = judged.map_err(|_| self.note_fault(ctx)).ok();
+        ctx.judged.as_ref().map(|_| ())
+    }
+
+    fn note_fault(&self, ctx: &RequestContext) {
+        self.metrics.judgement_fault();
+        tracing::error!(request = ctx.id.as_str(), "judging a request failed by a fault of the gateway");
     }
 }
 

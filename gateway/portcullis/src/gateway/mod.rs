@@ -30,6 +30,7 @@ pub(crate) mod shadow;
 pub mod sites;
 mod subject;
 mod trial;
+mod unread;
 mod upstream;
 mod waiting;
 

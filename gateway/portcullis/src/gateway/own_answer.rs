@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Result, Session};
 use portcullis_challenge::rung::Client;
@@ -10,7 +10,6 @@ use portcullis_challenge::{Level, MAX_CLEARANCE_TTL, set_cookie};
 use portcullis_policy::model::{Action, Mode, Route};
 use portcullis_policy::{Cause, RouteId};
 
-use super::Gateway;
 use super::body::stated_length;
 use super::challenge::{Challenged, Issued, OWN_PATHS, Seen, asking};
 use super::enforce::{self, Form};
@@ -19,6 +18,7 @@ use super::head::{holder, target_of};
 use super::refusal::Refused;
 use super::reply::{AfterReply, Reply};
 use super::request::RequestContext;
+use super::{Gateway, shadow};
 use crate::accept::ConnInfo;
 
 impl Gateway {
@@ -81,6 +81,16 @@ impl Gateway {
             let refused = Refused { route, headers, form, reference_id: ctx.id.as_str() };
             enforce::refuse(decision, &judged.limited.readings, &refused)
         }))
+    }
+
+    /// Says with an answer of the gateway which request it is to, and what a shadowed rule would have done; and who may read
+    /// it.
+    pub(super) fn marked(&self, reply: Reply, headers: &HeaderMap, ctx: &RequestContext) -> Reply {
+        let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
+        let told = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged));
+        let told = told.as_ref().and_then(|told| told.to_str().ok()).map(str::to_owned);
+        let reply = told.into_iter().fold(reply, |reply, told| reply.with(shadow::SHADOW_NAME, told));
+        self.challenge.readable(headers, reply)
     }
 
     fn challenged(

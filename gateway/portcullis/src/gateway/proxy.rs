@@ -70,11 +70,7 @@ impl ProxyHttp for Door {
         ctx.unsent = body.map(ReadBody::unsent).unwrap_or_default();
         match self.0.answer(session, &conn, ctx).await? {
             Some(reply) => {
-                let reply = reply.with("portcullis-request-id", ctx.id.as_str().to_owned());
-                let told = ctx.judged.as_ref().and_then(|judged| shadow::header(ctx.policy.rules(), judged));
-                let told = told.as_ref().and_then(|told| told.to_str().ok()).map(str::to_owned);
-                let reply = told.into_iter().fold(reply, |reply, told| reply.with(shadow::SHADOW_NAME, told));
-                let reply = self.0.challenge.readable(&session.req_header().headers, reply);
+                let reply = self.0.marked(reply, &session.req_header().headers, ctx);
                 send(reply, session, ctx).await.map(|()| true)
             }
             None => Ok(false),

@@ -89,9 +89,34 @@ impl Reply {
         self
     }
 
+    /// The status.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Whether [`linger`] is to be called behind it.
     pub fn lingers(&self) -> bool {
         self.connection != AfterReply::Cut
+    }
+
+    /// The answer as it goes over an HTTP/1 connection that is closed behind it, and how many bytes of that are its body;
+    /// none where it answers a HEAD. `date` is that of RFC 9110 §6.6.1.
+    pub fn to_last_of_http1(&self, date: &str, is_head: bool) -> (Bytes, usize) {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut bytes = Vec::with_capacity(512 + self.body.len());
+        bytes.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16()).as_bytes());
+        for (name, value) in &self.fields {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let length = self.body.len();
+        let ours = format!("content-length: {length}\r\ndate: {date}\r\nconnection: close\r\n\r\n");
+        bytes.extend_from_slice(ours.as_bytes());
+        let sent = if is_head { 0 } else { length };
+        bytes.extend_from_slice(self.body.get(..sent).unwrap_or_default());
+        (bytes.into(), sent)
     }
 
     /// Writes the answer.

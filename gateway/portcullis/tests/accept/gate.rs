@@ -46,6 +46,7 @@ impl Gate {
             tls: None,
             proxy_from: None,
             admission: None,
+            unread: None,
             limits: AcceptLimits::default(),
         };
         change(&mut spec);

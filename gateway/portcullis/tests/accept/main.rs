@@ -6,3 +6,4 @@ mod client;
 mod gate;
 mod proxy_header;
 mod tls;
+mod unread;

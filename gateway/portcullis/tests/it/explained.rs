@@ -46,14 +46,26 @@ fn every_record_of_the_gateway_is_explained_as_it_was_decided() {
         (6, "/", CHROMIUM),
         (6, "/", CHROMIUM),
     ];
-    let ids: Vec<_> = asked
+    let mut ids: Vec<_> = asked
         .iter()
         .map(|(last, path, headers)| {
             let answer = rig.client_from(*last).get(path, headers).unwrap();
             answer.header("portcullis-request-id").map(str::to_owned)
         })
         .collect();
-    let records = rig.audit(asked.len());
+    let malformed = [
+        "GET /a%2fb HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+        "GET /a/../b HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "no request\r\n\r\n",
+    ];
+    for (head, last) in malformed.iter().zip(7..) {
+        let mut connection = rig.client_from(last).connect().unwrap();
+        let answer = connection.send_raw(head.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{head:?}");
+        ids.push(answer.header("portcullis-request-id").map(str::to_owned));
+    }
+    let records = rig.audit(asked.len() + malformed.len());
     let audit = rig.folder.join("audit.jsonl").display().to_string();
     let mut causes = Vec::new();
     // Who is refused is told what to ask for; records stand in the order in which requests ended.
@@ -78,5 +90,5 @@ fn every_record_of_the_gateway_is_explained_as_it_was_decided() {
         assert_eq!(points(&steps["signals"], "signal"), points(&record["reasons"], "signal"), "{found}");
         causes.push(record["cause"].as_str().unwrap().to_owned());
     }
-    assert!(["limit", "rule"].iter().all(|cause| causes.iter().any(|found| found == cause)), "{causes:?}");
+    assert!(["limit", "rule", "malformed"].iter().all(|cause| causes.iter().any(|found| found == cause)), "{causes:?}");
 }

@@ -12,7 +12,7 @@ use portcullis_intel::{AddressFacts, Asn, NetworkClass};
 use portcullis_policy::model::{LevelOf, Route};
 use portcullis_policy::{Compiled, Explanation, unremarkable_hello};
 use portcullis_signals::{
-    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Conduct, Facts, Family, Http, Kind,
+    Ban, Behaviour, Caller, CanonicalRequest, Claim, Clearance, ClientAddr, Conduct, Facts, Family, Fault, Http, Kind,
     LimitReading, Outcomes, Posture, RequestHead, SignalId, Signals, Strength, Tls, UnixSeconds,
 };
 use serde_json::Value;
@@ -108,6 +108,10 @@ pub(super) fn explain(record: &Value, compiled: &Compiled) -> Result<Recorded, T
         headers: &headers,
         raw: None,
     });
+    let request = match Fault::named(text("fault")) {
+        Some(fault) => request.with_fault(fault),
+        None => request,
+    };
     let client = text("client").parse().map_err(|_| wrong("`client`"))?;
     let network = network(record, AddressFacts::bare(client));
     let claim = claim(record);

@@ -203,7 +203,7 @@ impl Gateway {
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let head = head_of(session.req_header(), raw.as_deref());
         let http = if session.is_http2() { Http::Two } else { Http::One };
-        let on = On { policy: &ctx.policy, route: Some(admitted.route) };
+        let on = On { policy: &ctx.policy, route: Some(admitted.route), unreadable: false };
         match catch_unwind(AssertUnwindSafe(|| self.judge_on(on, &head, conn, http, None, now))) {
             Ok(judged) => ctx.judged = Some(judged),
             Err(_) => {

@@ -1,0 +1,139 @@
+//! Requests of HTTP/1 that cannot be read: judged by what can be told of them, refused, and recorded as any other.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Version};
+use pingora::http::RequestHeader;
+use portcullis_signals::{PeerAddr, UnixSeconds};
+
+use super::Gateway;
+use super::enforce::{self, Form};
+use super::head::head_of;
+use super::record::Outcome;
+use super::refusal::Refused;
+use super::request::{Over, RequestContext};
+use crate::accept::{ConnInfo, HEAD_BYTES, Unread};
+
+impl Unread for Gateway {
+    fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<Bytes> {
+        let section = section_of(head);
+        let request = told_of(section)?;
+        let mut ctx = RequestContext::of(self);
+        ctx.began = self.clock.now();
+        ctx.policy = self.policy_for(|| self.trusted.client(PeerAddr(conn.client.ip()), &request.headers).0);
+        self.judge_unreadable(&head_of(&request, Some(section)), conn, &mut ctx)?;
+        let judged = ctx.judged.as_ref()?;
+        let route = ctx.policy.rules().route(judged.decision.route);
+        let refused = Refused { route, headers: &request.headers, form: Form::Problem, reference_id: ctx.id.as_str() };
+        let reply = enforce::refuse(&judged.decision, &judged.limited.readings, &refused);
+        let reply = self.marked(reply, &request.headers, &ctx);
+        let (answer, sent) = reply.to_last_of_http1(&date_of(ctx.began.unix()), request.method == Method::HEAD);
+        let outcome = Outcome { status: Some(reply.status().as_u16()), sent_bytes: sent as u64, error: None };
+        let over = Over { request: &request, conn, raw_head: None, outcome, by_client: false };
+        self.conclude(over, &mut ctx);
+        Some(answer)
+    }
+}
+
+/// The header section that `head` begins with: without a body that came with it, and to the end of its last whole line where
+/// there is more of it.
+fn section_of(head: &[u8]) -> &[u8] {
+    let begun = head.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(head.len());
+    let mut end = begun;
+    for line in head.get(begun..).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
+        let is_cut_off = !line.ends_with(b"\n") && head.len() >= HEAD_BYTES && end > begun;
+        if is_cut_off || line.trim_ascii().is_empty() {
+            break;
+        }
+        end += line.len();
+    }
+    head.get(..end).unwrap_or(head)
+}
+
+/// What can be told of a request: its method, its target and those of its header lines that are such. What cannot be is `-`
+/// for the method, and `/` for the target.
+fn told_of(section: &[u8]) -> Option<RequestHeader> {
+    let mut lines = section.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end).skip_while(|line| line.is_empty());
+    let mut parts = lines.next().unwrap_or_default().split(|&byte| byte == b' ');
+    let method = parts.next().and_then(|method| Method::from_bytes(method).ok());
+    let method = method.as_ref().map_or("-", Method::as_str);
+    let target = parts.next().filter(|target| !target.is_empty()).unwrap_or(b"/");
+    let mut request =
+        RequestHeader::build(method, target, None).or_else(|_| RequestHeader::build("-", b"/", None)).ok()?;
+    if parts.next() == Some(b"HTTP/1.0") {
+        request.set_version(Version::HTTP_10);
+    }
+    for line in lines {
+        let mut parts = line.splitn(2, |&byte| byte == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().map(<[u8]>::trim_ascii));
+        let value = value.and_then(|value| HeaderValue::from_bytes(value).ok());
+        if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), value) {
+            // What is one too many is left out.
+            let _ = request.append_header(name, value);
+        }
+    }
+    Some(request)
+}
+
+/// RFC 9110 §5.6.7.
+fn date_of(now: UnixSeconds) -> String {
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let time = i64::try_from(now.0).ok().and_then(|secs| jiff::Timestamp::from_second(secs).ok());
+    time.and_then(|time| printer.timestamp_to_rfc9110_string(&time).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_section_ends_before_its_empty_line_and_behind_its_last_whole_one() {
+        let begun = "GET / HTTP/1.1\r\nA: b\r\nC: ";
+        let long = format!("{begun}{}", "d".repeat(HEAD_BYTES - begun.len()));
+        for (head, section) in [
+            ("", ""),
+            ("\r\n\r\n", "\r\n\r\n"),
+            ("GET", "GET"),
+            ("GET / HTTP/1.1\r\nA: b", "GET / HTTP/1.1\r\nA: b"),
+            ("\r\nGET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n", "\r\nGET / HTTP/1.1\r\nA: b\r\n"),
+            ("GET / HTTP/1.1\nA: b\n\nbody", "GET / HTTP/1.1\nA: b\n"),
+            (&long, "GET / HTTP/1.1\r\nA: b\r\n"),
+            (&"x".repeat(HEAD_BYTES), &"x".repeat(HEAD_BYTES)),
+        ] {
+            assert_eq!(section_of(head.as_bytes()), section.as_bytes(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_can_be_read_are_told_and_others_left_out() {
+        let section =
+            b"POST /a?b HTTP/1.0\r\nHost: a\r\n X-Forwarded-For: 192.0.2.1\r\nno line\r\nB : c\r\nD:\xff\r\nE: \0\r\n";
+        let request = told_of(section).unwrap();
+        let fields: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!((request.method.as_str(), request.raw_path()), ("POST", &b"/a?b"[..]));
+        assert_eq!(request.version, Version::HTTP_10);
+        assert_eq!(fields, [("host", &b"a"[..]), ("d", b"\xff")]);
+    }
+
+    #[test]
+    fn a_date_is_that_of_http() {
+        assert_eq!(date_of(UnixSeconds(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    proptest! {
+        #[test]
+        fn something_is_told_of_any_bytes(bytes: Vec<u8>, lines: Vec<(String, Vec<u8>)>) {
+            let lines = lines.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\r\n"].concat());
+            for head in [bytes.clone(), bytes.into_iter().chain(lines).collect()] {
+                let section = section_of(&head);
+                prop_assert!(head.starts_with(section));
+                let request = told_of(section);
+                prop_assert!(request.is_some());
+                let request = request.unwrap();
+                let head = head_of(&request, Some(section));
+                prop_assert!(portcullis_signals::CanonicalRequest::unreadable(&head).fault().is_some());
+            }
+        }
+    }
+}
