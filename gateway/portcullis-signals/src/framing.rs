@@ -48,7 +48,7 @@ pub enum FramingFault {
     RequestLine,
     /// A header line that is not a name, a colon and a value (RFC 9112 §5).
     HeaderLine,
-    /// A header section that could not be read for what its beginning does not show.
+    /// A header section that could not be read for another reason, such as its size or the number of its lines.
     HeaderSection,
 }
 
@@ -100,19 +100,25 @@ pub(crate) fn check(head: &RequestHead<'_>) -> Option<FramingFault> {
         .or_else(|| duplicate_fault(head))
 }
 
-/// What is wrong with the lines of a header section that begins with `raw`: the first that is none. The last one of `raw` may
-/// be cut off.
-pub(crate) fn line_fault(raw: &[u8]) -> FramingFault {
+/// The first thing that is wrong with the lines of a header section that begins with `raw`, the last of which may be cut off.
+pub(crate) fn line_fault(raw: &[u8]) -> Option<FramingFault> {
     // Empty lines before a request are passed over (RFC 9112 §2.2).
     let mut lines = raw.split_inclusive(|&byte| byte == b'\n').skip_while(|line| line.trim_ascii().is_empty());
-    let Some(first) = lines.next() else { return FramingFault::HeaderSection };
+    let first = lines.next()?;
     if !is_request_line(first) {
-        return FramingFault::RequestLine;
+        return Some(FramingFault::RequestLine);
     }
-    let mut whole =
-        lines.filter_map(|line| line.strip_suffix(b"\n")).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let is_faulty = whole.by_ref().take_while(|line| !line.is_empty()).any(|line| !is_field_line(line));
-    if is_faulty { FramingFault::HeaderLine } else { FramingFault::HeaderSection }
+    let whole = lines.filter_map(|line| line.strip_suffix(b"\n")).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    if whole.take_while(|line| !line.is_empty()).any(|line| !is_field_line(line)) {
+        return Some(FramingFault::HeaderLine);
+    }
+    let target = first.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    (!target.trim_ascii_end().iter().all(|&byte| is_uri_byte(byte))).then_some(FramingFault::Target)
+}
+
+/// RFC 3986 §2.
+const fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 fn is_request_line(line: &[u8]) -> bool {
@@ -318,28 +324,33 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_by_the_first_line_that_is_none() {
+    fn what_cannot_be_read_is_named_by_its_lines() {
         use FramingFault::*;
         for (raw, fault) in [
-            (&b""[..], HeaderSection),
-            (b"\r\n", HeaderSection),
-            (b"\x16\x03\x01", RequestLine),
-            (b"GE", HeaderSection),
-            (b"GE(", RequestLine),
-            (b"GET\r\n", RequestLine),
-            (b"GET /\r\n", RequestLine),
-            (b" / HTTP/1.1\r\n", RequestLine),
-            (b"GET  HTTP/1.1\r\n", RequestLine),
-            (b"GET / HTTP/3.7\r\n", RequestLine),
-            (b"GET /a b HTTP/1.1\r\n", RequestLine),
-            (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", HeaderSection),
-            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nno header line\r\n", HeaderSection),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nno header line\r\n", HeaderLine),
-            (b"GET / HTTP/1.1\r\nHost: a\r\ncut o", HeaderSection),
-            (b"GET / HTTP/1.1\r\nHost : a\r\n", HeaderLine),
-            (b"GET / HTTP/1.1\r\n: a\r\n", HeaderLine),
-            (b"GET / HTTP/1.1\r\nA: \x01\r\n", HeaderLine),
-            (b"GET / HTTP/1.1\r\nA: \xff\tb\r\n", HeaderSection),
+            (&b""[..], None),
+            (b"\r\n", None),
+            (b"\x16\x03\x01", Some(RequestLine)),
+            (b"GE", None),
+            (b"GE(", Some(RequestLine)),
+            (b"GET\r\n", Some(RequestLine)),
+            (b"GET /\r\n", Some(RequestLine)),
+            (b" / HTTP/1.1\r\n", Some(RequestLine)),
+            (b"GET  HTTP/1.1\r\n", Some(RequestLine)),
+            (b"GET / HTTP/3.7\r\n", Some(RequestLine)),
+            (b"GET /a b HTTP/1.1\r\n", Some(RequestLine)),
+            (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nno header line\r\n", None),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nno header line\r\n", Some(HeaderLine)),
+            (b"GET / HTTP/1.1\r\nHost: a\r\ncut o", None),
+            (b"GET / HTTP/1.1\r\nHost : a\r\n", Some(HeaderLine)),
+            (b"GET /<b> HTTP/1.1\r\nHost : a\r\n", Some(HeaderLine)),
+            (b"GET /<b> HTTP/1.1\r\nHost: a\r\n", Some(Target)),
+            (b"GET /?q=\"b HTTP/1.1\r\nHost: a\r\n", Some(Target)),
+            (b"GET /\xc3\xa4 HTTP/1.0\n", Some(Target)),
+            (b"PRI * HTTP/2.0\r\n\r\n", Some(RequestLine)),
+            (b"GET / HTTP/1.1\r\n: a\r\n", Some(HeaderLine)),
+            (b"GET / HTTP/1.1\r\nA: \x01\r\n", Some(HeaderLine)),
+            (b"GET / HTTP/1.1\r\nA: \xff\tb\r\n", None),
         ] {
             assert_eq!(line_fault(raw), fault, "{:?}", String::from_utf8_lossy(raw));
         }

@@ -109,11 +109,15 @@ impl<'a> CanonicalRequest<'a> {
     /// The same of a head that a parser could not read: `raw` is its beginning, and the rest what could be told of it.
     pub fn unreadable(head: &RequestHead<'a>) -> Self {
         let request = Self::of(head);
-        let fault = match request.fault {
-            Some(Fault::Framing(fault)) => fault,
-            _ => framing::line_fault(head.raw.unwrap_or_default()),
+        let fault = match (framing::line_fault(head.raw.unwrap_or_default()), request.fault) {
+            // Of what is no request nothing else is told.
+            (Some(FramingFault::RequestLine), _) => Fault::Framing(FramingFault::RequestLine),
+            (_, Some(fault @ Fault::Framing(_))) => fault,
+            (Some(fault), _) => Fault::Framing(fault),
+            (None, Some(fault @ Fault::Host(_))) => fault,
+            (None, _) => Fault::Framing(FramingFault::HeaderSection),
         };
-        request.with_fault(Fault::Framing(fault))
+        request.with_fault(fault)
     }
 
     /// The same request, with a fault that its head does not show.
@@ -361,8 +365,46 @@ mod tests {
         assert!(request(&headers, b"/").only_header(&HeaderName::from_static("x-api-key")).is_none());
     }
 
+    /// To be changed together with [`Fault::ALL`].
+    const fn of_all(fault: Fault) -> usize {
+        use Ambiguity as P;
+        use FramingFault as F;
+        match fault {
+            Fault::Framing(
+                F::LengthAndEncoding
+                | F::DuplicateLength
+                | F::InvalidLength
+                | F::UnknownEncoding
+                | F::AmbiguousHost
+                | F::BareControl
+                | F::FoldedHeader
+                | F::Target
+                | F::MethodCase
+                | F::DuplicateField
+                | F::RequestLine
+                | F::HeaderLine
+                | F::HeaderSection,
+            ) => 13,
+            Fault::Host(HostFault::Missing | HostFault::Character | HostFault::Port | HostFault::TooLong) => 2,
+            Fault::Path(
+                P::EncodedSlash
+                | P::Backslash
+                | P::EncodedNul
+                | P::Parameter
+                | P::Fragment
+                | P::BrokenEncoding
+                | P::NotUtf8
+                | P::Control
+                | P::DoubleEncoding,
+            ) => 9,
+        }
+    }
+
     #[test]
     fn a_fault_is_found_by_its_name() {
+        let kinds =
+            [Fault::Framing(FramingFault::Target), Fault::Host(HostFault::Missing), Fault::Path(Ambiguity::Fragment)];
+        assert_eq!(kinds.map(of_all).iter().sum::<usize>(), Fault::ALL.len());
         for (at, fault) in Fault::ALL.into_iter().enumerate() {
             assert_eq!(Fault::named(fault.name()), Some(fault));
             assert!(!Fault::ALL[..at].iter().any(|other| other.name() == fault.name()), "{fault:?}");

@@ -62,19 +62,13 @@ impl Gateway {
         }
     }
 
-    /// Judges a request that could not be read, of which `head` is what could be told of it. None by a fault of ours.
-    pub(super) fn judge_unreadable(
-        &self,
-        head: &RequestHead<'_>,
-        conn: &ConnInfo,
-        ctx: &mut RequestContext,
-    ) -> Option<()> {
+    /// Judges a request that could not be read, of which `head` is what could be told of it. Unjudged by a fault of ours only.
+    pub(super) fn judge_unreadable(&self, head: &RequestHead<'_>, conn: &ConnInfo, ctx: &mut RequestContext) {
         let on = On { policy: &ctx.policy, route: None, unreadable: true };
         let judge = || self.judge_on(on, head, conn, Http::One, None, ctx.began);
         let judged = guarded(judge, RouteId::default, OnFault::Closed);
         ctx.decided_in = ctx.began.instant.elapsed();
         ctx.judged = judged.map_err(|_| self.note_fault(ctx)).ok();
-        ctx.judged.as_ref().map(|_| ())
     }
 
     fn note_fault(&self, ctx: &RequestContext) {

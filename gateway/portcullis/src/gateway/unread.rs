@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
 use portcullis_signals::{PeerAddr, UnixSeconds};
 
@@ -14,13 +15,19 @@ use super::request::{Over, RequestContext};
 use crate::accept::{ConnInfo, HEAD_BYTES, Unread};
 
 impl Unread for Gateway {
+    /// None where it cannot be told who asks: then nobody is charged for it. It is recorded before it is sent.
     fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<Bytes> {
-        let section = section_of(head);
-        let request = told_of(section)?;
+        let section = Section::of(head);
+        if !section.is_whole && self.trusted.trusts(conn.client.ip()) {
+            // INVARIANT: the line by which a proxy names its client may be one that did not come. Those before it are by who
+            // asked.
+            return None;
+        }
+        let request = told_of(section.bytes)?;
         let mut ctx = RequestContext::of(self);
         ctx.began = self.clock.now();
         ctx.policy = self.policy_for(|| self.trusted.client(PeerAddr(conn.client.ip()), &request.headers).0);
-        self.judge_unreadable(&head_of(&request, Some(section)), conn, &mut ctx)?;
+        self.judge_unreadable(&head_of(&request, Some(section.bytes)), conn, &mut ctx);
         let judged = ctx.judged.as_ref()?;
         let route = ctx.policy.rules().route(judged.decision.route);
         let refused = Refused { route, headers: &request.headers, form: Form::Problem, reference_id: ctx.id.as_str() };
@@ -34,19 +41,33 @@ impl Unread for Gateway {
     }
 }
 
-/// The header section that `head` begins with: without a body that came with it, and to the end of its last whole line where
-/// there is more of it.
-fn section_of(head: &[u8]) -> &[u8] {
-    let begun = head.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(head.len());
-    let mut end = begun;
-    for line in head.get(begun..).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
-        let is_cut_off = !line.ends_with(b"\n") && head.len() >= HEAD_BYTES && end > begun;
-        if is_cut_off || line.trim_ascii().is_empty() {
-            break;
+/// What of a header section came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Section<'a> {
+    /// Its lines, without a body that came with it.
+    bytes: &'a [u8],
+    /// Whether there is no more of it.
+    is_whole: bool,
+}
+
+impl<'a> Section<'a> {
+    /// The section that `head` begins with; to the end of its last whole line where `head` is all that is kept of it.
+    fn of(head: &'a [u8]) -> Self {
+        let begun = head.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(head.len());
+        let mut end = begun;
+        let is_full = head.len() >= HEAD_BYTES;
+        let upto = |end: usize| head.get(..end).unwrap_or(head);
+        for line in head.get(begun..).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
+            if matches!(line, b"\r\n" | b"\n") {
+                return Self { bytes: upto(end), is_whole: true };
+            }
+            if is_full && !line.ends_with(b"\n") && end > begun {
+                break;
+            }
+            end += line.len();
         }
-        end += line.len();
+        Self { bytes: upto(end), is_whole: !is_full }
     }
-    head.get(..end).unwrap_or(head)
 }
 
 /// What can be told of a request: its method, its target and those of its header lines that are such. What cannot be is `-`
@@ -57,8 +78,10 @@ fn told_of(section: &[u8]) -> Option<RequestHeader> {
     let method = parts.next().and_then(|method| Method::from_bytes(method).ok());
     let method = method.as_ref().map_or("-", Method::as_str);
     let target = parts.next().filter(|target| !target.is_empty()).unwrap_or(b"/");
-    let mut request =
-        RequestHeader::build(method, target, None).or_else(|_| RequestHeader::build("-", b"/", None)).ok()?;
+    let mut request = RequestHeader::build(method, target, None)
+        .or_else(|_| RequestHeader::build(method, percent_encode(target, NO_URI).to_string().as_bytes(), None))
+        .or_else(|_| RequestHeader::build(method, b"/", None))
+        .ok()?;
     if parts.next() == Some(b"HTTP/1.0") {
         request.set_version(Version::HTTP_10);
     }
@@ -73,6 +96,10 @@ fn told_of(section: &[u8]) -> Option<RequestHeader> {
     }
     Some(request)
 }
+
+/// What is no part of a URI (RFC 3986 §2), nor all that are not ASCII.
+const NO_URI: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// RFC 9110 §5.6.7.
 fn date_of(now: UnixSeconds) -> String {
@@ -91,17 +118,34 @@ mod tests {
     fn a_section_ends_before_its_empty_line_and_behind_its_last_whole_one() {
         let begun = "GET / HTTP/1.1\r\nA: b\r\nC: ";
         let long = format!("{begun}{}", "d".repeat(HEAD_BYTES - begun.len()));
-        for (head, section) in [
-            ("", ""),
-            ("\r\n\r\n", "\r\n\r\n"),
-            ("GET", "GET"),
-            ("GET / HTTP/1.1\r\nA: b", "GET / HTTP/1.1\r\nA: b"),
-            ("\r\nGET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n", "\r\nGET / HTTP/1.1\r\nA: b\r\n"),
-            ("GET / HTTP/1.1\nA: b\n\nbody", "GET / HTTP/1.1\nA: b\n"),
-            (&long, "GET / HTTP/1.1\r\nA: b\r\n"),
-            (&"x".repeat(HEAD_BYTES), &"x".repeat(HEAD_BYTES)),
+        for (head, section, is_whole) in [
+            ("", "", true),
+            ("\r\n\r\n", "\r\n\r\n", true),
+            ("GET", "GET", true),
+            ("GET / HTTP/1.1\r\nA: b", "GET / HTTP/1.1\r\nA: b", true),
+            ("\r\nGET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n", "\r\nGET / HTTP/1.1\r\nA: b\r\n", true),
+            ("GET / HTTP/1.1\nA: b\n\nbody", "GET / HTTP/1.1\nA: b\n", true),
+            ("GET / HTTP/1.1\r\n \r\nA: b\r\n\r\n", "GET / HTTP/1.1\r\n \r\nA: b\r\n", true),
+            (&long, "GET / HTTP/1.1\r\nA: b\r\n", false),
+            (&"x".repeat(HEAD_BYTES), &"x".repeat(HEAD_BYTES), false),
+            (&format!("{begun}d\r\n\r\n{long}"), &format!("{begun}d\r\n"), true),
         ] {
-            assert_eq!(section_of(head.as_bytes()), section.as_bytes(), "{head:?}");
+            let found = Section::of(head.as_bytes());
+            assert_eq!(found, Section { bytes: section.as_bytes(), is_whole }, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_none_is_told_in_an_escaped_form() {
+        for (target, path, query) in [
+            ("/a?q=<b>", "/a", Some("q=%3Cb%3E")),
+            ("/a<b`", "/a%3Cb%60", None),
+            ("/\u{e4}<", "/%C3%A4%3C", None),
+            ("/%zz", "/%zz", None),
+        ] {
+            let request = told_of(format!("HEAD {target} HTTP/1.1\r\n").as_bytes()).unwrap();
+            let told = (request.method.as_str(), request.uri.path(), request.uri.query());
+            assert_eq!(told, ("HEAD", path, query), "{target}");
         }
     }
 
@@ -126,7 +170,7 @@ mod tests {
         fn something_is_told_of_any_bytes(bytes: Vec<u8>, lines: Vec<(String, Vec<u8>)>) {
             let lines = lines.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\r\n"].concat());
             for head in [bytes.clone(), bytes.into_iter().chain(lines).collect()] {
-                let section = section_of(&head);
+                let section = Section::of(&head).bytes;
                 prop_assert!(head.starts_with(section));
                 let request = told_of(section);
                 prop_assert!(request.is_some());

@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use portcullis_testkit::Http1;
+use portcullis::accept::HEAD_BYTES;
+use portcullis_testkit::{Answer, Http1};
 
 use crate::OPEN;
 use crate::rig::Rig;
@@ -73,9 +74,16 @@ fn ambiguous_framing_never_reaches_the_origin() {
 }
 
 /// What a test sends that cannot be read, and what is to be told of it: a method, a path and a fault.
-const UNREADABLE: [(&str, &str, &str, &str); 14] = [
+const UNREADABLE: [(&str, &str, &str, &str); 21] = [
     ("GET /a HTTP/3.7\r\nHost: shop.example\r\n\r\n", "GET", "/a", "request-line"),
     ("\u{16}\u{3}\u{1}\u{2}", "-", "/", "request-line"),
+    ("\u{16}\u{3}\u{1}\0\u{4}\u{1}\0\0\u{3}\u{3}", "-", "/", "request-line"),
+    ("SSH-2.0-OpenSSH_9.6\r\n", "SSH-2.0-OpenSSH_9.6", "/", "request-line"),
+    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI", "*", "request-line"),
+    ("GET /a?q=<b> HTTP/1.1\r\nHost: shop.example\r\n\r\n", "GET", "/a", "target"),
+    ("GET /a HTTP/1.1\r\nHost: shop.example\r\n \r\nA: b\0\r\n\r\n", "GET", "/a", "folded-header"),
+    ("GET /a HTTP/1.1\r\nHost: u@shop.example\r\n\r\n", "GET", "/a", "host-invalid"),
+    ("GET / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: a\u{1}\r\n\r\n", "GET", "/", "header-line"),
     ("G(T /a HTTP/1.1\r\nHost: shop.example\r\n\r\n", "-", "/a", "request-line"),
     ("GET /a HTTP/1.1\r\nHost: shop.example\r\nno header line\r\n\r\n", "GET", "/a", "header-line"),
     ("GET /a HTTP/1.1\r\nHost : shop.example\r\n\r\n", "GET", "/a", "header-line"),
@@ -144,18 +152,57 @@ fn who_sends_what_cannot_be_read_is_told_why_and_recorded() {
             assert!(!record.to_string().contains("secret"), "{record}");
         }
     }
-    let behind_proxy = b"GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 192.0.2.7\r\nno header line\r\n\r\n";
-    for (last, client) in [(5, "192.0.2.7"), (6, "127.0.0.6")] {
+}
+
+#[test]
+fn who_sends_what_cannot_be_read_is_believed_no_address() {
+    let trusted = "[client_address]\ntrusted_proxies = [\"127.0.0.5\"]\n";
+    let rig = Rig::start_with(OPEN, trusted, crate::rig::usual_origin);
+    let forwarded = |address: &str| format!("X-Forwarded-For: {address}\r\n");
+    let head = |between: &str| {
+        let named = [forwarded("192.0.2.7"), forwarded("198.51.100.9")];
+        format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{}{between}{}no header line\r\n\r\n", named[0], named[1])
+    };
+    let long = format!("Pad: {}\r\n", "x".repeat(HEAD_BYTES));
+    let mut records = 0;
+    for (last, between, client) in [
+        (5, "", Some("198.51.100.9")),
+        (5, " \r\n", Some("198.51.100.9")),
+        (6, "", Some("127.0.0.6")),
+        (6, &*long, Some("127.0.0.6")),
+        // The proxy's own line is not among what is kept.
+        (5, &*long, None),
+    ] {
         let mut connection = rig.client_from(last).connect().unwrap();
-        connection.write(behind_proxy).unwrap();
+        connection.write(head(between).as_bytes()).unwrap();
         assert!(connection.read_to_close().unwrap().starts_with(b"HTTP/1.1 400 "));
-        records += 1;
-        assert_eq!(
-            rig.audit(records.into()).pop().unwrap()["client"],
-            client,
-            "an address is believed of a trusted proxy only"
-        );
+        if let Some(client) = client {
+            records += 1;
+            assert_eq!(rig.audit(records).pop().unwrap()["client"], client, "{last} {between:?}");
+        }
+        let unjudged = f64::from(u8::from(client.is_none()));
+        let found = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]);
+        assert_eq!(found, Some(unjudged), "{last} {between:?}");
     }
+    assert_eq!(rig.audit(records).len(), records);
+}
+
+#[test]
+fn an_answer_400_of_the_origin_is_passed_on() {
+    let rig = Rig::start_with(OPEN, "", |_| Answer::status(400).body("says the origin"));
+    let mut connection = rig.client().connect().unwrap();
+    for _ in 0..3 {
+        let answer = connection.get("/", crate::CURL).unwrap();
+        assert_eq!((answer.status, &*answer.body), (400, &b"says the origin"[..]));
+    }
+    connection
+        .write(
+            b"POST / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nExpect: 100-continue\r\n\
+              Connection: close\r\nContent-Length: 2\r\n\r\nhi",
+        )
+        .unwrap();
+    let text = String::from_utf8(connection.read_to_close().unwrap()).unwrap();
+    assert!(text.contains("HTTP/1.1 400 ") && text.ends_with("says the origin"), "{text}");
 }
 
 /// RUSTSEC-2026-0033: bytes behind a request for an upgrade are not a second request.
