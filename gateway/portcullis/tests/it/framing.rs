@@ -159,30 +159,29 @@ fn who_sends_what_cannot_be_read_is_believed_no_address() {
     let trusted = "[client_address]\ntrusted_proxies = [\"127.0.0.5\"]\n";
     let rig = Rig::start_with(OPEN, trusted, crate::rig::usual_origin);
     let forwarded = |address: &str| format!("X-Forwarded-For: {address}\r\n");
-    let head = |between: &str| {
-        let named = [forwarded("192.0.2.7"), forwarded("198.51.100.9")];
-        format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{}{between}{}no header line\r\n\r\n", named[0], named[1])
-    };
+    let head = |rest: &str| format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{}{rest}", forwarded("192.0.2.7"));
+    let proxys = format!("{}no header line\r\n", forwarded("198.51.100.9"));
     let long = format!("Pad: {}\r\n", "x".repeat(HEAD_BYTES));
     let mut records = 0;
-    for (last, between, client) in [
-        (5, "", Some("198.51.100.9")),
-        (5, " \r\n", Some("198.51.100.9")),
-        (6, "", Some("127.0.0.6")),
-        (6, &*long, Some("127.0.0.6")),
-        // The proxy's own line is not among what is kept.
-        (5, &*long, None),
+    for (last, rest, client) in [
+        (5, format!("{proxys}\r\n"), Some("198.51.100.9")),
+        (5, format!(" \r\n{proxys}\r\n"), Some("198.51.100.9")),
+        (6, format!("{proxys}\r\n"), Some("127.0.0.6")),
+        (6, format!("{long}{proxys}\r\n"), Some("127.0.0.6")),
+        // The line of the proxy itself is not among what is kept, or has not come.
+        (5, format!("{long}{proxys}\r\n"), None),
+        (5, "no header line\r\n".to_owned(), None),
     ] {
+        let before = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]).unwrap();
         let mut connection = rig.client_from(last).connect().unwrap();
-        connection.write(head(between).as_bytes()).unwrap();
+        connection.write(head(&rest).as_bytes()).unwrap();
         assert!(connection.read_to_close().unwrap().starts_with(b"HTTP/1.1 400 "));
         if let Some(client) = client {
             records += 1;
-            assert_eq!(rig.audit(records).pop().unwrap()["client"], client, "{last} {between:?}");
+            assert_eq!(rig.audit(records).pop().unwrap()["client"], client, "{last} {rest:?}");
         }
-        let unjudged = f64::from(u8::from(client.is_none()));
-        let found = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]);
-        assert_eq!(found, Some(unjudged), "{last} {between:?}");
+        let after = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]).unwrap();
+        assert_eq!(after - before, f64::from(u8::from(client.is_none())), "{last} {rest:?}");
     }
     assert_eq!(rig.audit(records).len(), records);
 }
