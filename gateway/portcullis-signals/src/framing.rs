@@ -1,6 +1,6 @@
 //! Whether a request's framing means the same to every reader.
 
-use http::{HeaderMap, HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
 
 /// The head of a request, as the wire gave it.
 #[derive(Clone, Copy, Debug)]
@@ -100,38 +100,53 @@ pub(crate) fn check(head: &RequestHead<'_>) -> Option<FramingFault> {
         .or_else(|| duplicate_fault(head))
 }
 
+/// The parts of a request line of HTTP/1 (RFC 9112 §3), without its end: method, target, version; each is empty where it is
+/// missing. What stands between the first space and the last before a version is the target, as some send spaces in that.
+pub fn request_line(line: &[u8]) -> [&[u8]; 3] {
+    let is_space = |byte: &u8| *byte == b' ';
+    let mut parts = line.splitn(2, is_space);
+    let (method, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut parts = rest.rsplitn(2, is_space);
+    match (parts.next(), parts.next()) {
+        (Some(version), Some(target)) if version.starts_with(b"HTTP/") => [method, target, version],
+        _ => [method, rest, b""],
+    }
+}
+
 /// The first thing that is wrong with the lines of a header section that begins with `raw`, the last of which may be cut off.
 pub(crate) fn line_fault(raw: &[u8]) -> Option<FramingFault> {
     // Empty lines before a request are passed over (RFC 9112 §2.2).
     let mut lines = raw.split_inclusive(|&byte| byte == b'\n').skip_while(|line| line.trim_ascii().is_empty());
     let first = lines.next()?;
-    if !is_request_line(first) {
+    let parts = request_line(without_end(first));
+    if !is_request_line(parts, first.ends_with(b"\n")) {
         return Some(FramingFault::RequestLine);
     }
-    let whole = lines.filter_map(|line| line.strip_suffix(b"\n")).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let whole = lines.filter(|line| line.ends_with(b"\n")).map(without_end);
     if whole.take_while(|line| !line.is_empty()).any(|line| !is_field_line(line)) {
         return Some(FramingFault::HeaderLine);
     }
-    let target = first.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-    (!target.trim_ascii_end().iter().all(|&byte| is_uri_byte(byte))).then_some(FramingFault::Target)
+    let [_, target, version] = parts;
+    (!version.is_empty() && Uri::try_from(without_spaces(target).as_slice()).is_err()).then_some(FramingFault::Target)
 }
 
-/// RFC 3986 §2.
-const fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn is_request_line(line: &[u8]) -> bool {
-    let mut parts = line.splitn(3, |&byte| byte == b' ');
-    let method = parts.next().unwrap_or_default();
-    let Some(rest) = line.strip_suffix(b"\n") else {
-        // What has come of it may be a part of its method only.
-        return method.iter().all(|&byte| is_token_byte(byte));
-    };
-    let version = rest.strip_suffix(b"\r").unwrap_or(rest).rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    let target = parts.next().unwrap_or_default();
-    let is_three = parts.next().is_some_and(|last| !last.trim_ascii().contains(&b' '));
-    is_token(method) && !target.is_empty() && is_three && matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
+/// A target with something in the place of its spaces, which are read as if they were escaped.
+fn without_spaces(target: &[u8]) -> Vec<u8> {
+    target.iter().map(|&byte| if byte == b' ' { b'+' } else { byte }).collect()
+}
+
+/// Whether these are the parts of a request line, or of the beginning of one.
+fn is_request_line([method, target, version]: [&[u8]; 3], is_whole: bool) -> bool {
+    const VERSIONS: [&[u8]; 2] = [b"HTTP/1.1", b"HTTP/1.0"];
+    if is_whole {
+        return is_token(method) && !target.is_empty() && VERSIONS.contains(&version);
+    }
+    method.iter().all(|&byte| is_token_byte(byte)) && VERSIONS.iter().any(|known| known.starts_with(version))
 }
 
 fn is_field_line(line: &[u8]) -> bool {
@@ -337,7 +352,12 @@ mod tests {
             (b" / HTTP/1.1\r\n", Some(RequestLine)),
             (b"GET  HTTP/1.1\r\n", Some(RequestLine)),
             (b"GET / HTTP/3.7\r\n", Some(RequestLine)),
-            (b"GET /a b HTTP/1.1\r\n", Some(RequestLine)),
+            (b"GET /a b HTTP/1.1\r\n", None),
+            (b"GET / HTTP/3.7", Some(RequestLine)),
+            (b"GET / HTTP/1.", None),
+            (b"GET / HTTP/1.1\r", None),
+            (b"GET / HT", None),
+            (b"GET HTTP/1.1\r\n", Some(RequestLine)),
             (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
             (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nno header line\r\n", None),
             (b"GET / HTTP/1.1\r\nHost: a\r\nno header line\r\n", Some(HeaderLine)),
@@ -346,7 +366,8 @@ mod tests {
             (b"GET /<b> HTTP/1.1\r\nHost : a\r\n", Some(HeaderLine)),
             (b"GET /<b> HTTP/1.1\r\nHost: a\r\n", Some(Target)),
             (b"GET /?q=\"b HTTP/1.1\r\nHost: a\r\n", Some(Target)),
-            (b"GET /\xc3\xa4 HTTP/1.0\n", Some(Target)),
+            (b"GET /\xc3\xa4|?{} HTTP/1.0\n", None),
+            (b"GET http://a.example/?<b> HTTP/1.1\r\n", Some(Target)),
             (b"PRI * HTTP/2.0\r\n\r\n", Some(RequestLine)),
             (b"GET / HTTP/1.1\r\n: a\r\n", Some(HeaderLine)),
             (b"GET / HTTP/1.1\r\nA: \x01\r\n", Some(HeaderLine)),

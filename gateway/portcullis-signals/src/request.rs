@@ -114,7 +114,7 @@ impl<'a> CanonicalRequest<'a> {
             (Some(FramingFault::RequestLine), _) => Fault::Framing(FramingFault::RequestLine),
             (_, Some(fault @ Fault::Framing(_))) => fault,
             (Some(fault), _) => Fault::Framing(fault),
-            (None, Some(fault @ Fault::Host(_))) => fault,
+            (None, Some(fault @ Fault::Host(_))) if head.headers.contains_key(header::HOST) => fault,
             (None, _) => Fault::Framing(FramingFault::HeaderSection),
         };
         request.with_fault(fault)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
-use portcullis_signals::{PeerAddr, UnixSeconds};
+use portcullis_signals::{PeerAddr, UnixSeconds, request_line};
 
 use super::Gateway;
 use super::enforce::{self, Form};
@@ -18,12 +18,12 @@ impl Unread for Gateway {
     /// None where it cannot be told who asks: then nobody is charged for it. It is recorded before it is sent.
     fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<Bytes> {
         let section = Section::of(head);
-        if !section.is_whole && self.trusted.trusts(conn.client.ip()) {
-            // INVARIANT: the line by which a proxy names its client may be one that did not come. Those before it are by who
-            // asked.
+        let Told { request, is_all } = told_of(section.bytes)?;
+        if !(section.is_whole && is_all) && self.trusted.trusts(conn.client.ip()) {
+            // INVARIANT: the line by which a proxy names its client may be one that did not come, or cannot be read. Those
+            // before it are by who asked.
             return None;
         }
-        let request = told_of(section.bytes)?;
         let mut ctx = RequestContext::of(self);
         ctx.began = self.clock.now();
         ctx.policy = self.policy_for(|| self.trusted.client(PeerAddr(conn.client.ip()), &request.headers).0);
@@ -70,31 +70,42 @@ impl<'a> Section<'a> {
     }
 }
 
-/// What can be told of a request: its method, its target and those of its header lines that are such. What cannot be is `-`
-/// for the method, and `/` for the target.
-fn told_of(section: &[u8]) -> Option<RequestHeader> {
-    let mut lines = section.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end).skip_while(|line| line.is_empty());
-    let mut parts = lines.next().unwrap_or_default().split(|&byte| byte == b' ');
-    let method = parts.next().and_then(|method| Method::from_bytes(method).ok());
+/// What can be told of a request that cannot be read.
+#[derive(Debug)]
+struct Told {
+    /// Its method, its target and those of its header lines that are such. What cannot be told is `-` for the method, and `/`
+    /// for the target.
+    request: RequestHeader,
+    /// Whether each of its header lines is there.
+    is_all: bool,
+}
+
+fn told_of(section: &[u8]) -> Option<Told> {
+    let mut lines = section.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let [method, target, version] = request_line(first);
+    let method = Method::from_bytes(method).ok();
     let method = method.as_ref().map_or("-", Method::as_str);
-    let target = parts.next().filter(|target| !target.is_empty()).unwrap_or(b"/");
+    let target = if target.is_empty() { b"/" } else { target };
     let mut request = RequestHeader::build(method, target, None)
         .or_else(|_| RequestHeader::build(method, percent_encode(target, NO_URI).to_string().as_bytes(), None))
         .or_else(|_| RequestHeader::build(method, b"/", None))
         .ok()?;
-    if parts.next() == Some(b"HTTP/1.0") {
+    if version == b"HTTP/1.0" {
         request.set_version(Version::HTTP_10);
     }
-    for line in lines {
-        let mut parts = line.splitn(2, |&byte| byte == b':');
-        let (name, value) = (parts.next().unwrap_or_default(), parts.next().map(<[u8]>::trim_ascii));
-        let value = value.and_then(|value| HeaderValue::from_bytes(value).ok());
-        if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), value) {
-            // What is one too many is left out.
-            let _ = request.append_header(name, value);
-        }
+    let mut is_all = true;
+    for line in lines.filter(|line| !line.is_empty()) {
+        is_all &= add_line(&mut request, line).is_some();
     }
-    Some(request)
+    Some(Told { request, is_all })
+}
+
+fn add_line(request: &mut RequestHeader, line: &[u8]) -> Option<()> {
+    let mut parts = line.splitn(2, |&byte| byte == b':');
+    let name = HeaderName::from_bytes(parts.next()?).ok()?;
+    let value = HeaderValue::from_bytes(parts.next()?.trim_ascii()).ok()?;
+    request.append_header(name, value).ok().map(|_| ())
 }
 
 /// What is no part of a URI (RFC 3986 §2), nor all that are not ASCII.
@@ -142,8 +153,9 @@ mod tests {
             ("/a<b`", "/a%3Cb%60", None),
             ("/\u{e4}<", "/%C3%A4%3C", None),
             ("/%zz", "/%zz", None),
+            ("/a b", "/a%20b", None),
         ] {
-            let request = told_of(format!("HEAD {target} HTTP/1.1\r\n").as_bytes()).unwrap();
+            let request = told_of(format!("HEAD {target} HTTP/1.1\r\n").as_bytes()).unwrap().request;
             let told = (request.method.as_str(), request.uri.path(), request.uri.query());
             assert_eq!(told, ("HEAD", path, query), "{target}");
         }
@@ -151,13 +163,19 @@ mod tests {
 
     #[test]
     fn lines_that_can_be_read_are_told_and_others_left_out() {
-        let section =
-            b"POST /a?b HTTP/1.0\r\nHost: a\r\n X-Forwarded-For: 192.0.2.1\r\nno line\r\nB : c\r\nD:\xff\r\nE: \0\r\n";
-        let request = told_of(section).unwrap();
-        let fields: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        assert_eq!((request.method.as_str(), request.raw_path()), ("POST", &b"/a?b"[..]));
-        assert_eq!(request.version, Version::HTTP_10);
-        assert_eq!(fields, [("host", &b"a"[..]), ("d", b"\xff")]);
+        for (lines, fields, is_all) in [
+            (&b"Host: a\r\nB:c\nD:\xff\r\n"[..], &[("host", &b"a"[..]), ("b", b"c"), ("d", b"\xff")][..], true),
+            (b"Host: a\r\nno line\r\nB: c", &[("host", b"a"), ("b", b"c")], false),
+            (b" Host: a\r\nB : c\r\nE: \0\r\nF: g\rh\r\n", &[], false),
+            (b"Host: a\r\n \r\n", &[("host", b"a")], false),
+        ] {
+            let told = told_of(&[b"\r\nPOST /a?b HTTP/1.0\r\n", lines].concat()).unwrap();
+            let request = &told.request;
+            let found: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            assert_eq!((request.method.as_str(), request.raw_path()), ("POST", &b"/a?b"[..]));
+            assert_eq!(request.version, Version::HTTP_10);
+            assert_eq!((&*found, told.is_all), (fields, is_all), "{:?}", String::from_utf8_lossy(lines));
+        }
     }
 
     #[test]
@@ -170,11 +188,12 @@ mod tests {
         fn something_is_told_of_any_bytes(bytes: Vec<u8>, lines: Vec<(String, Vec<u8>)>) {
             let lines = lines.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\r\n"].concat());
             for head in [bytes.clone(), bytes.into_iter().chain(lines).collect()] {
-                let section = Section::of(&head).bytes;
-                prop_assert!(head.starts_with(section));
-                let request = told_of(section);
-                prop_assert!(request.is_some());
-                let request = request.unwrap();
+                let Section { bytes: section, is_whole } = Section::of(&head);
+                let behind = head.strip_prefix(section).unwrap();
+                prop_assert!(!is_whole || behind.starts_with(b"\r\n") || behind.starts_with(b"\n"));
+                let told = told_of(section);
+                prop_assert!(told.is_some());
+                let request = told.unwrap().request;
                 let head = head_of(&request, Some(section));
                 prop_assert!(portcullis_signals::CanonicalRequest::unreadable(&head).fault().is_some());
             }

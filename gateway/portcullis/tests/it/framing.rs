@@ -74,7 +74,7 @@ fn ambiguous_framing_never_reaches_the_origin() {
 }
 
 /// What a test sends that cannot be read, and what is to be told of it: a method, a path and a fault.
-const UNREADABLE: [(&str, &str, &str, &str); 21] = [
+const UNREADABLE: [(&str, &str, &str, &str); 23] = [
     ("GET /a HTTP/3.7\r\nHost: shop.example\r\n\r\n", "GET", "/a", "request-line"),
     ("\u{16}\u{3}\u{1}\u{2}", "-", "/", "request-line"),
     ("\u{16}\u{3}\u{1}\0\u{4}\u{1}\0\0\u{3}\u{3}", "-", "/", "request-line"),
@@ -82,6 +82,8 @@ const UNREADABLE: [(&str, &str, &str, &str); 21] = [
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI", "*", "request-line"),
     ("GET /a?q=<b> HTTP/1.1\r\nHost: shop.example\r\n\r\n", "GET", "/a", "target"),
     ("GET /a HTTP/1.1\r\nHost: shop.example\r\n \r\nA: b\0\r\n\r\n", "GET", "/a", "folded-header"),
+    ("GET /a b HTTP/1.1\r\nHost: shop.example\r\nA : b\r\n\r\n", "GET", "/a%20b", "header-line"),
+    ("GET /a HTTP/3.7", "GET", "/a", "request-line"),
     ("GET /a HTTP/1.1\r\nHost: u@shop.example\r\n\r\n", "GET", "/a", "host-invalid"),
     ("GET / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: a\u{1}\r\n\r\n", "GET", "/", "header-line"),
     ("G(T /a HTTP/1.1\r\nHost: shop.example\r\n\r\n", "-", "/a", "request-line"),
@@ -160,17 +162,21 @@ fn who_sends_what_cannot_be_read_is_believed_no_address() {
     let rig = Rig::start_with(OPEN, trusted, crate::rig::usual_origin);
     let forwarded = |address: &str| format!("X-Forwarded-For: {address}\r\n");
     let head = |rest: &str| format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{}{rest}", forwarded("192.0.2.7"));
-    let proxys = format!("{}no header line\r\n", forwarded("198.51.100.9"));
+    let proxys = format!("Host: b.example\r\n{}", forwarded("198.51.100.9"));
     let long = format!("Pad: {}\r\n", "x".repeat(HEAD_BYTES));
     let mut records = 0;
     for (last, rest, client) in [
         (5, format!("{proxys}\r\n"), Some("198.51.100.9")),
-        (5, format!(" \r\n{proxys}\r\n"), Some("198.51.100.9")),
         (6, format!("{proxys}\r\n"), Some("127.0.0.6")),
         (6, format!("{long}{proxys}\r\n"), Some("127.0.0.6")),
-        // The line of the proxy itself is not among what is kept, or has not come.
+        (6, format!("{proxys}no header line\r\n\r\n"), Some("127.0.0.6")),
+        // The line of the proxy itself is not among what is kept, has not come, or cannot be read.
         (5, format!("{long}{proxys}\r\n"), None),
         (5, "no header line\r\n".to_owned(), None),
+        (5, format!("{proxys}no header line\r\n\r\n"), None),
+        (5, "X-Forwarded-For: a\u{1}, 198.51.100.9\r\n\r\n".to_owned(), None),
+        (5, " , 198.51.100.9\r\n\r\n".to_owned(), None),
+        (5, format!(" \r\n{proxys}\r\n"), None),
     ] {
         let before = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]).unwrap();
         let mut connection = rig.client_from(last).connect().unwrap();
