@@ -64,6 +64,7 @@ pub use quiet::QuietRoutes;
 pub use record::{Outcome, Record};
 pub use subject::{Subject, SubjectError};
 pub use trial::{Trial, Watched};
+pub use unread::name_any_fault;
 
 /// Everything that serving a request reads or counts.
 #[derive(Debug)]

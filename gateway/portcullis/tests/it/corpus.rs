@@ -25,6 +25,11 @@ fn every_beginning_of_a_proxy_header_is_read_or_refused() {
 }
 
 #[test]
+fn every_beginning_of_a_head_that_cannot_be_read_has_a_fault() {
+    every_prefix("request_head", |bytes| assert!(portcullis::gateway::name_any_fault(bytes).is_some()));
+}
+
+#[test]
 fn every_beginning_of_a_rules_file_is_compiled_or_explained() {
     every_prefix("rules_text", |bytes| drop(portcullis_policy::compile_any(bytes)));
 }
