@@ -47,7 +47,7 @@ pub use self::{
         Http2Unread, Label, Refusal, Tally, Unjudged,
     },
     tls::{TlsError, TlsStore, install_crypto_provider},
-    unread::{HEAD_BYTES, Unread},
+    unread::{HEAD_BYTES, Unread, UnreadAnswer},
 };
 use self::{app::ProxyHeader, cuttable::Cuttable, filter::PeerFilter};
 

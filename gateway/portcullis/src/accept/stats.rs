@@ -142,9 +142,9 @@ labels! {
 }
 
 labels! {
-    /// The status of an answer to a request that nothing of the gateway saw.
+    /// The status of an answer to a request that was not judged.
     Unjudged {
-        /// Its head cannot be read, and nobody answers such ([`super::Unread`]).
+        /// Its head cannot be read, and nobody judges such ([`super::Unread`]).
         BadRequest => "400",
         /// It is a CONNECT.
         MethodNotAllowed => "405",
@@ -197,7 +197,7 @@ pub struct AcceptStats {
     pub hello_faults: Tally<HelloFault>,
     /// HTTP/2 connections of which there is no print.
     pub http2_unread: Tally<Http2Unread>,
-    /// Requests that Pingora answered by itself, and nothing of the gateway judged.
+    /// Requests that were answered without being judged.
     pub unjudged: Tally<Unjudged>,
     /// Connections cut by their clients' fault.
     pub cut: Tally<Cut>,

@@ -141,10 +141,11 @@ impl<T: Transport> GateStream<T> {
     #[cold]
     fn answer_unread(&mut self, turn: u64, status: Unjudged) {
         let head = self.head.as_ref().filter(|_| status == Unjudged::BadRequest);
-        self.instead = head.and_then(|head| head.answer(turn, &self.info));
-        if self.instead.is_none() {
+        let answer = head.and_then(|head| head.answer(turn, &self.info));
+        if !answer.as_ref().is_some_and(|answer| answer.is_judged) {
             self.stats.unjudged.add(status);
         }
+        self.instead = answer.map(|answer| answer.bytes);
     }
 
     /// Sends what goes in the place of Pingora's answer, of which nothing is sent then.

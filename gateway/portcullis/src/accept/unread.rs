@@ -8,9 +8,18 @@ use super::ConnInfo;
 
 /// Who answers a request of HTTP/1 that cannot be read.
 pub trait Unread: fmt::Debug + Send + Sync {
-    /// The whole answer, header section and body, to a request that began with `head`: at most [`HEAD_BYTES`] of it, and of
-    /// what came with it. None has Pingora's own answer sent. The connection is closed in either case.
-    fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<Bytes>;
+    /// The answer to a request that began with `head`: at most [`HEAD_BYTES`] of it, and of what came with it. None has
+    /// Pingora's own answer sent. The connection is closed in either case.
+    fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<UnreadAnswer>;
+}
+
+/// An answer to a request that cannot be read.
+#[derive(Clone, Debug)]
+pub struct UnreadAnswer {
+    /// All of it, header section and body.
+    pub bytes: Bytes,
+    /// Whether the request was judged; else it is counted in [`super::AcceptStats::unjudged`].
+    pub is_judged: bool,
 }
 
 /// How much of a header section is kept to say what is wrong with it. Most have less.
@@ -43,7 +52,7 @@ impl HeadCopy {
     }
 
     /// What answers the request that could not be read in `turn`.
-    pub(super) fn answer(&self, turn: u64, conn: &ConnInfo) -> Option<Bytes> {
+    pub(super) fn answer(&self, turn: u64, conn: &ConnInfo) -> Option<UnreadAnswer> {
         // What was read with an earlier request is not looked for.
         let head = if self.turn == turn { self.bytes.as_slice() } else { &[] };
         self.unread.answer(conn, head)

@@ -41,20 +41,23 @@ impl Form {
 /// A refusal that needs no puzzle.
 pub fn refuse(decision: &Decision, limits: &[LimitReading], refused: &Refused<'_>) -> Reply {
     match (decision.action, decision.cause) {
-        (_, Cause::Malformed(fault)) => {
-            let said = match fault {
-                Fault::Framing(fault) if fault.is_unreadable() => "the request cannot be read",
-                _ => "the request can be read in more than one way",
-            };
-            let detail = format!("{said}: {}", fault.name());
-            let id = refused.reference_id;
-            let then = if matches!(fault, Fault::Framing(_)) { AfterReply::Cut } else { AfterReply::Close };
-            told(StatusCode::BAD_REQUEST, "Malformed request", &detail, decision.code, Form::Problem, id).then(then)
-        }
+        (_, Cause::Malformed(fault)) => malformed(fault, refused.reference_id),
         (Action::Throttle, _) => throttled(decision, limits, refused),
         (Action::StepUp, _) => step_up(decision.code, refused),
         _ => refusal::told(StatusCode::FORBIDDEN, "Refused", "this request was refused", decision.code, refused),
     }
+}
+
+/// 400, with what is wrong with the request.
+pub fn malformed(fault: Fault, reference_id: &str) -> Reply {
+    let code = Cause::Malformed(fault).code(Action::Block);
+    let said = match fault {
+        Fault::Framing(fault) if fault.is_unreadable() => "the request cannot be read",
+        _ => "the request can be read in more than one way",
+    };
+    let detail = format!("{said}: {}", fault.name());
+    let then = if matches!(fault, Fault::Framing(_)) { AfterReply::Cut } else { AfterReply::Close };
+    told(StatusCode::BAD_REQUEST, "Malformed request", &detail, code, Form::Problem, reference_id).then(then)
 }
 
 /// 401, with what is lacking (RFC 9470 §3).

@@ -1,6 +1,5 @@
 //! Requests of HTTP/1 that cannot be read: judged by what can be told of them, refused, and recorded as any other.
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
@@ -12,32 +11,43 @@ use super::head::head_of;
 use super::record::Outcome;
 use super::refusal::Refused;
 use super::request::{Over, RequestContext};
-use crate::accept::{ConnInfo, HEAD_BYTES, Unread};
+use crate::accept::{ConnInfo, HEAD_BYTES, Unread, UnreadAnswer};
 
 impl Unread for Gateway {
-    /// None where it cannot be told who asks: then nobody is charged for it. It is recorded before it is sent.
-    fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<Bytes> {
+    /// Judged and recorded before it is sent, unless it cannot be told who asks.
+    fn answer(&self, conn: &ConnInfo, head: &[u8]) -> Option<UnreadAnswer> {
         let section = Section::of(head);
         let Told { request, is_all } = told_of(section.bytes)?;
-        if !(section.is_whole && is_all) && self.trusted.trusts(conn.client.ip()) {
-            // INVARIANT: the line by which a proxy names its client may be one that did not come, or cannot be read. Those
-            // before it are by who asked.
-            return None;
+        if (section.is_whole && is_all) || !self.trusted.trusts(conn.client.ip()) {
+            return self.judged_answer(conn, section, &request);
         }
+        // INVARIANT: the line by which a proxy names its client may be one that did not come, or cannot be read. Those before
+        // it are by who asked, so that nobody is charged.
+        let id = self.request_ids.next();
+        let fault = fault_of(section, &request)?;
+        tracing::debug!(request = id.as_str(), fault = fault.name(), proxy = %conn.client, "a head of nobody cannot be read");
+        let reply = enforce::malformed(fault, id.as_str()).with("portcullis-request-id", id.as_str().to_owned());
+        let now = self.clock.now().unix();
+        let (bytes, _) = reply.to_last_of_http1(&date_of(now), request.method == Method::HEAD);
+        Some(UnreadAnswer { bytes, is_judged: false })
+    }
+}
+
+impl Gateway {
+    fn judged_answer(&self, conn: &ConnInfo, section: Section<'_>, request: &RequestHeader) -> Option<UnreadAnswer> {
         let mut ctx = RequestContext::of(self);
         ctx.began = self.clock.now();
         ctx.policy = self.policy_for(|| self.trusted.client(PeerAddr(conn.client.ip()), &request.headers).0);
-        self.judge_unreadable(&head_of(&request, Some(section.bytes)), conn, &mut ctx);
+        self.judge_unreadable(&head_of(request, Some(section.bytes)), conn, &mut ctx);
         let judged = ctx.judged.as_ref()?;
         let route = ctx.policy.rules().route(judged.decision.route);
         let refused = Refused { route, headers: &request.headers, form: Form::Problem, reference_id: ctx.id.as_str() };
         let reply = enforce::refuse(&judged.decision, &judged.limited.readings, &refused);
         let reply = self.marked(reply, &request.headers, &ctx);
-        let (answer, sent) = reply.to_last_of_http1(&date_of(ctx.began.unix()), request.method == Method::HEAD);
+        let (bytes, sent) = reply.to_last_of_http1(&date_of(ctx.began.unix()), request.method == Method::HEAD);
         let outcome = Outcome { status: Some(reply.status().as_u16()), sent_bytes: sent as u64, error: None };
-        let over = Over { request: &request, conn, raw_head: None, outcome, by_client: false };
-        self.conclude(over, &mut ctx);
-        Some(answer)
+        self.conclude(Over { request, conn, raw_head: None, outcome, by_client: false }, &mut ctx);
+        Some(UnreadAnswer { bytes, is_judged: true })
     }
 }
 
@@ -45,9 +55,12 @@ impl Unread for Gateway {
 ///
 /// What a fuzzer calls.
 pub fn name_any_fault(head: &[u8]) -> Option<&'static str> {
-    let Section { bytes, .. } = Section::of(head);
-    let request = told_of(bytes)?.request;
-    CanonicalRequest::unreadable(&head_of(&request, Some(bytes))).fault().map(Fault::name)
+    let section = Section::of(head);
+    fault_of(section, &told_of(section.bytes)?.request).map(Fault::name)
+}
+
+fn fault_of(section: Section<'_>, request: &RequestHeader) -> Option<Fault> {
+    CanonicalRequest::unreadable(&head_of(request, Some(section.bytes))).fault()
 }
 
 /// What of a header section came.

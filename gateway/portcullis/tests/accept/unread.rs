@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use portcullis::accept::{ConnInfo, HEAD_BYTES, Unjudged, Unread};
+use portcullis::accept::{ConnInfo, HEAD_BYTES, Unjudged, Unread, UnreadAnswer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::gate::{Gate, bound, get};
@@ -17,9 +17,9 @@ struct Desk {
 }
 
 impl Unread for Desk {
-    fn answer(&self, _: &ConnInfo, head: &[u8]) -> Option<Bytes> {
+    fn answer(&self, _: &ConnInfo, head: &[u8]) -> Option<UnreadAnswer> {
         self.shown.lock().push(head.to_vec());
-        self.answer.clone()
+        self.answer.clone().map(|bytes| UnreadAnswer { bytes, is_judged: true })
     }
 }
 

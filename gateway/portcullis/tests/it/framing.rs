@@ -181,7 +181,8 @@ fn who_sends_what_cannot_be_read_is_believed_no_address() {
         let before = rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]).unwrap();
         let mut connection = rig.client_from(last).connect().unwrap();
         connection.write(head(&rest).as_bytes()).unwrap();
-        assert!(connection.read_to_close().unwrap().starts_with(b"HTTP/1.1 400 "));
+        let text = String::from_utf8(connection.read_to_close().unwrap()).unwrap();
+        assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("\"code\":\"API.MALFORMED_REQUEST\""), "{text}");
         if let Some(client) = client {
             records += 1;
             assert_eq!(rig.audit(records).pop().unwrap()["client"], client, "{last} {rest:?}");
