@@ -1,6 +1,6 @@
 //! Whether a request's framing means the same to every reader.
 
-use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 
 /// The head of a request, as the wire gave it.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ pub(crate) fn line_fault(raw: &[u8]) -> Option<FramingFault> {
         return Some(FramingFault::RequestLine);
     }
     let whole = lines.filter(|line| line.ends_with(b"\n")).map(without_end);
-    if whole.take_while(|line| !line.is_empty()).any(|line| !is_field_line(line)) {
+    if whole.take_while(|line| !line.is_empty()).any(|line| header_line(line).is_none()) {
         return Some(FramingFault::HeaderLine);
     }
     let [_, target, version] = parts;
@@ -143,29 +143,21 @@ fn without_spaces(target: &[u8]) -> Vec<u8> {
 /// Whether these are the parts of a request line, or of the beginning of one.
 fn is_request_line([method, target, version]: [&[u8]; 3], is_whole: bool) -> bool {
     const VERSIONS: [&[u8]; 2] = [b"HTTP/1.1", b"HTTP/1.0"];
+    let is_method = Method::from_bytes(method).is_ok();
     if is_whole {
-        return is_token(method) && !target.is_empty() && VERSIONS.contains(&version);
+        return is_method && !target.is_empty() && VERSIONS.contains(&version);
     }
-    method.iter().all(|&byte| is_token_byte(byte)) && VERSIONS.iter().any(|known| known.starts_with(version))
+    is_method && VERSIONS.iter().any(|known| known.starts_with(version))
 }
 
-fn is_field_line(line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else { return false };
-    let (name, value) = line.split_at_checked(colon).unwrap_or((line, b""));
-    is_token(name) && value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
-}
-
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+/// The name and the value of a header line of HTTP/1 (RFC 9112 §5), without its end; none where it is no such line.
+pub fn header_line(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let mut parts = line.splitn(2, |&byte| byte == b':');
+    let name = HeaderName::from_bytes(parts.next()?).ok()?;
+    let value = parts.next()?;
+    // Of what stands around a value only blanks are no part of it.
+    HeaderValue::from_bytes(value).ok()?;
+    Some((name, HeaderValue::from_bytes(value.trim_ascii()).ok()?))
 }
 
 fn method_fault(head: &RequestHead<'_>) -> Option<FramingFault> {
@@ -271,7 +263,6 @@ fn note_line<'a>(lines: &mut FramingLines<'a>, line: &'a [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
 
     fn check_head(version: Version, fields: &[(&str, &str)], raw: Option<&[u8]>) -> Option<FramingFault> {
         let mut headers = HeaderMap::new();

@@ -41,7 +41,7 @@ pub use facts::{
     UnixSeconds,
 };
 pub use families::{Coverage, FAMILIES_FOLDER, Families, FamiliesError, FamiliesFault};
-pub use framing::{FramingFault, RequestHead, request_line};
+pub use framing::{FramingFault, RequestHead, header_line, request_line};
 pub use headers::HeaderDigest;
 pub use host::{Host, HostFault};
 pub use path::{Ambiguity, CanonicalPath};

@@ -74,10 +74,19 @@ pub struct Judged {
 pub(crate) struct On<'a> {
     /// The policy.
     pub(crate) policy: &'a Policy,
-    /// One of its routes; without one, that of the request.
-    pub(crate) route: Option<RouteId>,
-    /// Whether the request could not be read, so that its head is only what could be told of it.
-    pub(crate) unreadable: bool,
+    /// What of the request.
+    pub(crate) asked: Asked,
+}
+
+/// What is judged of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// What it says.
+    Itself,
+    /// What it says, on this route and not its own.
+    On(RouteId),
+    /// What could be told of it, as it could not be read.
+    Unreadable,
 }
 
 /// What was counted before a request, and is charged after it.
@@ -213,26 +222,32 @@ impl Gateway {
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Box<Judged> {
-        self.judge_on(On { policy, route: None, unreadable: false }, head, conn, http, body, now)
+        self.judge_on(On { policy, asked: Asked::Itself }, head, conn, http, body, now)
     }
 
-    /// The same on a route that is known.
+    /// The same of what is asked.
     pub(crate) fn judge_on(
         &self,
-        On { policy, route, unreadable }: On<'_>,
+        On { policy, asked }: On<'_>,
         head: &RequestHead<'_>,
         conn: &ConnInfo,
         http: Http,
         body: Option<BodyPrefix<'_>>,
         now: Now,
     ) -> Box<Judged> {
-        let request = if unreadable { CanonicalRequest::unreadable(head) } else { CanonicalRequest::of(head) };
+        let request = match asked {
+            Asked::Unreadable => CanonicalRequest::unreadable(head),
+            Asked::Itself | Asked::On(_) => CanonicalRequest::of(head),
+        };
         let client = self.trusted.client(PeerAddr(conn.client.ip()), head.headers);
         let mut network = self.network(conn, client);
         let user_agent = request.header(&http::header::USER_AGENT).map_or(&b""[..], http::HeaderValue::as_bytes);
         let claim = Remembered::claim(conn, user_agent);
         let crawler_proof = self.crawler_proof(&claim, client, &mut network, now);
-        let route_id = route.unwrap_or_else(|| policy.rules().plan(&request));
+        let route_id = match asked {
+            Asked::On(route) => route,
+            Asked::Itself | Asked::Unreadable => policy.rules().plan(&request),
+        };
         let route = policy.rules().route(route_id);
         let keys = ClientKeys::of(self.counters.hasher(), client.0);
         let shown = Shown::of(conn, client);

@@ -9,12 +9,13 @@ use portcullis_policy::model::BodyPrefix;
 use portcullis_signals::{CanonicalRequest, Http, RequestHead};
 
 use super::enforce::{self, Form};
-use super::gather::On;
+use super::gather::{Asked, On};
 use super::head::head_of;
 use super::reply::{AfterReply, Reply};
 use super::request::RequestContext;
 use super::{Gateway, OnFault};
 use crate::accept::ConnInfo;
+use crate::clock::Now;
 
 impl Gateway {
     /// Judges a request; a fault of ours in that ends as the settings say, and the process goes on.
@@ -62,12 +63,18 @@ impl Gateway {
         }
     }
 
-    /// Judges a request that could not be read, of which `head` is what could be told of it. Unjudged by a fault of ours only.
-    pub(super) fn judge_unreadable(&self, head: &RequestHead<'_>, conn: &ConnInfo, ctx: &mut RequestContext) {
-        let on = On { policy: &ctx.policy, route: None, unreadable: true };
-        let judge = || self.judge_on(on, head, conn, Http::One, None, ctx.began);
-        let judged = guarded(judge, RouteId::default, OnFault::Closed);
-        ctx.decided_in = ctx.began.instant.elapsed();
+    /// Judges what is asked of a request that goes to no origin. By a fault of ours it is unjudged, however it was judged before.
+    pub(super) fn judge_asked(
+        &self,
+        asked: Asked,
+        head: &RequestHead<'_>,
+        conn: &ConnInfo,
+        http: Http,
+        now: Now,
+        ctx: &mut RequestContext,
+    ) {
+        let on = On { policy: &ctx.policy, asked };
+        let judged = guarded(|| self.judge_on(on, head, conn, http, None, now), RouteId::default, OnFault::Closed);
         ctx.judged = judged.map_err(|_| self.note_fault(ctx)).ok();
     }
 

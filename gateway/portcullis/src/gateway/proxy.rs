@@ -13,7 +13,6 @@ use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::proxy::FailToProxy;
 use portcullis_policy::model::{Mode, Route};
-use portcullis_signals::PeerAddr;
 
 use super::answer::Answer;
 use super::body::{is_bodiless, is_final, may_upgrade};
@@ -255,7 +254,7 @@ impl Door {
             return;
         }
         let headers = &session.req_header().headers;
-        ctx.policy = self.0.policy_for(|| self.0.trusted.client(PeerAddr(conn.client.ip()), headers).0);
+        ctx.policy = self.0.policy_for(conn, headers);
     }
 
     /// Bounds how long the client of a request whose answer is whole may leave it open.

@@ -4,13 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use http::HeaderMap;
 use portcullis_policy::model::{Action, Rollout};
 use portcullis_policy::{Cause, Decision};
+use portcullis_signals::PeerAddr;
 use portcullis_velocity::KeyHasher;
 
 use super::Gateway;
 use super::keys::{share_of, slot_of};
 use super::policy::Policy;
+use crate::accept::ConnInfo;
 
 /// A policy that a share of clients is judged by.
 #[derive(Debug)]
@@ -137,8 +140,9 @@ impl Watched {
 
 impl Gateway {
     /// The policy that judges a client; who it is, is asked only while one is on trial.
-    pub(crate) fn policy_for(&self, client: impl FnOnce() -> IpAddr) -> Arc<Policy> {
+    pub(crate) fn policy_for(&self, conn: &ConnInfo, headers: &HeaderMap) -> Arc<Policy> {
         let trial = self.trial.load();
+        let client = || self.trusted.client(PeerAddr(conn.client.ip()), headers).0;
         match trial.as_ref().filter(|trial| is_in(trial, self.counters.hasher(), client())) {
             Some(trial) => Arc::clone(&trial.policy),
             None => self.policy.load_full(),

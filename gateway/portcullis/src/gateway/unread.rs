@@ -1,12 +1,13 @@
 //! Requests of HTTP/1 that cannot be read: judged by what can be told of them, refused, and recorded as any other.
 
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{Method, Version};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
-use portcullis_signals::{CanonicalRequest, Fault, PeerAddr, UnixSeconds, request_line};
+use portcullis_signals::{CanonicalRequest, Fault, Http, UnixSeconds, header_line, request_line};
 
 use super::Gateway;
 use super::enforce::{self, Form};
+use super::gather::Asked;
 use super::head::head_of;
 use super::record::Outcome;
 use super::refusal::Refused;
@@ -37,8 +38,10 @@ impl Gateway {
     fn judged_answer(&self, conn: &ConnInfo, section: Section<'_>, request: &RequestHeader) -> Option<UnreadAnswer> {
         let mut ctx = RequestContext::of(self);
         ctx.began = self.clock.now();
-        ctx.policy = self.policy_for(|| self.trusted.client(PeerAddr(conn.client.ip()), &request.headers).0);
-        self.judge_unreadable(&head_of(request, Some(section.bytes)), conn, &mut ctx);
+        ctx.policy = self.policy_for(conn, &request.headers);
+        let head = head_of(request, Some(section.bytes));
+        self.judge_asked(Asked::Unreadable, &head, conn, Http::One, ctx.began, &mut ctx);
+        ctx.decided_in = ctx.began.instant.elapsed();
         let judged = ctx.judged.as_ref()?;
         let route = ctx.policy.rules().route(judged.decision.route);
         let refused = Refused { route, headers: &request.headers, form: Form::Problem, reference_id: ctx.id.as_str() };
@@ -124,9 +127,7 @@ fn told_of(section: &[u8]) -> Option<Told> {
 }
 
 fn add_line(request: &mut RequestHeader, line: &[u8]) -> Option<()> {
-    let mut parts = line.splitn(2, |&byte| byte == b':');
-    let name = HeaderName::from_bytes(parts.next()?).ok()?;
-    let value = HeaderValue::from_bytes(parts.next()?.trim_ascii()).ok()?;
+    let (name, value) = header_line(line)?;
     request.append_header(name, value).ok().map(|_| ())
 }
 

@@ -1,6 +1,5 @@
 //! What the widget asks for: a puzzle, and a response for its solution.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
@@ -24,7 +23,7 @@ use super::{SiteSeen, SiteTable, Sites, plain_field, route_of};
 use crate::accept::ConnInfo;
 use crate::clock::Now;
 use crate::gateway::body::read_body;
-use crate::gateway::gather::On;
+use crate::gateway::gather::Asked;
 use crate::gateway::head::{head_of, user_agent_of};
 use crate::gateway::reply::Reply;
 use crate::gateway::request::RequestContext;
@@ -203,14 +202,7 @@ impl Gateway {
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
         let head = head_of(session.req_header(), raw.as_deref());
         let http = if session.is_http2() { Http::Two } else { Http::One };
-        let on = On { policy: &ctx.policy, route: Some(admitted.route), unreadable: false };
-        match catch_unwind(AssertUnwindSafe(|| self.judge_on(on, &head, conn, http, None, now))) {
-            Ok(judged) => ctx.judged = Some(judged),
-            Err(_) => {
-                self.metrics.judgement_fault();
-                tracing::error!(request = ctx.id.as_str(), "judging a visitor failed by a fault of the gateway");
-            }
-        }
+        self.judge_asked(Asked::On(admitted.route), &head, conn, http, now, ctx);
     }
 }
 
