@@ -5,7 +5,8 @@
 //! a client keeps secret can be in it.
 
 use std::borrow::Cow;
-use std::fs::OpenOptions;
+use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,8 @@ struct State {
     written: AtomicU64,
     dropped: AtomicU64,
     failing: AtomicBool,
+    /// Whether the file is to be opened again.
+    reopen: AtomicBool,
 }
 
 /// Lines that wait for the writer, one behind the other.
@@ -98,22 +101,25 @@ impl Audit {
     /// # Errors
     ///
     /// Where the file cannot be opened or the thread not started.
-    pub fn start(settings: &AuditSettings) -> io::Result<(Self, AuditWriter)> {
-        let sink: Option<Box<dyn Write + Send>> = match &settings.sink {
-            Sink::Off => None,
-            Sink::Stdout => Some(Box::new(io::stdout())),
-            Sink::File(path) => Some(Box::new(open(path)?)),
-        };
-        let capacity = if sink.is_some() { settings.queue.max(1) } else { 0 };
+    pub fn start(settings: &AuditSettings) -> Result<(Self, AuditWriter), SinkError> {
+        let output = Output::open(&settings.sink)?;
+        let capacity = if output.is_some() { settings.queue.max(1) } else { 0 };
         let state = Arc::new(State { capacity, ..State::default() });
-        let writer = match sink {
+        let writer = match output {
             None => None,
-            Some(sink) => {
+            Some(output) => {
                 let state = Arc::clone(&state);
-                Some(std::thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(&state, sink))?)
+                let writer = std::thread::Builder::new().name("audit".to_owned());
+                let started = writer.spawn(move || write_all(&state, output));
+                Some(started.map_err(|error| SinkError { path: None, error })?)
             }
         };
         Ok((Self { scope: settings.scope, state }, AuditWriter(writer)))
+    }
+
+    /// Has the file opened again before the next record, as whoever moved it away expects.
+    pub fn reopen(&self) {
+        self.state.reopen.store(true, Ordering::Relaxed);
     }
 
     /// Hands a request's record to the writer; never waits.
@@ -153,8 +159,71 @@ impl Drop for AuditWriter {
     }
 }
 
-fn open(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new().create(true).append(true).open(path)
+/// Why audit records cannot be written.
+#[derive(Debug)]
+pub struct SinkError {
+    /// The file; none where they go elsewhere.
+    path: Option<PathBuf>,
+    error: io::Error,
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write audit records")?;
+        if let Some(path) = &self.path {
+            write!(f, " to `{}`", path.display())?;
+        }
+        write!(f, ": {}", self.error)?;
+        if self.path.is_some() {
+            f.write_str("; let the user of the gateway write there, or set `audit.path` to another file")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SinkError {}
+
+/// Opens the file of audit records, which is made where there is none.
+///
+/// # Errors
+///
+/// Where it cannot be opened.
+pub fn open(path: &Path) -> Result<File, SinkError> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map_err(|error| SinkError { path: Some(path.to_owned()), error })
+}
+
+/// An open sink.
+enum Output {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl Output {
+    fn open(sink: &Sink) -> Result<Option<Self>, SinkError> {
+        Ok(match sink {
+            Sink::Off => None,
+            Sink::Stdout => Some(Self::Stdout),
+            Sink::File(path) => Some(Self::File { path: path.clone(), file: open(path)? }),
+        })
+    }
+
+    /// Opens the file anew. Where that cannot be done, the one that is open stays.
+    fn reopen(&mut self) {
+        if let Self::File { path, file } = self {
+            match open(path) {
+                Ok(opened) => *file = opened,
+                Err(error) => tracing::error!(%error, "the audit file is not opened anew; the one in use stays"),
+            }
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Self::File { file, .. } => file.write_all(bytes),
+        }
+    }
 }
 
 fn is_plain(record: &Record<'_>) -> bool {
@@ -190,8 +259,9 @@ impl State {
 }
 
 /// Writes what waits, as often as it lingers long enough, until the last request is over.
-fn write_all(state: &State, mut sink: Box<dyn Write + Send>) {
+fn write_all(state: &State, mut output: Output) {
     let mut lines = Vec::new();
+    let mut has_failed = false;
     loop {
         let mut waiting = state.waiting.lock();
         if waiting.records < state.capacity / 2 && !waiting.closed {
@@ -202,11 +272,24 @@ fn write_all(state: &State, mut sink: Box<dyn Write + Send>) {
         lines.clear();
         std::mem::swap(&mut lines, &mut waiting.lines);
         drop(waiting);
+        if state.reopen.swap(false, Ordering::Relaxed) {
+            output.reopen();
+        }
         if records > 0 {
-            let failed = sink.write_all(&lines).and_then(|()| sink.flush()).is_err();
-            let counter = if failed { &state.dropped } else { &state.written };
+            if has_failed {
+                // What failed may have been written to the middle of a line, which is to spoil none of these.
+                lines.insert(0, b'\n');
+            }
+            let written = output.write_all(&lines);
+            match &written {
+                Ok(()) if has_failed => tracing::info!("audit records are written again"),
+                Err(error) if !has_failed => tracing::error!(%error, "audit records are not written, and dropped"),
+                _ => {}
+            }
+            has_failed = written.is_err();
+            let counter = if has_failed { &state.dropped } else { &state.written };
             counter.fetch_add(u64::try_from(records).unwrap_or(u64::MAX), Ordering::Relaxed);
-            state.failing.store(failed, Ordering::Relaxed);
+            state.failing.store(has_failed, Ordering::Relaxed);
         } else if closed {
             return;
         }
@@ -587,4 +670,97 @@ fn micros(duration: std::time::Duration) -> u64 {
 fn timestamp(unix_ms: u64) -> String {
     let millis = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("portcullis-audit-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        /// The writer last, as it waits for the end of the other when it is dropped.
+        fn start(&self) -> Started {
+            let sink = Sink::File(self.0.join("audit.jsonl"));
+            let (audit, _writer) = Audit::start(&AuditSettings { sink, scope: Scope::All, queue: 8 }).unwrap();
+            Started { audit, _writer }
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.0.join(name)).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    struct Started {
+        audit: Audit,
+        _writer: AuditWriter,
+    }
+
+    /// Writes one record, and waits until that was tried.
+    fn record(audit: &Audit, line: &str) {
+        let tried = || audit.written() + audit.dropped();
+        let before = tried();
+        assert!(audit.state.add(line.as_bytes()));
+        while tried() == before {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_left_when_that_is_asked_for() {
+        let scratch = Scratch::new("moved");
+        let started = scratch.start();
+        let audit = &started.audit;
+        record(audit, "one\n");
+        fs::rename(scratch.0.join("audit.jsonl"), scratch.0.join("audit.1")).unwrap();
+        record(audit, "two\n");
+        audit.reopen();
+        record(audit, "three\n");
+        assert_eq!((scratch.read("audit.1").as_str(), scratch.read("audit.jsonl").as_str()), ("one\ntwo\n", "three\n"));
+        // Where it cannot be opened, the one in use stays.
+        fs::remove_file(scratch.0.join("audit.jsonl")).unwrap();
+        fs::create_dir(scratch.0.join("audit.jsonl")).unwrap();
+        audit.reopen();
+        record(audit, "four\n");
+        assert_eq!((audit.written(), audit.dropped(), audit.is_up()), (4, 0, true));
+    }
+
+    #[test]
+    fn a_record_begins_a_line_where_the_one_before_could_not_be_written() {
+        let scratch = Scratch::new("full");
+        symlink("/dev/full", scratch.0.join("audit.jsonl")).unwrap();
+        let started = scratch.start();
+        let audit = &started.audit;
+        record(audit, "lost\n");
+        assert!(!audit.is_up());
+        fs::remove_file(scratch.0.join("audit.jsonl")).unwrap();
+        fs::write(scratch.0.join("audit.jsonl"), "half a rec").unwrap();
+        audit.reopen();
+        record(audit, "one\n");
+        record(audit, "two\n");
+        assert_eq!(scratch.read("audit.jsonl"), "half a rec\none\ntwo\n");
+        assert_eq!((audit.written(), audit.dropped(), audit.is_up()), (2, 1, true));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let error = open(Path::new("/proc/portcullis/audit.jsonl")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write audit records to `/proc/portcullis/audit.jsonl`: "), "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use portcullis_challenge::{Level, SOLVE_SECONDS};
 use portcullis_intel::NetworkClass;
@@ -50,6 +51,7 @@ pub struct Metrics {
     snapshot_reads: IntCounterVec,
     snapshot_writes: IntCounterVec,
     snapshot_bytes: IntGauge,
+    certificate_expiry: IntGauge,
     snapshot_written: IntGauge,
 }
 
@@ -224,6 +226,10 @@ impl Metrics {
             ready,
             snapshot_reads,
             snapshot_writes,
+            certificate_expiry: gauge(
+                "portcullis_certificate_expiry_timestamp_seconds",
+                "When the first of the certificates in use expires; 0 where there is none.",
+            )?,
             snapshot_bytes: gauge("portcullis_snapshot_bytes", "The size of the last snapshot written.")?,
             snapshot_written: gauge(
                 "portcullis_snapshot_last_write_timestamp_seconds",
@@ -231,6 +237,12 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// Notes when the first of the certificates in use expires.
+    pub fn certificates_expire(&self, at: SystemTime) {
+        let left = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_expiry.set(i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
     }
 
     /// Counts a request that is over.
@@ -672,10 +684,16 @@ fn write_prints(text: &mut Exposition, gateway: &Gateway) {
 
 fn write_dependencies(text: &mut Exposition, gateway: &Gateway) {
     text.gauges("portcullis_dependency_up", "Whether something that the gateway leans on is well.");
-    for (origin, server, healthy) in gateway.origins.health() {
-        text.sample(&[("dependency", "origin"), ("name", &origin), ("server", &server)], u8::from(healthy));
+    let servers = gateway.origins.health();
+    for server in &servers {
+        let labels = [("dependency", "origin"), ("name", &*server.origin), ("server", &server.server)];
+        text.sample(&labels, u8::from(server.is_up));
     }
     text.sample(&[("dependency", "audit"), ("name", "sink"), ("server", "")], u8::from(gateway.audit.is_up()));
+    text.counters("portcullis_origin_connect_failures_total", "Connections to servers of origins that were not made.");
+    for server in &servers {
+        text.sample(&[("origin", &*server.origin), ("server", &server.server)], server.failures);
+    }
     text.counters("portcullis_origin_unavailable_total", "Requests for which no server of an origin was healthy.");
     for (origin, count) in gateway.origins.unavailable() {
         text.sample(&[("origin", &origin)], count);

@@ -1,5 +1,9 @@
 //! Pools of origin servers: round robin over those that are healthy.
+//!
+//! A server to which no connection can be made is left out for a while, and then tried by one request at a time. Where none
+//! is left, those are tried all the same.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,10 +13,11 @@ use std::time::Duration;
 
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
-use pingora::lb::{Backends, LoadBalancer, discovery};
+use pingora::lb::{Backend, Backends, LoadBalancer, discovery};
 use pingora::prelude::HttpPeer;
 use pingora::services::background::{GenBackgroundService, background_service};
 use pingora::upstreams::peer::ALPN;
+use portcullis_velocity::Millis;
 
 /// One pool, as the settings name it.
 #[derive(Clone, Debug)]
@@ -57,10 +62,35 @@ pub struct Origins {
 
 struct Pool {
     balancer: Arc<LoadBalancer<RoundRobin>>,
+    servers: HashMap<SocketAddr, Server>,
     // One server needs no selection, and every request would pay for it.
     only: Option<SocketAddr>,
     settings: OriginSettings,
     unavailable: AtomicU64,
+}
+
+/// How connections to one server go.
+#[derive(Debug, Default)]
+struct Server {
+    /// When the last one failed, or when it was left to one request to try another; zero where the last one was made.
+    failed_at: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// How long a server is left out to which no connection could be made, in milliseconds.
+const REST_MS: u64 = 10_000;
+
+/// One server of a pool, as it is shown.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ServerHealth {
+    /// The pool.
+    pub origin: Arc<str>,
+    /// Its address.
+    pub server: String,
+    /// Whether its checks are passed and the last connection to it was made.
+    pub is_up: bool,
+    /// Connections to it that could not be made.
+    pub failures: u64,
 }
 
 /// What checks the health of one pool in the background.
@@ -94,8 +124,13 @@ impl Origins {
                 ([server], None) => Some(*server),
                 _ => None,
             };
-            let pool =
-                Pool { balancer: service.task(), only, settings: origin.clone(), unavailable: AtomicU64::new(0) };
+            let pool = Pool {
+                balancer: service.task(),
+                servers: origin.servers.iter().map(|server| (*server, Server::default())).collect(),
+                only,
+                settings: origin.clone(),
+                unavailable: AtomicU64::new(0),
+            };
             pools.insert(Arc::clone(&origin.name), pool);
             services.push(service);
         }
@@ -103,9 +138,9 @@ impl Origins {
     }
 
     /// The next server of a pool; none when the pool is unknown or none of its servers is healthy.
-    pub fn peer(&self, pool: &str, kind: PeerKind) -> Option<Box<HttpPeer>> {
+    pub fn peer(&self, pool: &str, kind: PeerKind, now: Millis) -> Option<Box<HttpPeer>> {
         let pool = self.pools.get(pool)?;
-        let Some(server) = pool.next() else {
+        let Some(server) = pool.next(now) else {
             pool.unavailable.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -123,19 +158,30 @@ impl Origins {
         Some(Box::new(peer))
     }
 
-    /// Every server with its pool and whether it is healthy.
-    pub fn health(&self) -> Vec<(Arc<str>, String, bool)> {
-        let mut rows: Vec<_> = self
-            .pools
-            .iter()
-            .flat_map(|(name, pool)| {
-                let backends = pool.balancer.backends();
-                let all = backends.get_backend();
-                all.iter()
-                    .map(|backend| (Arc::clone(name), backend.addr.to_string(), backends.ready(backend)))
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+    /// Notes that no connection could be made to a server of a pool. Says how many servers the pool has.
+    pub fn unreachable(&self, pool: &str, server: SocketAddr, now: Millis) -> usize {
+        let Some(pool) = self.pools.get(pool) else { return 0 };
+        if let Some(known) = pool.servers.get(&server) {
+            known.failures.fetch_add(1, Ordering::Relaxed);
+            if known.failed_at.swap(now.0.max(1), Ordering::Relaxed) == 0 {
+                tracing::warn!(origin = %pool.settings.name, %server, "no connection to the server can be made");
+            }
+        }
+        pool.servers.len()
+    }
+
+    /// Notes that a connection was made to a server of a pool.
+    pub fn reached(&self, pool: &str, server: SocketAddr) {
+        let Some(pool) = self.pools.get(pool) else { return };
+        let Some(known) = pool.servers.get(&server) else { return };
+        if known.failed_at.load(Ordering::Relaxed) != 0 && known.failed_at.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!(origin = %pool.settings.name, %server, "connections to the server are made again");
+        }
+    }
+
+    /// Every server, and how it fares.
+    pub fn health(&self) -> Vec<ServerHealth> {
+        let mut rows: Vec<_> = self.pools.iter().flat_map(|(name, pool)| pool.health(name)).collect();
         rows.sort();
         rows
     }
@@ -162,12 +208,51 @@ pub enum PeerKind {
 }
 
 impl Pool {
-    fn next(&self) -> Option<SocketAddr> {
+    fn next(&self, now: Millis) -> Option<SocketAddr> {
         if let Some(server) = self.only {
             return Some(server);
         }
-        let chosen = self.balancer.select(b"", self.settings.servers.len().max(1))?;
-        chosen.addr.as_inet().copied()
+        let most = self.servers.len().max(1);
+        let is_open = |server: &Backend| {
+            server.addr.as_inet().and_then(|addr| self.servers.get(addr)).is_none_or(|server| server.may_be_tried(now))
+        };
+        // One turn, also where none is open: a second would skip a server.
+        let healthy = Cell::new(None);
+        let chosen = self.balancer.select_with(b"", most, |server, is_healthy| {
+            if is_healthy && healthy.get().is_none() {
+                healthy.set(server.addr.as_inet().copied());
+            }
+            is_healthy && is_open(server)
+        });
+        chosen.and_then(|server| server.addr.as_inet().copied()).or(healthy.get())
+    }
+
+    fn health(&self, name: &Arc<str>) -> Vec<ServerHealth> {
+        let backends = self.balancer.backends();
+        let row = |backend: &Backend| {
+            let known = backend.addr.as_inet().and_then(|addr| self.servers.get(addr));
+            let is_reached = known.is_none_or(|known| known.failed_at.load(Ordering::Relaxed) == 0);
+            ServerHealth {
+                origin: Arc::clone(name),
+                server: backend.addr.to_string(),
+                is_up: backends.ready(backend) && is_reached,
+                failures: known.map_or(0, |known| known.failures.load(Ordering::Relaxed)),
+            }
+        };
+        backends.get_backend().iter().map(row).collect()
+    }
+}
+
+impl Server {
+    /// Whether a request may be sent there: one at a time after each rest, until a connection is made.
+    fn may_be_tried(&self, now: Millis) -> bool {
+        let failed_at = self.failed_at.load(Ordering::Relaxed);
+        failed_at == 0
+            || now.0.saturating_sub(failed_at) >= REST_MS
+                && self
+                    .failed_at
+                    .compare_exchange(failed_at, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
     }
 }
 
@@ -178,7 +263,7 @@ impl fmt::Debug for Origins {
 }
 
 fn health_service(origin: &OriginSettings) -> Result<HealthService, HealthPathError> {
-    let servers = origin.servers.iter().filter_map(|server| pingora::lb::Backend::new(&server.to_string()).ok());
+    let servers = origin.servers.iter().filter_map(|server| Backend::new(&server.to_string()).ok());
     let mut balancer = LoadBalancer::from_backends(Backends::new(discovery::Static::new(servers.collect())));
     if let Some(health) = &origin.health {
         balancer.health_check_frequency = Some(health.interval);
@@ -205,4 +290,61 @@ fn health_service(origin: &OriginSettings) -> Result<HealthService, HealthPathEr
     }
     let name = format!("health of origin {}", origin.name);
     Ok(background_service(&name, balancer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(servers: &[&str]) -> Origins {
+        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        let second = Duration::from_secs(1);
+        let settings = OriginSettings {
+            name: "app".into(),
+            servers,
+            connect_timeout: second,
+            read_timeout: second,
+            write_timeout: second,
+            idle_timeout: second,
+            tls_name: None,
+            health: None,
+        };
+        let (origins, services) = Origins::build(&[settings]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for service in services {
+            runtime.block_on(service.task().update()).unwrap();
+        }
+        origins
+    }
+
+    fn asked(origins: &Origins, now: u64) -> String {
+        origins.peer("app", PeerKind::Request, Millis(now)).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_left_out_and_tried_by_one_request_at_a_time() {
+        let origins = pool(&["192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"]);
+        let dead = "192.0.2.2:80";
+        let of_dead = |now| (0..30).filter(|_| asked(&origins, now).contains(dead)).count();
+        assert_eq!(of_dead(5), 10);
+        assert_eq!(origins.unreachable("app", dead.parse().unwrap(), Millis(5)), 3);
+        assert_eq!((of_dead(5), of_dead(5 + REST_MS - 1)), (0, 0));
+        assert_eq!((of_dead(5 + REST_MS), of_dead(5 + REST_MS + 1)), (1, 0), "one request tries");
+        let health = origins.health();
+        let told: Vec<_> = health.iter().map(|server| (&*server.server, server.is_up, server.failures)).collect();
+        assert_eq!(told, [("192.0.2.1:80", true, 0), (dead, false, 1), ("192.0.2.3:80", true, 0)]);
+        origins.reached("app", dead.parse().unwrap());
+        assert_eq!(of_dead(5 + REST_MS + 2), 10);
+        assert!(origins.health().iter().all(|server| server.is_up));
+    }
+
+    #[test]
+    fn where_no_server_can_be_reached_they_are_tried_all_the_same() {
+        let origins = pool(&["192.0.2.1:80", "192.0.2.2:80"]);
+        for server in ["192.0.2.1:80", "192.0.2.2:80"] {
+            origins.unreachable("app", server.parse().unwrap(), Millis(0));
+        }
+        assert_ne!(asked(&origins, 1), asked(&origins, 1));
+        assert_eq!(origins.unreachable("no such pool", "192.0.2.1:80".parse().unwrap(), Millis(0)), 0);
+    }
 }

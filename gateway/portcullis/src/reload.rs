@@ -1,5 +1,5 @@
 //! Reloading: rules when their folder changes; rules, certificates, keys of challenges and databases of addresses on
-//! SIGHUP.
+//! SIGHUP, which opens the audit file anew as well.
 //!
 //! INVARIANT: what is new is put in force whole or not at all. What does not load changes nothing: the last good
 //! one stays, the faults are logged, and the metrics say so.
@@ -78,6 +78,7 @@ impl Reloader {
         self.guarded("rules", || self.reload_rules());
         if let Some(tls) = &self.tls {
             self.guarded("certificates", || reload_certificates(tls));
+            self.gateway.metrics.certificates_expire(tls.expires_at());
         }
         if let Some(path) = &self.challenge_keys {
             self.guarded("challenge_keys", || self.reload_keys(path));
@@ -86,6 +87,7 @@ impl Reloader {
             self.guarded("intel", || self.reload_intel());
         }
         self.sources.notify_one();
+        self.gateway.audit.reopen();
     }
 
     /// Loads one thing anew and says how it went. A panic in loading is a fault like any other.
@@ -368,9 +370,8 @@ impl FolderWatch {
             .ok();
         let mut watch = Self { watcher, folder: folder.to_owned() };
         // The folder around it tells of its own coming and going.
-        let around = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if let Some(watcher) = &mut watch.watcher
-            && let Err(error) = watcher.watch(around, RecursiveMode::NonRecursive)
+            && let Err(error) = watcher.watch(around(folder), RecursiveMode::NonRecursive)
         {
             tracing::debug!(%error, "the folder around the rules is not watched");
         }
@@ -388,11 +389,17 @@ impl FolderWatch {
         if let Some(watcher) = &mut self.watcher {
             // Fails while there is none, and what brings it back is told by the folder around it.
             let _ = watcher.watch(&self.folder, RecursiveMode::NonRecursive);
+            let around = if self.folder.is_file() { around(&self.folder) } else { &self.folder };
             for inner in [FAMILIES_FOLDER, LISTS_FOLDER, PAGES_FOLDER] {
-                let _ = watcher.watch(&self.folder.join(inner), RecursiveMode::NonRecursive);
+                let _ = watcher.watch(&around.join(inner), RecursiveMode::NonRecursive);
             }
         }
     }
+}
+
+/// The folder that a file or a folder is in.
+fn around(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether an event is a change of the folder named `own` or of a rules file; reading one is none.

@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::{AcceptStats, Acceptor, Admission, Http2Limits, ListenerSpec, TlsError, TlsStore, Unread};
 use crate::admin::Admin;
-use crate::audit::{Audit, AuditWriter};
+use crate::audit::{Audit, AuditWriter, SinkError};
 use crate::clock::Clock;
 use crate::gateway::challenge::{ChallengeDesk, ClearanceKeys, Rings, signing_key};
 use crate::gateway::sites::{Sites, SitesWatch};
@@ -41,7 +41,7 @@ use crate::reload::Reloader;
 use crate::request_id::RequestIds;
 use crate::rules::LoadedRules;
 use crate::settings::{SecretError, Settings, SitesError, Transport, VerdictToken, read_secret};
-use crate::state::{StateFolder, StateService};
+use crate::state::{StateFolder, StateService, Writing};
 use crate::{logging, random};
 
 /// A gateway that can be run: everything is loaded and every address is bound.
@@ -84,7 +84,7 @@ pub enum StartError {
     /// A secret cannot be read.
     Secret(SecretError),
     /// The audit sink cannot be opened.
-    Audit(io::Error),
+    Audit(SinkError),
     /// A health check cannot be made.
     Health(HealthPathError),
     /// The operating system gives no random bytes.
@@ -122,7 +122,7 @@ impl fmt::Display for StartError {
             Self::Tls(error) => error.fmt(f),
             Self::Fetcher(error) => error.fmt(f),
             Self::Secret(error) => error.fmt(f),
-            Self::Audit(error) => write!(f, "cannot write audit records: {error}"),
+            Self::Audit(error) => error.fmt(f),
             Self::Health(error) => error.fmt(f),
             Self::Random(error) => error.fmt(f),
             Self::ChallengeKey(error) => write!(f, "cannot sign challenges: {error}"),
@@ -174,6 +174,9 @@ impl Serving {
         if let Some(state) = &state {
             state.restore(&gateway);
         }
+        if let Some(tls) = &tls {
+            gateway.metrics.certificates_expire(tls.expires_at());
+        }
         if refused {
             gateway.metrics.reloaded("intel", Reload::Refused);
         }
@@ -213,7 +216,7 @@ impl Serving {
         let signal = Signals { stop, gateway: Arc::clone(&gateway) };
         server.run(RunArgs { shutdown_signal: Box::new(signal) });
         if let Some(state) = state {
-            state.save(&gateway);
+            state.save(&gateway, Writing::AtTheEnd);
         }
         drop(gateway);
         finish(audit);

@@ -14,7 +14,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,10 +41,35 @@ pub struct StateFolder {
     last_write: Mutex<LastWrite>,
 }
 
+/// How the last snapshot was written.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastWrite {
+    has_failed: bool,
+    /// The file that this process wrote last; none where it has written none.
+    own: Option<FileId>,
+}
+
+/// What tells a file from every other that had its name before or after it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum LastWrite {
-    Well,
-    Failed,
+struct FileId {
+    inode: u64,
+    modified: (i64, i64),
+}
+
+impl FileId {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self { inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) })
+    }
+}
+
+/// When what is to be kept is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Writing {
+    /// While requests are served.
+    Serving,
+    /// When the last one is over.
+    AtTheEnd,
 }
 
 /// Something in the folder cannot be read or written.
@@ -107,7 +132,7 @@ impl StateFolder {
     ///
     /// Where there is no folder and none can be made, and where its secret can neither be read nor made.
     pub fn open(folder: &Path) -> Result<(Self, Secret), StateError> {
-        let state = Self { folder: folder.to_owned(), last_write: Mutex::new(LastWrite::Well) };
+        let state = Self { folder: folder.to_owned(), last_write: Mutex::default() };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StateError {
             doing: "make the folder",
             path: folder.to_owned(),
@@ -168,8 +193,23 @@ impl StateFolder {
     }
 
     /// Writes down what there is to be kept. What fails is logged once, until it is well again.
-    pub fn save(&self, gateway: &Gateway) {
+    ///
+    /// A gateway that ends leaves alone what another has written since: that one was started in its place, and knows more.
+    pub fn save(&self, gateway: &Gateway, writing: Writing) {
         let mut last = self.last_write.lock();
+        let path = self.folder.join(SNAPSHOT);
+        let is_anothers = last.own.is_some() && FileId::of(&path).is_some_and(|found| last.own != Some(found));
+        match (is_anothers, writing) {
+            (true, Writing::AtTheEnd) => {
+                tracing::info!(snapshot = %path.display(), "another gateway has taken over; its snapshot stays");
+                return;
+            }
+            (true, Writing::Serving) => tracing::warn!(
+                snapshot = %path.display(),
+                "another gateway writes there too, and each undoes the other; give each a folder of its own in `memory.state`"
+            ),
+            (false, _) => {}
+        }
         let now = gateway.clock.now();
         let (at, policy) = (clocks(now), gateway.policy.load());
         let snapshot =
@@ -180,18 +220,14 @@ impl StateFolder {
             Ok(()) => SnapshotWrite::Written { bytes: bytes.len(), unix_secs: now.unix().0 },
             Err(_) => SnapshotWrite::Failed,
         });
-        *last = match (written, *last) {
-            (Ok(()), LastWrite::Well) => LastWrite::Well,
-            (Ok(()), LastWrite::Failed) => {
-                tracing::info!("the snapshot is written again");
-                LastWrite::Well
-            }
-            (Err(error), LastWrite::Well) => {
+        match &written {
+            Ok(()) if last.has_failed => tracing::info!("the snapshot is written again"),
+            Err(error) if !last.has_failed => {
                 tracing::warn!(%error, "the snapshot is not written; a restart will forget the bans since the last one");
-                LastWrite::Failed
             }
-            (Err(_), LastWrite::Failed) => LastWrite::Failed,
-        };
+            _ => {}
+        }
+        *last = LastWrite { has_failed: written.is_err(), own: FileId::of(&path) };
     }
 
     /// Puts back which clearances were taken back. A list that is not right is set aside.
@@ -379,7 +415,8 @@ fn routes(policy: &Policy) -> impl Iterator<Item = RouteMemory<'_>> {
     })
 }
 
-/// Writes what is to be kept every minute, and soon after a person changed a ban.
+/// Writes what is to be kept at the beginning, every minute, soon after a person changed a ban, and when the gateway is
+/// asked to end: whoever is started in its place need not wait for its last request.
 pub(crate) struct StateService {
     pub(crate) state: Arc<StateFolder>,
     pub(crate) gateway: Arc<Gateway>,
@@ -395,20 +432,27 @@ const REST: Duration = Duration::from_secs(1);
 #[async_trait]
 impl BackgroundService for StateService {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        loop {
-            tokio::select! {
-                _ = shutdown.changed() => return,
-                () = sleep(SAVE_EVERY) => {}
-                () = self.changed.notified() => {}
-            }
-            let (state, gateway) = (Arc::clone(&self.state), Arc::clone(&self.gateway));
-            // The last one of all is written when nothing more is served.
-            let _ = tokio::task::spawn_blocking(move || state.save(&gateway)).await;
-            tokio::select! {
-                _ = shutdown.changed() => return,
-                () = sleep(REST) => {}
-            }
+        let mut is_ending = false;
+        while !is_ending {
+            self.save().await;
+            is_ending = tokio::select! {
+                _ = shutdown.changed() => true,
+                () = sleep(REST) => tokio::select! {
+                    _ = shutdown.changed() => true,
+                    () = sleep(SAVE_EVERY) => false,
+                    () = self.changed.notified() => false,
+                }
+            };
         }
+        self.save().await;
+    }
+}
+
+impl StateService {
+    async fn save(&self) {
+        let (state, gateway) = (Arc::clone(&self.state), Arc::clone(&self.gateway));
+        // The last one of all is written when nothing more is served.
+        let _ = tokio::task::spawn_blocking(move || state.save(&gateway, Writing::Serving)).await;
     }
 }
 
@@ -445,6 +489,25 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn a_gateway_that_ends_leaves_alone_what_another_has_written_since() {
+        let scratch = Scratch::new("another");
+        let gateway = crate::serve::unserved(crate::rules::shipped().unwrap()).unwrap();
+        let open = || StateFolder::open(&scratch.0.join("state")).unwrap().0;
+        let (old, new) = (open(), open());
+        let snapshot = || FileId::of(&scratch.file(SNAPSHOT));
+        old.save(&gateway, Writing::AtTheEnd);
+        let first = snapshot();
+        old.save(&gateway, Writing::AtTheEnd);
+        assert!(first.is_some() && snapshot() != first, "its own it writes over");
+        new.save(&gateway, Writing::Serving);
+        let newer = snapshot();
+        old.save(&gateway, Writing::AtTheEnd);
+        assert_eq!(snapshot(), newer);
+        new.save(&gateway, Writing::AtTheEnd);
+        assert_ne!(snapshot(), newer);
     }
 
     #[test]

@@ -377,9 +377,20 @@ fn audit_fault(path: &Path) -> Option<String> {
     if path.is_dir() {
         return Some(format!("cannot write audit records to `{}`: it is a folder", path.display()));
     }
-    (!folder.is_dir()).then(|| {
-        format!("cannot write audit records to `{}`: there is no folder `{}`", path.display(), folder.display())
-    })
+    if !folder.is_dir() {
+        return Some(format!(
+            "cannot write audit records to `{}`: there is no folder `{}`",
+            path.display(),
+            folder.display()
+        ));
+    }
+    let was_there = path.exists();
+    let opened = crate::audit::open(path);
+    if !was_there && opened.is_ok() {
+        // A check leaves nothing behind.
+        let _ = std::fs::remove_file(path);
+    }
+    opened.err().map(|error| error.to_string())
 }
 
 /// `1 route`, `2 routes`.

@@ -28,7 +28,10 @@ impl Gateway {
     ) -> Result<(), Box<Reply>> {
         let header = session.req_header();
         let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
+        let head = head_of(header, raw.as_deref());
+        let http = if session.is_http2() { Http::Two } else { Http::One };
         if raw.as_ref().is_some_and(|raw| raw.len() > self.bounds.max_header_bytes) {
+            self.judge_asked(Asked::Unreadable, &head, conn, http, ctx.began, ctx);
             return Err(Box::new(
                 enforce::told(
                     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -41,8 +44,6 @@ impl Gateway {
                 .then(AfterReply::Close),
             ));
         }
-        let head = head_of(header, raw.as_deref());
-        let http = if session.is_http2() { Http::Two } else { Http::One };
         let plan = || ctx.policy.rules().plan(&CanonicalRequest::of(&head));
         let judge = || self.judge(&ctx.policy, &head, conn, http, body, ctx.began);
         let judged = guarded(judge, plan, self.bounds.on_fault);

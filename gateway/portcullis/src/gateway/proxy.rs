@@ -1,5 +1,6 @@
 //! The gateway as Pingora's proxy: the order in which a request is served.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
+use pingora::protocols::Digest;
 use pingora::proxy::FailToProxy;
+use pingora::upstreams::peer::Peer;
 use portcullis_policy::model::{Mode, Route};
 
 use super::answer::Answer;
@@ -55,9 +58,16 @@ impl ProxyHttp for Door {
         conn.begin_request();
         self.begin(session, &conn, ctx);
         self.bound(session);
-        let body = match self.0.body_prefix(session, ctx).await? {
-            Ok(body) => body,
-            Err(reply) => return send(*reply, session, ctx).await.map(|()| true),
+        let body = match self.0.body_prefix(session, &conn, ctx).await {
+            Ok(Ok(body)) => body,
+            failed => {
+                // Judged by the rest of it, so that it is counted and recorded as any other.
+                let _unsent = self.0.judge_guarded(session, &conn, None, ctx);
+                return match failed {
+                    Ok(Err(reply)) => send(*reply, session, ctx).await.map(|()| true),
+                    failed => failed.map(|_| true),
+                };
+            }
         };
         let prefix = body.as_ref().map(ReadBody::prefix);
         if let Err(reply) = self.0.judge_guarded(session, &conn, prefix, ctx) {
@@ -104,12 +114,43 @@ impl ProxyHttp for Door {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        let pool = ctx.route().and_then(|route| route.origin.as_deref()).unwrap_or_default();
+        let pool = ctx.origin().unwrap_or_default();
         let kind = if may_upgrade(session) { PeerKind::Upgrade } else { PeerKind::Request };
         self.0
             .origins
-            .peer(pool, kind)
+            .peer(pool, kind, ctx.began.millis)
             .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`")))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if !reused && let (Some(pool), Some(server)) = (ctx.origin(), peer.address().as_inet()) {
+            self.0.origins.reached(pool, *server);
+        }
+        Ok(())
+    }
+
+    /// Nothing of the request was sent, so that another server may be asked, whatever its method (RFC 9110 §9.2.2).
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.unreachable += 1;
+        if let (Some(pool), Some(server)) = (ctx.origin(), peer.address().as_inet()) {
+            let servers = self.0.origins.unreachable(pool, *server, self.0.clock.now().millis);
+            error.set_retry(ctx.unreachable < servers);
+        }
+        error
     }
 
     async fn upstream_request_filter(

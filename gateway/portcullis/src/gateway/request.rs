@@ -46,6 +46,8 @@ pub struct RequestContext {
     /// What was read of the body and Pingora does not send by itself.
     pub(super) unsent: Vec<u8>,
     pub(super) body_bytes: u64,
+    /// How many servers of its origin no connection could be made to.
+    pub(super) unreachable: usize,
     /// Whether the origin was asked.
     pub(super) asked: bool,
     /// Whether the client is still to read an answer of the gateway, and may be sending.
@@ -93,6 +95,7 @@ impl RequestContext {
             unjudged_route: None,
             unsent: Vec::new(),
             body_bytes: 0,
+            unreachable: 0,
             asked: false,
             lingers: false,
             settled: false,
@@ -109,6 +112,11 @@ impl RequestContext {
     pub fn route(&self) -> Option<&Route> {
         let route = self.judged.as_ref().map(|judged| judged.decision.route).or(self.unjudged_route)?;
         Some(self.policy.rules().route(route))
+    }
+
+    /// The pool that the request goes to.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.route()?.origin.as_deref()
     }
 
     /// The origin's answer, where so much of it has come that it says whether the request failed.

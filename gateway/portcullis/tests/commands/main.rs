@@ -267,13 +267,17 @@ fn a_check_tries_where_audit_records_would_go() {
             ("missing.toml", &settings("no/audit.jsonl")),
             ("folder.toml", &settings("rules")),
             ("good.toml", &settings("audit.jsonl")),
+            ("system.toml", &settings("/proc/audit.jsonl")),
             ("rules/a.toml", rules),
         ],
     );
     let check = |name: &str| run(&["check", "--config", &folder.path(name)]);
     check("missing.toml").expect(1).says(&["no/audit.jsonl`: there is no folder", "not ok: 1 error"]);
     check("folder.toml").expect(1).says(&["it is a folder", "not ok: 1 error"]);
+    check("system.toml").expect(1).says(&["cannot write audit records to `/proc/audit.jsonl`", "set `audit.path`"]);
+    run(&["run", "--config", &folder.path("system.toml")]).expect(1).says(&["to `/proc/audit.jsonl`"]);
     check("good.toml").expect(0);
+    assert!(!Path::new(&folder.path("audit.jsonl")).exists(), "a check leaves nothing behind");
 }
 
 #[test]

@@ -194,13 +194,47 @@ fn a_restart_forgets_no_ban() {
     assert_eq!(rig.client_from(8).get("/", CURL).unwrap().status, 200);
 }
 
+/// Who is started in a gateway's place need not wait for its last request.
+#[test]
+fn a_gateway_that_is_asked_to_end_writes_its_bans_before_its_last_request_is_over() {
+    let rules = format!(
+        "{}ban_ttl = \"1h\"\n[[route.rule]]\nname = \"trap\"\nwhen = {{ path = [\"/.env\"] }}\naction = \"ban\"\n",
+        rules()
+    );
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let mut rig = Rig::start_with(&rules, "", move |request| {
+        if request.target == "/held" {
+            let _ = held.lock().unwrap().recv();
+        }
+        portcullis_testkit::Answer::ok("hello")
+    });
+    // Let go of before the origin, which waits for its answers.
+    let release = release;
+    let snapshot = rig.folder.join("state/memory.snapshot");
+    let size = || fs::metadata(&snapshot).map_or(0, |file| file.len());
+    wait_until("the first snapshot", Duration::from_secs(20), || size() > 0);
+    let empty = size();
+    let waiting = rig.client();
+    let waiting =
+        std::thread::spawn(move || waiting.get("/held", CURL).map(|answer| answer.status).unwrap_or_default());
+    wait_until("the request", Duration::from_secs(20), || !rig.origin.requests().is_empty());
+    assert_eq!(rig.client_from(8).get("/.env", CURL).unwrap().status, 403);
+    rig.gateway.begin_termination();
+    wait_until("the ban to be written", Duration::from_secs(20), || size() > empty);
+    assert!(!waiting.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(waiting.join().unwrap(), 200);
+    assert!(rig.gateway.wait_exit(Duration::from_secs(30)).success());
+}
+
 /// Somebody who bans by hand need not wait for the next minute, nor for a graceful end.
 #[test]
 fn a_ban_by_hand_outlives_even_a_gateway_that_is_killed() {
     let rig = Rig::start(&rules());
     rig.commands(&["add", "user", "ann", "--for", "1h"]);
-    wait_until("the snapshot", Duration::from_secs(20), || {
-        rig.metrics().value("portcullis_snapshot_writes_total", &[("result", "written")]) == Some(1.0)
+    wait_until("the snapshot behind the first", Duration::from_secs(20), || {
+        rig.metrics().value("portcullis_snapshot_writes_total", &[("result", "written")]) >= Some(2.0)
     });
     assert!(rig.metrics().value("portcullis_snapshot_bytes", &[]).unwrap() > 50.0);
     let copy = rig.folder.join("copy");

@@ -60,6 +60,25 @@ fn an_edit_under_load_changes_verdicts_without_one_failed_request() {
 }
 
 #[test]
+fn a_list_beside_rules_that_are_one_file_reloads_by_itself() {
+    let mut rig = Rig::start(OPEN);
+    rig.restart(|folder| {
+        let lists = folder.join("rules/lists");
+        fs::create_dir(&lists).unwrap();
+        fs::write(lists.join("gone.txt"), "192.0.2.1\n").unwrap();
+        let rule = "\n[[rule]]\nname = \"gone\"\nwhen = { ip = [\"@gone\"] }\naction = \"block\"\n";
+        fs::write(folder.join("rules/rules.toml"), format!("{OPEN}{rule}")).unwrap();
+        let settings = folder.join("portcullis.toml");
+        let text = fs::read_to_string(&settings).unwrap();
+        fs::write(&settings, text.replace("rules = \"rules\"", "rules = \"rules/rules.toml\"")).unwrap();
+    });
+    assert_eq!(rig.client().get("/", CHROMIUM).unwrap().status, 200);
+    fs::write(rig.folder.join("rules/lists/gone.txt"), "127.0.0.1\n").unwrap();
+    wait_until("the list", Duration::from_secs(20), || rig.reloads("applied") > 0.0);
+    assert_eq!(rig.client().get("/", CHROMIUM).unwrap().status, 403);
+}
+
+#[test]
 fn counts_survive_a_reload() {
     let limited =
         format!("{OPEN}\n[[route.limit]]\nname = \"l\"\nkey = [\"ip\"]\nrate = \"2/1h\"\nover = \"throttle\"\n");

@@ -49,16 +49,16 @@ pub(super) fn text(addresses: &[Address], rules: &Path) -> String {
             "A path that servers read differently is refused:",
             format!("curl -sk -i --path-as-is '{site}/api/..%2fadmin'"),
         ),
-        (
-            "Rules reload when a file is saved; one with a fault changes nothing:",
-            format!("echo 'oops' >> {rules}/access.toml"),
-        ),
         ("What Prometheus sees:", format!("curl -s http://localhost:{admin}/metrics | grep portcullis_requests_total")),
         (
             "Why a request is decided as it is:",
             format!(
                 "{program} explain --rules {rules} --method POST --path /login -H 'user-agent: curl/8.5.0' --class tor"
             ),
+        ),
+        (
+            "Rules reload when a file is saved; one with a fault changes nothing:",
+            format!("echo 'oops' >> {rules}/access.toml"),
         ),
     ] {
         let _ = write!(text, "\n  # {says}\n  {line}\n");
