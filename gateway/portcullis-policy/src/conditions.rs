@@ -233,6 +233,11 @@ impl Conditions {
         self.path.get(at)
     }
 
+    /// HEAD is GET without the content (RFC 9110 §9.3.2), here as for routes.
+    fn is_for_method(&self, method: &Method) -> bool {
+        self.method.contains(method) || *method == Method::HEAD && self.method.contains(&Method::GET)
+    }
+
     fn is_for(&self, crawler: Crawler) -> bool {
         crawler.proof >= self.proof && self.crawler.contains(&crawler.kind)
     }
@@ -240,7 +245,7 @@ impl Conditions {
     /// Whether all conditions hold but those on addresses, and but the one that is known to.
     pub(crate) fn hold(&self, subject: &Subject<'_>, known: Known) -> bool {
         self.until.is_none_or(|until| subject.at.0 < until)
-            && (self.method.is_empty() || self.method.contains(subject.method))
+            && (self.method.is_empty() || self.is_for_method(subject.method))
             && (self.classes.is_empty() || self.classes.iter().any(|class| subject.classes.contains(class)))
             && (self.crawler.is_empty() || subject.crawler.is_some_and(|crawler| self.is_for(crawler)))
             && (self.claim.is_empty() || self.claim.contains(&subject.claim.kind))

@@ -83,6 +83,11 @@ impl Limit {
         let slices: SmallVec<[&[u8]; 8]> = parts.iter().map(Part::bytes).collect();
         Keyed::Under(hash(&slices))
     }
+
+    /// Whether a request lacks some of what it is counted by, so that it is counted with its neighbours.
+    pub fn lacks_a_part(&self, route: &Route, facts: &Facts<'_>) -> bool {
+        self.key.iter().any(|part| part.value(route, facts).is_none())
+    }
 }
 
 impl KeyPart {
@@ -124,12 +129,19 @@ impl KeyPart {
     }
 }
 
-/// The name of a user or an account as it is counted: without space around it, in lower case.
+/// What one origin or another takes off around a name: space, control characters, and marks of no width.
+fn is_unseen(letter: char) -> bool {
+    letter.is_whitespace()
+        || letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+/// The name of a user or an account as it is counted: without space or what cannot be seen around it, in lower case.
 ///
 /// Origins look up `Ann@shop.example` and `ann@shop.example` as one, so that every spelling of a name would have the tries
 /// of an account of its own. Where an origin tells them apart, two people share a count.
 pub fn folded(name: &str) -> Cow<'_, str> {
-    let name = name.trim();
+    let name = name.trim_matches(is_unseen);
     if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(name);
     }

@@ -207,6 +207,19 @@ pub fn is_client_address_header(name: &HeaderName) -> bool {
             | "cf-pseudo-ipv4"
             | "fly-client-ip"
             | "x-vercel-forwarded-for"
+            | "forwarded-for"
+            | "forwarded-for-ip"
+            | "remote-addr"
+            | "http-client-ip"
+            | "http-x-forwarded-for"
+            | "do-connecting-ip"
+            | "x-nf-client-connection-ip"
+            | "incap-client-ip"
+            | "x-sucuri-clientip"
+            | "cdn-src-ip"
+            | "ali-cdn-real-ip"
+            | "z-forwarded-for"
+            | "cloudfront-viewer-address"
     )
 }
 

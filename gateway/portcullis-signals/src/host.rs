@@ -22,7 +22,7 @@ pub enum HostFault {
 impl<'a> Host<'a> {
     /// Reads the host out of a Host header or an `:authority` pseudo-header.
     pub fn of(authority: &'a str) -> Result<Self, HostFault> {
-        let name = without_port(authority)?;
+        let (name, _) = split(authority)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         if name.is_empty() {
             return Err(HostFault::Missing);
@@ -46,19 +46,33 @@ impl<'a> Host<'a> {
         }))
     }
 
+    /// What is forwarded in place of a Host header or an `:authority`: the host in its one form, with the port that was
+    /// sent. None where that is what was sent, or where it names no host.
+    pub fn forwarded(authority: &'a str) -> Option<String> {
+        let is_upper = |byte: u8| byte.is_ascii_uppercase();
+        let (name, port) = split(authority).ok()?;
+        if !name.ends_with('.') && !name.bytes().any(is_upper) {
+            return None;
+        }
+        Some(format!("{}{port}", Self::of(authority).ok()?.0))
+    }
+
     /// The name, or the address literal in its brackets.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-fn without_port(authority: &str) -> Result<&str, HostFault> {
+/// The host of an authority, and the port with its colon; a port may be empty (RFC 3986 §3.2.3).
+fn split(authority: &str) -> Result<(&str, &str), HostFault> {
     let after_literal = authority.rfind(']').map_or(0, |at| at + 1);
-    let Some((_, tail)) = authority.split_at_checked(after_literal) else { return Ok(authority) };
-    let Some(colon) = tail.find(':') else { return Ok(authority) };
-    let (name, port) = authority.split_at_checked(after_literal + colon).unwrap_or((authority, ":"));
-    let port = port.strip_prefix(':').unwrap_or(port);
-    if port.bytes().all(|byte| byte.is_ascii_digit()) && port.len() <= 5 { Ok(name) } else { Err(HostFault::Port) }
+    let tail = authority.get(after_literal..).unwrap_or_default();
+    let Some(colon) = tail.find(':') else { return Ok((authority, "")) };
+    let (name, port) = authority.split_at_checked(after_literal + colon).ok_or(HostFault::Port)?;
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let is_port =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.is_empty() || digits.parse::<u16>().is_ok());
+    if is_port { Ok((name, port)) } else { Err(HostFault::Port) }
 }
 
 #[cfg(test)]
@@ -79,12 +93,34 @@ mod tests {
             (":80", Err(HostFault::Missing)),
             ("shop.example:http", Err(HostFault::Port)),
             ("shop.example:80:80", Err(HostFault::Port)),
+            ("shop.example:", Ok("shop.example")),
+            ("shop.example:65535", Ok("shop.example")),
+            ("shop.example:65536", Err(HostFault::Port)),
+            ("shop.example:+80", Err(HostFault::Port)),
             ("user@shop.example", Err(HostFault::Character)),
             ("shop example", Err(HostFault::Character)),
             ("shop.example/x", Err(HostFault::Character)),
             ("2001:db8::1", Err(HostFault::Port)),
         ] {
             assert_eq!(Host::of(authority).as_ref().map(Host::as_str), host.as_ref().copied(), "of {authority}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_forwarded_in_its_one_form() {
+        for (authority, forwarded) in [
+            ("shop.example", None),
+            ("shop.example:8443", None),
+            ("[2001:db8::1]:443", None),
+            ("Shop.EXAMPLE:8443", Some("shop.example:8443")),
+            ("shop.example.", Some("shop.example")),
+            ("shop.example.:80", Some("shop.example:80")),
+            ("[2001:DB8::1]", Some("[2001:db8::1]")),
+            ("shop.example..", Some("shop.example.")),
+            ("A b", None),
+            (".", None),
+        ] {
+            assert_eq!(Host::forwarded(authority).as_deref(), forwarded, "of {authority}");
         }
     }
 }

@@ -18,6 +18,20 @@ fn limit(key: Vec<KeyPart>, on_missing: OnMissing) -> Limit {
     }
 }
 
+#[test]
+fn a_name_is_counted_without_what_cannot_be_seen_around_it() {
+    for name in [
+        "ann@shop.example",
+        " Ann@Shop.example\t",
+        "\u{1c}\u{1f}ann@shop.example\u{1}",
+        "\u{feff}ann@shop.example\u{200b}",
+        "\u{85}\u{2060}\u{ad}ann@shop.example\u{3000}",
+    ] {
+        assert_eq!(folded(name), "ann@shop.example", "{name:?}");
+    }
+    assert_eq!(folded("an\u{200b}n"), "an\u{200b}n", "what stands within a name is part of it");
+}
+
 /// The parts of the key of a request, one after the other, each with its length before it.
 fn key(limit: &Limit, asks: &Asks, fields: &Fields) -> Keyed<Vec<u8>> {
     let route = Route::bare("login");

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-use portcullis_signals::{Clearance, Facts, OwnValue, Proof, Signals, TlsVersion};
+use http::{HeaderMap, HeaderName};
+use portcullis_signals::{CanonicalRequest, Clearance, Facts, OwnValue, Proof, Signals, TlsVersion, query_field};
 use smallvec::SmallVec;
 
 use super::names::Variable;
@@ -225,9 +226,9 @@ impl<'v> Run<'v, '_, '_> {
                 Value::Double(f64::from(self.scene()?.signals.strength(*signal).as_thousandths()) / 1000.0)
             }
             Node::Limit(name) => Value::Int(self.scene()?.limit(name)),
-            Node::Header(name) => text(self.scene()?.facts.request.header_str(name)),
+            Node::Header(name) => Value::Text(header(self.scene()?.facts.request.headers(), name)),
             Node::Cookie(name) => text(self.scene()?.facts.request.cookie(name)),
-            Node::Parameter(name) => text(self.scene()?.facts.request.query_value(name)),
+            Node::Parameter(name) => Value::Text(parameter(self.scene()?.facts.request, name)),
             Node::Bound(at) => self.bound.get(*at).cloned().ok_or(MachineFault::Absent)?,
             Node::Negate(one) => match self.value(one)? {
                 Value::Int(value) => Value::Int(value.checked_neg().ok_or(MachineFault::Overflow)?),
@@ -353,6 +354,21 @@ impl<'f> Scene<'_, 'f> {
 /// A text that reads as an empty one where it is absent.
 fn text(value: Option<&str>) -> Value<'_> {
     Value::Text(Cow::Borrowed(value.unwrap_or_default()))
+}
+
+/// All values of a header field, as one that is a list of them (RFC 9110 §5.2); what is not UTF-8 in it is U+FFFD.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
+    let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let first = values.next().unwrap_or_default();
+    values.fold(first, |list, value| Cow::Owned(format!("{list}, {value}")))
+}
+
+/// A parameter of the query as a form is read; as it was sent, the first of that name, where parsers differ.
+pub(super) fn parameter<'a>(request: &CanonicalRequest<'a>, name: &str) -> Cow<'a, str> {
+    match request.query().map(|query| query_field(query, name)) {
+        Some(portcullis_signals::Found::Text(value)) => Cow::Owned(value.into()),
+        _ => Cow::Borrowed(request.query_value(name).unwrap_or_default()),
+    }
 }
 
 fn compare(by: Comparison, one: &Value<'_>, other: &Value<'_>) -> Result<bool, MachineFault> {

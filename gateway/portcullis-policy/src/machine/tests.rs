@@ -105,6 +105,38 @@ fn an_expression_reads_what_is_known_of_a_request() {
 }
 
 #[test]
+fn a_header_is_read_whole_and_a_parameter_as_a_form_is() {
+    let headers = |lines: &[(&'static str, &'static [u8])]| -> http::HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), http::HeaderValue::from_bytes(value).unwrap()))
+            .collect()
+    };
+    use super::eval::{header, parameter};
+    for (lines, text) in [
+        (&[("x-role", &b"evil"[..])][..], "evil"),
+        (&[("x-role", b"x"), ("x-role", b"evil")], "x, evil"),
+        (&[("x-role", b"BadBot/1 \xff")], "BadBot/1 \u{fffd}"),
+        (&[("x-role", "BadBot/1 ü".as_bytes())], "BadBot/1 ü"),
+        (&[("x-other", b"evil")], ""),
+    ] {
+        assert_eq!(header(&headers(lines), &http::HeaderName::from_static("x-role")), text);
+    }
+    for (query, text) in [
+        ("role=evil", "evil"),
+        ("role=%65vil", "evil"),
+        ("%72ole=evil", "evil"),
+        ("role=a+b", "a b"),
+        ("role=x&role=evil", "x"),
+        ("other=1", ""),
+        ("role", ""),
+    ] {
+        let asks = Asks { path: format!("/?{query}"), ..Asks::default() };
+        asks.facts(|facts| assert_eq!(parameter(facts.request, "role"), text, "{query}"));
+    }
+}
+
+#[test]
 fn what_has_no_answer_is_a_fault_of_its_kind() {
     use MachineFault::{Absent, DivisionByZero, NotANumber, Overflow, WrongType};
     for (text, fault) in [

@@ -313,9 +313,11 @@ impl Gateway {
         }
     }
 
-    /// Notes trouble with a caller: with its names, and with its prefix where that is its own.
+    /// Notes trouble with a caller: with its names in its network, and with its prefix where that is its own. A name as such
+    /// only an origin can report: anybody can be refused under the name of a stranger.
     pub(super) fn note_standing(&self, keys: &ConductKeys, event: Event, now: Now) {
-        for name in keys.names.iter().chain(&keys.regulars) {
+        let names: &[Key] = if event == Event::AbuseReport { &keys.names } else { &[] };
+        for name in names.iter().chain(&keys.regulars) {
             self.behaviours.reputation.note(*name, event, now.millis);
         }
         if !keys.is_shared {
@@ -325,7 +327,8 @@ impl Gateway {
 
     /// A run of failures of many users that a success ends is an alarm of its own.
     fn note_runs(&self, plan: &RoutePlan, keys: &ConductKeys, outcome: Outcome, now: Now) {
-        for (key, scale) in [(keys.address, RunScale::CLIENT), (keys.cohort, RunScale::COHORT)] {
+        let alike = (keys.share == Share::Counts).then_some((keys.cohort, RunScale::COHORT));
+        for (key, scale) in [(keys.address, RunScale::CLIENT)].into_iter().chain(alike) {
             let run = self.behaviours.runs.note(key.sibling(RUN), keys.user, outcome, now.millis);
             let breadth = run.breadth(scale);
             if outcome == Outcome::Success && breadth > 0 {
@@ -452,5 +455,9 @@ mod tests {
         }
         gateway.note_standing(&own, Event::Block, later);
         assert!(earned(&["mallory"], 1).credit < 700, "and one block takes half of it");
+        let elsewhere = || gateway.standing(&keys(&["mallory"], 3), later);
+        assert_eq!(elsewhere(), Strength::default(), "anybody can be refused under a name");
+        gateway.note_standing(&own, Event::AbuseReport, later);
+        assert!(elsewhere() > Strength::default(), "whom it is that the origin means, it knows");
     }
 }

@@ -283,7 +283,8 @@ impl Gateway {
         let cleared = facts.caller.clearance.is_some();
         let user = facts.caller.user.map(|user| user_number(self.counters.hasher(), user));
         let to_ban = (decision.action == model::Action::Ban && decision.cause != Cause::Ban)
-            .then(|| self.to_ban(route, &decision, &facts, &keys));
+            .then(|| self.to_ban(route, &decision, &facts, &keys))
+            .flatten();
         let (behaviour, outcomes, conduct) = (facts.behaviour, facts.outcomes, facts.conduct);
         let enforced = decision.mode == model::Mode::Enforce;
         let target = (enforced && request.is_rewritten()).then(|| canonical_target(&request));
@@ -345,26 +346,27 @@ impl Gateway {
         decision
     }
 
-    /// Whom a ban is on: what the limit counts by that says so, where one does; else the client's address.
+    /// Whom a ban is on: what the limit counts by that says so, where one does; else the client's address. Who lacks what a
+    /// limit counts by is counted with his neighbours, and nobody is banned for those.
     fn to_ban(
         &self,
         route: &model::Route,
         decision: &Decision,
         facts: &Facts<'_>,
         keys: &ClientKeys,
-    ) -> (BanKind, Key) {
+    ) -> Option<(BanKind, Key)> {
         let limit = decision.limit.and_then(|at| route.limits.get(usize::from(at)));
         let hasher = self.counters.hasher();
-        let on_address = (BanKind::Address, keys.ban());
+        let on_address = Some((BanKind::Address, keys.ban()));
         let Some(limit) = limit else { return on_address };
         match limit.key.as_slice() {
             [KeyPart::Ip] => on_address,
-            // Who lacks the one part is counted by the prefix, and nobody is banned for his neighbours.
-            [part] if part_ban_kind(part).is_some() => part_ban_kind(part)
-                .and_then(|kind| Some((kind, facts_ban_key(hasher, kind, facts)?)))
-                .unwrap_or(on_address),
+            [part] if part_ban_kind(part).is_some() => {
+                part_ban_kind(part).and_then(|kind| Some((kind, facts_ban_key(hasher, kind, facts)?)))
+            }
+            _ if limit.lacks_a_part(route, facts) => None,
             _ => match limit_key(hasher, keys, limit, route, facts) {
-                Keyed::Under(key) => (BanKind::Other, limit_ban_key(key)),
+                Keyed::Under(key) => Some((BanKind::Other, limit_ban_key(key))),
                 Keyed::Skip | Keyed::Refuse => on_address,
             },
         }

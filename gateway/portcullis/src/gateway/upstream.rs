@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, OrErr, Result};
 use portcullis_challenge::{Scheme, Verdict};
-use portcullis_policy::model::Print;
+use portcullis_policy::model::{Mode, Print};
 use portcullis_policy::{Decision, RuleSet};
-use portcullis_signals::{is_client_address_header, is_portcullis_header};
+use portcullis_signals::{Host, is_client_address_header, is_portcullis_header};
 use smallvec::SmallVec;
 
 use super::Gateway;
@@ -48,6 +49,9 @@ impl Gateway {
         rewrite(request, |headers| {
             tell_client(headers, judged.client.0, judged.scheme)?;
             let decision = &judged.decision;
+            if decision.mode == Mode::Enforce {
+                set_host(headers)?;
+            }
             headers.insert(SCORE, value(&decision.score.decimal())?);
             headers.insert(ACTION, HeaderValue::from_static(decision.action.name()));
             match decision.reasons.as_slice() {
@@ -63,7 +67,9 @@ impl Gateway {
             if route.failure.needs_body() {
                 // Failures are looked for in its text, all of it.
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-                headers.remove(RANGE);
+                for name in PARTLY {
+                    headers.remove(name);
+                }
             }
             route
                 .tell_origin
@@ -206,8 +212,14 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 fn speaks_for_others(name: &HeaderName) -> bool {
-    // Of what a browser sends, next to nothing begins with one of these letters.
-    if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'p' | b'f' | b'c' | b't' | b'r' | b'w')) {
+    // Of what a browser sends, little begins with one of these.
+    if !matches!(
+        name.as_str().as_bytes(),
+        [b'x' | b'p' | b'f' | b'c' | b't' | b'r' | b'w' | b'z', ..]
+            | [b'a', b'l', ..]
+            | [b'd' | b'i', b'o' | b'n', ..]
+            | [b'h', b't', ..]
+    ) {
         return false;
     }
     if name.as_str().contains('_') {
@@ -224,6 +236,9 @@ fn speaks_for_others(name: &HeaderName) -> bool {
     is_portcullis_header(name) || is_client_address_header(name) || rewrites_the_request(name)
 }
 
+/// Fields by which a client is answered with less than all of what it asks for (RFC 9110 §13.1, §14.2).
+const PARTLY: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+
 /// Fields that frame a message, which no other spelling may feign.
 const FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, COOKIE];
 
@@ -233,6 +248,9 @@ fn rewrites_the_request(name: &HeaderName) -> bool {
             name.as_str(),
             "proxy"
                 | "remote-user"
+                | "x-remote-user"
+                | "x-original-path"
+                | "x-envoy-original-path"
                 | "x-original-url"
                 | "x-original-uri"
                 | "x-original-method"
@@ -244,6 +262,15 @@ fn rewrites_the_request(name: &HeaderName) -> bool {
                 | "x-http-method"
                 | "x-method-override"
         )
+}
+
+/// Puts the one form of the host, by which the route was found, in place of what was sent.
+fn set_host(headers: &mut HeaderMap) -> Result<()> {
+    let sent = headers.get(HOST).and_then(|sent| sent.to_str().ok());
+    if let Some(host) = sent.and_then(Host::forwarded) {
+        headers.insert(HOST, value(host.as_bytes())?);
+    }
+    Ok(())
 }
 
 /// Puts the canonical target in place of what was sent.
@@ -258,6 +285,36 @@ fn set_target(request: &mut RequestHeader, target: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_header_that_speaks_for_others_is_found_by_its_first_letters_too() {
+        for name in [
+            "forwarded-for",
+            "remote-addr",
+            "http-client-ip",
+            "do-connecting-ip",
+            "x-nf-client-connection-ip",
+            "incap-client-ip",
+            "x-sucuri-clientip",
+            "cdn-src-ip",
+            "ali-cdn-real-ip",
+            "z-forwarded-for",
+            "cloudfront-viewer-address",
+            "client-ip",
+            "true-client-ip",
+            "wl-proxy-client-ip",
+            "fly-client-ip",
+            "x-remote-user",
+            "x-original-path",
+            "x-envoy-original-path",
+            "incap_client_ip",
+        ] {
+            assert!(speaks_for_others(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["accept", "authorization", "host", "date", "dnt", "if-match", "http2-settings", "zone", "cookie"] {
+            assert!(!speaks_for_others(&HeaderName::from_static(name)), "{name}");
+        }
+    }
 
     #[test]
     fn an_address_reads_as_it_is_usually_written() {

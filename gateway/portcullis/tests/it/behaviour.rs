@@ -154,6 +154,28 @@ fn a_websocket_is_charged_its_bytes_and_is_as_long_as_its_ends_like() {
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 429);
 }
 
+/// Who lacks what a limit counts by is counted with his neighbours, who are not banned with him, nor he for them.
+#[test]
+fn a_limit_that_bans_bans_nobody_for_what_requests_lack() {
+    for key in ["[\"device\"]", "[\"header:x-device\"]", "[\"api_key\", \"path\"]"] {
+        let limit = format!("[[route.limit]]\nname = \"few\"\nkey = {key}\nrate = \"2/1h\"\nover = \"ban\"\n");
+        let identify = "identify = { device = \"header:x-device\", api_key = \"header:x-api-key\" }\n";
+        let rig = Rig::start(&format!("{OPEN}{PATIENT}{identify}{limit}"));
+        let status = |from: u8, headers: &[(&str, &str)]| {
+            rig.client_from(from).get("/", &[CURL, headers].concat()).unwrap().status
+        };
+        let named = [("x-device", "d"), ("x-api-key", "k")];
+        assert_eq!([(); 4].map(|()| status(6, &[])), [200, 200, 403, 403], "{key}");
+        assert_eq!(status(7, &[]), 403, "{key}: it is counted with them");
+        assert_eq!((status(6, &named), status(7, &named)), (200, 200), "{key}: but not banned");
+        let admin = portcullis_testkit::Client::new(rig.admin).host(&rig.admin.to_string());
+        let bans = || admin.get("/bans", &[]).unwrap().json()["bans"].as_array().unwrap().len();
+        assert_eq!(bans(), 0, "{key}");
+        // Who has it is banned by it.
+        assert_eq!((status(6, &named), bans()), (403, 1), "{key}");
+    }
+}
+
 /// Failures are looked for in the text of the answer.
 #[test]
 fn an_origin_is_asked_for_text_where_failures_are_looked_for_there() {
@@ -162,9 +184,14 @@ fn an_origin_is_asked_for_text_where_failures_are_looked_for_there() {
         ("failure = { json = { \"/ok\" = false } }\n", (Some("identity"), None)),
     ] {
         let rig = Rig::start(&format!("{OPEN}{PATIENT}{failure}"));
-        let headers = [CURL, &[("accept-encoding", "gzip"), ("range", "bytes=0-1")]].concat();
+        let conditions = ["if-none-match", "if-match", "if-modified-since", "if-unmodified-since", "if-range"];
+        let mut headers = [CURL, &[("accept-encoding", "gzip"), ("range", "bytes=0-1")]].concat();
+        headers.extend(conditions.map(|name| (name, "\"a\"")));
         rig.client().get("/", &headers).unwrap();
         let asked = rig.origin.take_requests().remove(0);
+        for condition in conditions {
+            assert_eq!(asked.header(condition).is_some(), failure.is_empty(), "{condition} {failure}");
+        }
         assert_eq!((asked.header("accept-encoding"), asked.header("range")), seen, "{failure}");
     }
 }

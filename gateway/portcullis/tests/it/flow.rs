@@ -153,6 +153,39 @@ fn an_origin_that_is_down_is_a_bad_gateway_and_comes_back() {
     assert_eq!(rig.client().get("/", CURL).unwrap().status, 200);
 }
 
+#[test]
+fn a_rule_for_get_is_for_head_as_a_route_is() {
+    let rule = "[[rule]]\nname = \"no get\"\nwhen = { path = [\"/x\"], method = [\"GET\"] }\naction = \"block\"\n";
+    let rig = Rig::start(&format!("{OPEN}{rule}"));
+    let status = |method: &str| rig.client().connect().unwrap().request(method, "/x", CURL, b"").unwrap().status;
+    assert_eq!(["GET", "HEAD", "POST"].map(status), [403, 403, 200]);
+}
+
+/// A connection that is refused has taken nothing of the request, whatever its method.
+#[test]
+fn who_meets_a_dead_server_of_a_pool_is_served_by_another() {
+    let [dead] = portcullis_testkit::free_ports::<1>();
+    let live = portcullis_testkit::Origin::start(crate::rig::usual_origin);
+    let pool = format!("[[origin]]\nname = \"half\"\nservers = [\"127.0.0.1:{dead}\", \"{}\"]\n", live.address());
+    let rig = Rig::start_with(&OPEN.replace("\"app\"", "\"half\""), &pool, crate::rig::usual_origin);
+    for round in 0..6 {
+        assert_eq!(rig.client().get("/", CURL).unwrap().status, 200, "{round}");
+        let mut connection = rig.client().connect().unwrap();
+        assert_eq!(connection.request("POST", "/x", CURL, b"a body").unwrap().status, 200, "{round}");
+    }
+    let bodies: Vec<_> = live.take_requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies.iter().filter(|body| *body == b"a body").count(), 6);
+    let metrics = rig.metrics();
+    let server = format!("127.0.0.1:{dead}");
+    let up = |server: &str| {
+        metrics.value("portcullis_dependency_up", &[("dependency", "origin"), ("name", "half"), ("server", server)])
+    };
+    assert_eq!((up(&server), up(&live.address().to_string())), (Some(0.0), Some(1.0)));
+    let failures = metrics.sum_where("portcullis_origin_connect_failures_total", &[("server", &server)]);
+    assert!((1.0..=2.0).contains(&failures), "it is left out for a while, not asked each time: {failures}");
+    rig.gateway.wait_for_output("no connection to the server can be made");
+}
+
 /// An intermediary sends its own version (RFC 9112 §2.3), and keeps its own connections.
 #[test]
 fn an_origin_of_http_1_0_is_behind_a_gateway_of_1_1() {

@@ -73,6 +73,69 @@ fn ambiguous_framing_never_reaches_the_origin() {
     assert_eq!(rig.metrics().value("portcullis_unjudged_answers_total", &[("status", "400")]), Some(0.0));
 }
 
+#[test]
+fn a_request_whose_body_fails_before_it_is_judged_is_recorded_and_counted_as_any_other() {
+    let rules = format!("{OPEN}identify = {{ user = \"json:/user\" }}\nfailure = {{ status = [401] }}\n");
+    let rig = Rig::start(&rules);
+    let post = "POST /a HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl/8.5.0\r\nContent-Type: application/json\r\n";
+    for (rest, answered) in [
+        ("Content-Length: 50\r\n\r\n{\"us", false),
+        ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", true),
+        ("Expect: 100-continue\r\nContent-Length: 50\r\n\r\n", false),
+    ] {
+        let mut connection = rig.client().connect().unwrap();
+        connection.write(format!("{post}{rest}").as_bytes()).unwrap();
+        connection.finish_writing().unwrap();
+        let answer = connection.read_to_close().unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer).contains("HTTP/1.1 400 "), answered, "{rest}");
+    }
+    let records = rig.audit(3);
+    assert_eq!(records.len(), 3);
+    for record in &records {
+        assert_eq!((&record["path"], &record["route"]), (&"/a".into(), &"all".into()));
+        assert!(record["error"].is_string(), "{record}");
+    }
+    assert_eq!(records[2]["counters"]["address_per_minute"], 3);
+    assert!(rig.origin.take_requests().is_empty());
+    rig.await_count("portcullis_requests_total", &[("route", "all"), ("action", "allow"), ("mode", "enforce")], 3.0);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_recorded_as_any_other() {
+    let rig = Rig::start(OPEN);
+    let long = "x".repeat(40 << 10);
+    let answer = rig.client().get("/a", &[("user-agent", "curl/8.5.0"), ("x-long", &long)]).unwrap();
+    assert_eq!(answer.status, 431);
+    let record = &rig.audit(1)[0];
+    assert_eq!((&record["status"], &record["fault"]), (&431.into(), &"header-section".into()));
+    assert_eq!((&record["path"], &record["client"]), (&"/a".into(), &"127.0.0.1".into()));
+}
+
+#[test]
+fn a_host_is_forwarded_in_the_form_that_the_route_was_found_by() {
+    let rig = Rig::start(OPEN);
+    let get = |host: &str| {
+        let mut connection = rig.client().connect().unwrap();
+        connection
+            .write(format!("GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: curl/8.5.0\r\n\r\n").as_bytes())
+            .unwrap();
+        connection.read_response().unwrap().status
+    };
+    for (host, forwarded) in [
+        ("SHOP.example.", "shop.example"),
+        ("Shop.Example:8443", "shop.example:8443"),
+        ("shop.example:80", "shop.example:80"),
+    ] {
+        assert_eq!(get(host), 200);
+        assert_eq!(rig.origin.take_requests()[0].header("host"), Some(forwarded));
+    }
+    assert_eq!(get("shop.example:99999"), 400);
+    let headers = [("user-agent", "curl/8.5.0")];
+    let mut http2 = rig.tls_client(&["h2"]).host("SHOP.example.").connect_h2().unwrap();
+    assert_eq!(http2.get("/", &headers).unwrap().status, 200);
+    assert_eq!(rig.origin.take_requests()[0].header("host"), Some("shop.example"));
+}
+
 /// What a test sends that cannot be read, and what is to be told of it: a method, a path and a fault.
 const UNREADABLE: [(&str, &str, &str, &str); 23] = [
     ("GET /a HTTP/3.7\r\nHost: shop.example\r\n\r\n", "GET", "/a", "request-line"),
