@@ -233,11 +233,6 @@ impl Conditions {
         self.path.get(at)
     }
 
-    /// HEAD is GET without the content (RFC 9110 §9.3.2), here as for routes.
-    fn is_for_method(&self, method: &Method) -> bool {
-        self.method.contains(method) || *method == Method::HEAD && self.method.contains(&Method::GET)
-    }
-
     fn is_for(&self, crawler: Crawler) -> bool {
         crawler.proof >= self.proof && self.crawler.contains(&crawler.kind)
     }
@@ -245,7 +240,7 @@ impl Conditions {
     /// Whether all conditions hold but those on addresses, and but the one that is known to.
     pub(crate) fn hold(&self, subject: &Subject<'_>, known: Known) -> bool {
         self.until.is_none_or(|until| subject.at.0 < until)
-            && (self.method.is_empty() || self.is_for_method(subject.method))
+            && (self.method.is_empty() || self.method.iter().any(|method| is_method(method, subject.method)))
             && (self.classes.is_empty() || self.classes.iter().any(|class| subject.classes.contains(class)))
             && (self.crawler.is_empty() || subject.crawler.is_some_and(|crawler| self.is_for(crawler)))
             && (self.claim.is_empty() || self.claim.contains(&subject.claim.kind))
@@ -264,6 +259,11 @@ impl Conditions {
                 subject.headers.get_all(name).iter().any(|value| pattern.matches(&Text::of(value.as_bytes())))
             })
     }
+}
+
+/// Whether a condition on one method holds for a request. HEAD is GET without the content (RFC 9110 §9.3.2), as for routes.
+pub(crate) fn is_method(condition: &Method, asked: &Method) -> bool {
+    condition == asked || *asked == Method::HEAD && *condition == Method::GET
 }
 
 fn sorted<T: Clone + Ord>(values: &[T]) -> Box<[T]> {

@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use portcullis_signals::UnixSeconds;
 
 use crate::compile::{Compiled, Spans};
+use crate::conditions::is_method;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, nearest, quote};
 use crate::model::{Action, Case, Mode, Route, Rule, Sensitivity, TextPattern, When};
 
@@ -105,7 +106,7 @@ impl Lint<'_> {
             let (matches, when) = (&route.matches, &rule.when);
             let methods = !matches.methods.is_empty()
                 && !when.method.is_empty()
-                && !when.method.iter().any(|method| matches.methods.contains(method));
+                && !when.method.iter().any(|method| matches.methods.iter().any(|asked| is_method(method, asked)));
             // Only paths without a parameter are known before a request.
             let literal = !matches.paths.is_empty() && !matches.paths.iter().any(|path| path.contains('{'));
             let paths = literal

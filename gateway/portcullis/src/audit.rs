@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -184,17 +184,34 @@ impl fmt::Display for SinkError {
 impl std::error::Error for SinkError {}
 
 /// Opens the file of audit records, which is made where there is none.
-///
-/// # Errors
-///
-/// Where it cannot be opened.
-pub fn open(path: &Path) -> Result<File, SinkError> {
+fn open(path: &Path) -> Result<File, SinkError> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.map_err(|error| SinkError { path: Some(path.to_owned()), error })
 }
 
+/// Tries whether audit records can be written to a file, and leaves nothing behind: where there is none, another is made
+/// beside it and taken away. What is there and no file, such as a pipe, is not opened.
+///
+/// # Errors
+///
+/// Where they cannot.
+pub fn try_file(path: &Path) -> Result<(), SinkError> {
+    if path.exists() {
+        return if path.is_file() { open(path).map(drop) } else { Ok(()) };
+    }
+    let beside = path.with_file_name(format!(".portcullis-check-{}", std::process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&beside);
+    made.and_then(|_| fs::remove_file(&beside)).map_err(|error| SinkError { path: Some(path.to_owned()), error })
+}
+
 /// An open sink.
-enum Output {
+struct Output {
+    to: To,
+    /// Whether what was written last, by this process or by one that is gone, is not the end of a line.
+    is_cut: bool,
+}
+
+enum To {
     Stdout,
     File { path: PathBuf, file: File },
 }
@@ -203,27 +220,65 @@ impl Output {
     fn open(sink: &Sink) -> Result<Option<Self>, SinkError> {
         Ok(match sink {
             Sink::Off => None,
-            Sink::Stdout => Some(Self::Stdout),
-            Sink::File(path) => Some(Self::File { path: path.clone(), file: open(path)? }),
+            Sink::Stdout => Some(Self { to: To::Stdout, is_cut: false }),
+            Sink::File(path) => Some(Self::file(path)?),
         })
+    }
+
+    fn file(path: &Path) -> Result<Self, SinkError> {
+        let to = To::File { path: path.to_owned(), file: open(path)? };
+        Ok(Self { to, is_cut: ends_within_a_line(path) })
     }
 
     /// Opens the file anew. Where that cannot be done, the one that is open stays.
     fn reopen(&mut self) {
-        if let Self::File { path, file } = self {
-            match open(path) {
-                Ok(opened) => *file = opened,
+        if let To::File { path, .. } = &self.to {
+            match Self::file(path) {
+                Ok(opened) => *self = opened,
                 Err(error) => tracing::error!(%error, "the audit file is not opened anew; the one in use stays"),
             }
         }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
-            Self::File { file, .. } => file.write_all(bytes),
+    /// Writes lines, the first one to the beginning of a line.
+    fn write(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
+        if self.is_cut {
+            lines.insert(0, b'\n');
+        }
+        let mut rest = lines.as_slice();
+        while let Some(before) = rest.len().checked_sub(1) {
+            let written = match &mut self.to {
+                To::Stdout => io::stdout().write(rest),
+                To::File { file, .. } => file.write(rest),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    let last = rest.get(count.saturating_sub(1).min(before));
+                    self.is_cut = last != Some(&b'\n');
+                    rest = rest.get(count..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match &self.to {
+            To::Stdout => io::stdout().flush(),
+            To::File { .. } => Ok(()),
         }
     }
+}
+
+/// Whether the last byte of a file is not the end of a line.
+fn ends_within_a_line(path: &Path) -> bool {
+    let last = || {
+        let mut file = path.is_file().then(|| File::open(path).ok())??;
+        file.seek(SeekFrom::End(-1)).ok()?;
+        let mut last = [0];
+        file.read_exact(&mut last).ok()?;
+        Some(last)
+    };
+    last().is_some_and(|last| last != *b"\n")
 }
 
 fn is_plain(record: &Record<'_>) -> bool {
@@ -276,11 +331,7 @@ fn write_all(state: &State, mut output: Output) {
             output.reopen();
         }
         if records > 0 {
-            if has_failed {
-                // What failed may have been written to the middle of a line, which is to spoil none of these.
-                lines.insert(0, b'\n');
-            }
-            let written = output.write_all(&lines);
+            let written = output.write(&mut lines);
             match &written {
                 Ok(()) if has_failed => tracing::info!("audit records are written again"),
                 Err(error) if !has_failed => tracing::error!(%error, "audit records are not written, and dropped"),
@@ -674,7 +725,6 @@ fn timestamp(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -760,7 +810,22 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let error = open(Path::new("/proc/portcullis/audit.jsonl")).unwrap_err().to_string();
-        assert!(error.starts_with("cannot write audit records to `/proc/portcullis/audit.jsonl`: "), "{error}");
+        let path = Path::new("/proc/audit.jsonl");
+        for error in [open(path).unwrap_err(), try_file(path).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.starts_with("cannot write audit records to `/proc/audit.jsonl`: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn to_try_a_file_leaves_nothing_behind_and_waits_for_no_pipe() {
+        let scratch = Scratch::new("tried");
+        let path = |name: &str| scratch.0.join(name);
+        fs::write(path("there"), "a\n").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        for name in ["there", "pipe", "missing"] {
+            try_file(&path(name)).unwrap();
+        }
+        assert_eq!((scratch.read("there").as_str(), fs::read_dir(&scratch.0).unwrap().count()), ("a\n", 2));
     }
 }

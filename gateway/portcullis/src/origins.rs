@@ -14,7 +14,7 @@ use std::time::Duration;
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, Backends, LoadBalancer, discovery};
-use pingora::prelude::HttpPeer;
+use pingora::prelude::{Error, HttpPeer};
 use pingora::services::background::{GenBackgroundService, background_service};
 use pingora::upstreams::peer::ALPN;
 use portcullis_velocity::Millis;
@@ -87,7 +87,7 @@ pub struct ServerHealth {
     pub origin: Arc<str>,
     /// Its address.
     pub server: String,
-    /// Whether its checks are passed and the last connection to it was made.
+    /// Whether its checks are passed or, where there are none, the last connection to it was made.
     pub is_up: bool,
     /// Connections to it that could not be made.
     pub failures: u64,
@@ -159,12 +159,13 @@ impl Origins {
     }
 
     /// Notes that no connection could be made to a server of a pool. Says how many servers the pool has.
-    pub fn unreachable(&self, pool: &str, server: SocketAddr, now: Millis) -> usize {
+    pub fn unreachable(&self, pool: &str, server: SocketAddr, why: &Error, now: Millis) -> usize {
         let Some(pool) = self.pools.get(pool) else { return 0 };
         if let Some(known) = pool.servers.get(&server) {
             known.failures.fetch_add(1, Ordering::Relaxed);
             if known.failed_at.swap(now.0.max(1), Ordering::Relaxed) == 0 {
-                tracing::warn!(origin = %pool.settings.name, %server, "no connection to the server can be made");
+                let why = why.etype().as_str();
+                tracing::warn!(origin = %pool.settings.name, %server, why, "no connection to the server can be made");
             }
         }
         pool.servers.len()
@@ -224,14 +225,22 @@ impl Pool {
             }
             is_healthy && is_open(server)
         });
-        chosen.and_then(|server| server.addr.as_inet().copied()).or(healthy.get())
+        let address = |server: &Backend| server.addr.as_inet().copied();
+        // Others take turns meanwhile, so that one that is open may have been passed by.
+        let passed_by = || {
+            let backends = self.balancer.backends();
+            backends.get_backend().iter().find(|server| backends.ready(server) && is_open(server)).and_then(address)
+        };
+        chosen.as_ref().and_then(address).or_else(passed_by).or(healthy.get())
     }
 
     fn health(&self, name: &Arc<str>) -> Vec<ServerHealth> {
         let backends = self.balancer.backends();
         let row = |backend: &Backend| {
             let known = backend.addr.as_inet().and_then(|addr| self.servers.get(addr));
-            let is_reached = known.is_none_or(|known| known.failed_at.load(Ordering::Relaxed) == 0);
+            // Where its health is checked, that says it sooner than the next request does.
+            let is_reached = self.settings.health.is_some()
+                || known.is_none_or(|known| known.failed_at.load(Ordering::Relaxed) == 0);
             ServerHealth {
                 origin: Arc::clone(name),
                 server: backend.addr.to_string(),
@@ -317,6 +326,10 @@ mod tests {
         origins
     }
 
+    fn refused() -> Box<Error> {
+        Error::new_up(pingora::ErrorType::ConnectRefused)
+    }
+
     fn asked(origins: &Origins, now: u64) -> String {
         origins.peer("app", PeerKind::Request, Millis(now)).unwrap().to_string()
     }
@@ -327,7 +340,7 @@ mod tests {
         let dead = "192.0.2.2:80";
         let of_dead = |now| (0..30).filter(|_| asked(&origins, now).contains(dead)).count();
         assert_eq!(of_dead(5), 10);
-        assert_eq!(origins.unreachable("app", dead.parse().unwrap(), Millis(5)), 3);
+        assert_eq!(origins.unreachable("app", dead.parse().unwrap(), &refused(), Millis(5)), 3);
         assert_eq!((of_dead(5), of_dead(5 + REST_MS - 1)), (0, 0));
         assert_eq!((of_dead(5 + REST_MS), of_dead(5 + REST_MS + 1)), (1, 0), "one request tries");
         let health = origins.health();
@@ -338,13 +351,26 @@ mod tests {
         assert!(origins.health().iter().all(|server| server.is_up));
     }
 
+    /// As when others take turns at the same time.
+    #[test]
+    fn a_server_that_is_left_out_is_not_met_by_many_at_once() {
+        let origins = pool(&["192.0.2.1:80", "192.0.2.2:80"]);
+        let dead = "192.0.2.2:80";
+        origins.unreachable("app", dead.parse().unwrap(), &refused(), Millis(5));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| assert!(!asked(&origins, 6).contains(dead))));
+            }
+        });
+    }
+
     #[test]
     fn where_no_server_can_be_reached_they_are_tried_all_the_same() {
         let origins = pool(&["192.0.2.1:80", "192.0.2.2:80"]);
         for server in ["192.0.2.1:80", "192.0.2.2:80"] {
-            origins.unreachable("app", server.parse().unwrap(), Millis(0));
+            origins.unreachable("app", server.parse().unwrap(), &refused(), Millis(0));
         }
         assert_ne!(asked(&origins, 1), asked(&origins, 1));
-        assert_eq!(origins.unreachable("no such pool", "192.0.2.1:80".parse().unwrap(), Millis(0)), 0);
+        assert_eq!(origins.unreachable("no such pool", "192.0.2.1:80".parse().unwrap(), &refused(), Millis(0)), 0);
     }
 }

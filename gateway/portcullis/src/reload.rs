@@ -75,6 +75,8 @@ impl Reloader {
 
     /// Loads everything anew.
     pub fn reload_all(&self) {
+        // First, as whoever moved the file away may be about to compress it.
+        self.gateway.audit.reopen();
         self.guarded("rules", || self.reload_rules());
         if let Some(tls) = &self.tls {
             self.guarded("certificates", || reload_certificates(tls));
@@ -87,7 +89,6 @@ impl Reloader {
             self.guarded("intel", || self.reload_intel());
         }
         self.sources.notify_one();
-        self.gateway.audit.reopen();
     }
 
     /// Loads one thing anew and says how it went. A panic in loading is a fault like any other.

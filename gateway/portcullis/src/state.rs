@@ -68,7 +68,7 @@ impl FileId {
 pub enum Writing {
     /// While requests are served.
     Serving,
-    /// When the last one is over.
+    /// When the end was asked for, and when the last one is over.
     AtTheEnd,
 }
 
@@ -227,7 +227,8 @@ impl StateFolder {
             }
             _ => {}
         }
-        *last = LastWrite { has_failed: written.is_err(), own: FileId::of(&path) };
+        let own = if written.is_ok() { FileId::of(&path) } else { last.own };
+        *last = LastWrite { has_failed: written.is_err(), own };
     }
 
     /// Puts back which clearances were taken back. A list that is not right is set aside.
@@ -434,7 +435,7 @@ impl BackgroundService for StateService {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut is_ending = false;
         while !is_ending {
-            self.save().await;
+            self.save(Writing::Serving).await;
             is_ending = tokio::select! {
                 _ = shutdown.changed() => true,
                 () = sleep(REST) => tokio::select! {
@@ -444,15 +445,15 @@ impl BackgroundService for StateService {
                 }
             };
         }
-        self.save().await;
+        // The last one of all is written when nothing more is served.
+        self.save(Writing::AtTheEnd).await;
     }
 }
 
 impl StateService {
-    async fn save(&self) {
+    async fn save(&self, writing: Writing) {
         let (state, gateway) = (Arc::clone(&self.state), Arc::clone(&self.gateway));
-        // The last one of all is written when nothing more is served.
-        let _ = tokio::task::spawn_blocking(move || state.save(&gateway, Writing::Serving)).await;
+        let _ = tokio::task::spawn_blocking(move || state.save(&gateway, writing)).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use portcullis_signals::Proof;
 use smallvec::SmallVec;
 
-use crate::conditions::Subject;
+use crate::conditions::{Subject, is_method};
 use crate::model::{Action, Rule};
 
 /// The one condition for want of which a rule does not hold, where all others do and there are others.
@@ -49,7 +49,7 @@ fn conditions(rule: &Rule, subject: &Subject<'_>) -> [(&'static str, Option<bool
         ("api_key", any(&when.api_key, |key| subject.api_key == Some(&**key))),
         ("user_agent", any(&when.user_agent, |pattern| pattern.matches(subject.user_agent()))),
         ("path", any(&when.path, |pattern| pattern.matches(path))),
-        ("method", any(&when.method, |method| method == subject.method)),
+        ("method", any(&when.method, |method| is_method(method, subject.method))),
         (
             "header",
             (!when.header.is_empty()).then(|| {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{error_style, tell, tell_error};
 use crate::accept::TlsStore;
-use crate::audit::Sink;
+use crate::audit::{Sink, try_file};
 use crate::cli::{CheckArgs, LintArgs, OutputFormat, ReportArgs, TestArgs};
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -384,13 +384,7 @@ fn audit_fault(path: &Path) -> Option<String> {
             folder.display()
         ));
     }
-    let was_there = path.exists();
-    let opened = crate::audit::open(path);
-    if !was_there && opened.is_ok() {
-        // A check leaves nothing behind.
-        let _ = std::fs::remove_file(path);
-    }
-    opened.err().map(|error| error.to_string())
+    try_file(path).err().map(|error| error.to_string())
 }
 
 /// `1 route`, `2 routes`.

@@ -67,6 +67,18 @@ const CLIENT_HEADERS: [HeaderName; 5] = [
 /// What is sent as the name of the client, unless a header says otherwise: a clearance hangs on it.
 const USER_AGENT: &str = concat!("portcullis-solve/", env!("CARGO_PKG_VERSION"));
 
+/// Whether an answer is a challenge that only a browser can take.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get("portcullis-action").is_some_and(|action| action == "challenge")
+}
+
+fn for_browsers() -> Fault {
+    Fault::new(
+        "the request was challenged by a page, which is for browsers",
+        "its route is for browsers, by `clients = \"browser\"`; give programs a route of their own",
+    )
+}
+
 /// The longest problem that is read, in bytes: a puzzle is less than one.
 const MAX_PROBLEM_BYTES: u64 = 64 << 10;
 
@@ -142,6 +154,8 @@ impl<'a> Asking<'a> {
         for _ in 0..MAX_PUZZLES {
             let challenge = match self.ask(clearance.as_deref())? {
                 Answer::Challenge(challenge) => challenge,
+                Answer::Read(response, _) if is_page(response.headers()) => return Err(for_browsers()),
+                Answer::Other(response) if is_page(response.headers()) => return Err(for_browsers()),
                 _ if self.args.cookie => {
                     tell("the request was not challenged, so there is no clearance to be had\n");
                     return Ok(());

@@ -361,10 +361,10 @@ impl Gateway {
         let Some(limit) = limit else { return on_address };
         match limit.key.as_slice() {
             [KeyPart::Ip] => on_address,
+            _ if limit.lacks_a_part(route, facts) => None,
             [part] if part_ban_kind(part).is_some() => {
                 part_ban_kind(part).and_then(|kind| Some((kind, facts_ban_key(hasher, kind, facts)?)))
             }
-            _ if limit.lacks_a_part(route, facts) => None,
             _ => match limit_key(hasher, keys, limit, route, facts) {
                 Keyed::Under(key) => Some((BanKind::Other, limit_ban_key(key))),
                 Keyed::Skip | Keyed::Refuse => on_address,

@@ -41,7 +41,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_challenge::VerdictSigner;
 use portcullis_intel::Intel;
 use portcullis_signals::TrustedProxies;
-use portcullis_velocity::{BanKind, Bans, Counters, Millis};
+use portcullis_velocity::{BanKind, Bans, Counters};
 
 use crate::accept::Admission;
 use crate::audit::Audit;
@@ -143,19 +143,14 @@ pub enum OnFault {
 impl Admission for Gateway {
     /// A banned client is refused before it has sent a byte.
     fn admits(&self, address: IpAddr) -> bool {
-        // A ban of a time when the address was no trusted proxy would shut out everybody behind it.
-        !self.is_banned(address, self.clock.now().millis) || self.trusted.trusts(address)
-    }
-}
-
-impl Gateway {
-    /// Whether a ban is on an address or on its prefix.
-    fn is_banned(&self, address: IpAddr, now: Millis) -> bool {
+        let now = self.clock.now().millis;
         let hasher = self.counters.hasher();
-        self.bans.check(keys::ban_key(hasher, address), now).is_some()
+        let is_banned = self.bans.check(keys::ban_key(hasher, address), now).is_some()
             || self.bans.has_any(BanKind::Prefix) && {
                 let key = keys::ban_key_of(hasher, BanKind::Prefix, &keys::prefix_bytes(address));
                 self.bans.check_as(BanKind::Prefix, key, now).is_some()
-            }
+            };
+        // A ban of a time when the address was no trusted proxy would shut out everybody behind it.
+        !is_banned || self.trusted.trusts(address)
     }
 }

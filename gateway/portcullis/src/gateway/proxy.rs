@@ -13,7 +13,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, ProxyHttp, Result, Session};
 use pingora::protocols::Digest;
-use pingora::proxy::FailToProxy;
+use pingora::proxy::{FailToProxy, ProxyWarnLogContext};
 use pingora::upstreams::peer::Peer;
 use portcullis_policy::model::{Mode, Route};
 
@@ -58,11 +58,15 @@ impl ProxyHttp for Door {
         conn.begin_request();
         self.begin(session, &conn, ctx);
         self.bound(session);
-        let body = match self.0.body_prefix(session, &conn, ctx).await {
+        let body = match self.0.body_prefix(session, ctx).await {
             Ok(Ok(body)) => body,
             failed => {
                 // Judged by the rest of it, so that it is counted and recorded as any other.
                 let _unsent = self.0.judge_guarded(session, &conn, None, ctx);
+                if let Some(judged) = &ctx.judged {
+                    self.0.watch(&ctx.policy, judged.client.0, &judged.decision);
+                    self.0.ban_if_decided(&ctx.policy, judged, ctx.began);
+                }
                 return match failed {
                     Ok(Err(reply)) => send(*reply, session, ctx).await.map(|()| true),
                     failed => failed.map(|_| true),
@@ -118,20 +122,21 @@ impl ProxyHttp for Door {
         let kind = if may_upgrade(session) { PeerKind::Upgrade } else { PeerKind::Request };
         self.0
             .origins
-            .peer(pool, kind, ctx.began.millis)
+            .peer(pool, kind, self.0.clock.now().millis)
             .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`")))
     }
 
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        reused: bool,
+        _reused: bool,
         peer: &HttpPeer,
         _fd: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if !reused && let (Some(pool), Some(server)) = (ctx.origin(), peer.address().as_inet()) {
+        // One that was kept counts as well: who is let through to try a server may be given it.
+        if let (Some(pool), Some(server)) = (ctx.origin(), peer.address().as_inet()) {
             self.0.origins.reached(pool, *server);
         }
         Ok(())
@@ -147,7 +152,7 @@ impl ProxyHttp for Door {
     ) -> Box<Error> {
         ctx.unreachable += 1;
         if let (Some(pool), Some(server)) = (ctx.origin(), peer.address().as_inet()) {
-            let servers = self.0.origins.unreachable(pool, *server, self.0.clock.now().millis);
+            let servers = self.0.origins.unreachable(pool, *server, &error, self.0.clock.now().millis);
             error.set_retry(ctx.unreachable < servers);
         }
         error
@@ -275,6 +280,17 @@ impl ProxyHttp for Door {
         if let Some(conn) = ConnInfo::of(session) {
             conn.end_request();
         }
+    }
+
+    /// That a server cannot be reached is logged once, and by which request is nobody's matter.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {

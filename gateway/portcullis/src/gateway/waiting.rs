@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use pingora::prelude::{Error, ErrorType, Result, Session};
 use portcullis_policy::model::BodyPrefix;
-use portcullis_signals::{BodyEnd, CanonicalRequest, PeerAddr};
+use portcullis_signals::{BodyEnd, CanonicalRequest};
 use portcullis_velocity::InFlight;
 
 use super::Gateway;
@@ -15,7 +15,6 @@ use super::enforce::{self, Form};
 use super::head::head_of;
 use super::reply::{AfterReply, Reply};
 use super::request::RequestContext;
-use crate::accept::ConnInfo;
 
 /// The beginning of a body that was read before the request goes on.
 #[derive(Debug)]
@@ -44,7 +43,6 @@ impl Gateway {
     pub(super) async fn body_prefix(
         &self,
         session: &mut Session,
-        conn: &ConnInfo,
         ctx: &RequestContext,
     ) -> Result<std::result::Result<Option<ReadBody>, Box<Reply>>> {
         if !ctx.policy.reads_bodies()
@@ -59,11 +57,6 @@ impl Gateway {
         let most = usize::try_from(route.reads.body_bytes).unwrap_or(usize::MAX);
         let stated = stated_length(&header.headers);
         if !route.reads.needs_body() || stated.is_some_and(|stated| stated > most as u64) {
-            return Ok(Ok(None));
-        }
-        let client = self.trusted.client(PeerAddr(conn.client.ip()), &header.headers);
-        if self.is_banned(client.0, ctx.began.millis) {
-            // Nothing that it says is waited for.
             return Ok(Ok(None));
         }
         let form = Form::of(route.clients, &header.headers);

@@ -38,6 +38,17 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
+fn a_page_that_is_for_browsers_is_called_so() {
+    let rig = Rig::start(&GUARDED.replace("\"api\"", "\"browser\""));
+    let url = format!("http://{}/items", rig.plain);
+    for cookie in [&[][..], &["--cookie"]] {
+        let page = solve(&[cookie, &["-H", "user-agent: curl/8.5.0", &url]].concat());
+        assert!(!page.status.success() && out(&page).is_empty(), "{}", out(&page));
+        assert!(told(&page).contains("challenged by a page, which is for browsers"), "{}", told(&page));
+    }
+}
+
+#[test]
 fn a_program_pays_and_the_answer_is_passed_on_as_it_came() {
     let rig = Rig::start_with(GUARDED, "", |request| {
         Answer::ok(format!("{} {} {}", request.method, request.target, String::from_utf8_lossy(&request.body)))
