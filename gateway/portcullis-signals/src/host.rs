@@ -49,9 +49,8 @@ impl<'a> Host<'a> {
     /// What is forwarded in place of a Host header or an `:authority`: the host in its one form, with the port that was
     /// sent. None where that is what was sent, or where it names no host.
     pub fn forwarded(authority: &'a str) -> Option<String> {
-        let is_upper = |byte: u8| byte.is_ascii_uppercase();
         let (name, port) = split(authority).ok()?;
-        if !name.ends_with('.') && !name.bytes().any(is_upper) {
+        if !name.ends_with('.') && !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
         }
         Some(format!("{}{port}", Self::of(authority).ok()?.0))

@@ -161,11 +161,6 @@ impl<'a> CanonicalRequest<'a> {
         self.headers.get(name)
     }
 
-    /// The first value of one header field, where it is visible ASCII.
-    pub fn header_str(&self, name: &HeaderName) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
     /// The value of a header field that stands there once; several values are no value.
     pub fn only_header(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
         let mut values = self.headers.get_all(name).iter();

@@ -25,6 +25,8 @@ mod reload;
 pub mod request_id;
 mod rollout;
 pub mod rules;
+#[cfg(test)]
+mod scratch;
 pub mod serve;
 pub mod settings;
 pub mod state;

@@ -241,8 +241,8 @@ impl Metrics {
 
     /// Notes when the first of the certificates in use expires.
     pub fn certificates_expire(&self, at: SystemTime) {
-        let left = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.certificate_expiry.set(i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_expiry.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
     }
 
     /// Counts a request that is over.

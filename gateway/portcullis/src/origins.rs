@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
@@ -58,6 +58,8 @@ pub struct HealthSettings {
 /// All pools.
 pub struct Origins {
     pools: HashMap<Arc<str>, Pool>,
+    /// Servers whose last connection was not made. With none, a request need not look up its own.
+    out: AtomicUsize,
 }
 
 struct Pool {
@@ -134,11 +136,11 @@ impl Origins {
             pools.insert(Arc::clone(&origin.name), pool);
             services.push(service);
         }
-        Ok((Self { pools }, services))
+        Ok((Self { pools, out: AtomicUsize::new(0) }, services))
     }
 
-    /// The next server of a pool; none when the pool is unknown or none of its servers is healthy.
-    pub fn peer(&self, pool: &str, kind: PeerKind, now: Millis) -> Option<Box<HttpPeer>> {
+    /// The next server of a pool, where `now` is asked for if there is a choice; none when the pool is unknown or none of its servers is healthy.
+    pub fn peer(&self, pool: &str, kind: PeerKind, now: impl FnOnce() -> Millis) -> Option<Box<HttpPeer>> {
         let pool = self.pools.get(pool)?;
         let Some(server) = pool.next(now) else {
             pool.unavailable.fetch_add(1, Ordering::Relaxed);
@@ -164,6 +166,7 @@ impl Origins {
         if let Some(known) = pool.servers.get(&server) {
             known.failures.fetch_add(1, Ordering::Relaxed);
             if known.failed_at.swap(now.0.max(1), Ordering::Relaxed) == 0 {
+                self.out.fetch_add(1, Ordering::Relaxed);
                 let why = why.etype().as_str();
                 tracing::warn!(origin = %pool.settings.name, %server, why, "no connection to the server can be made");
             }
@@ -173,9 +176,13 @@ impl Origins {
 
     /// Notes that a connection was made to a server of a pool.
     pub fn reached(&self, pool: &str, server: SocketAddr) {
+        if self.out.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let Some(pool) = self.pools.get(pool) else { return };
         let Some(known) = pool.servers.get(&server) else { return };
-        if known.failed_at.load(Ordering::Relaxed) != 0 && known.failed_at.swap(0, Ordering::Relaxed) != 0 {
+        if known.failed_at.swap(0, Ordering::Relaxed) != 0 {
+            self.out.fetch_sub(1, Ordering::Relaxed);
             tracing::info!(origin = %pool.settings.name, %server, "connections to the server are made again");
         }
     }
@@ -209,10 +216,11 @@ pub enum PeerKind {
 }
 
 impl Pool {
-    fn next(&self, now: Millis) -> Option<SocketAddr> {
+    fn next(&self, now: impl FnOnce() -> Millis) -> Option<SocketAddr> {
         if let Some(server) = self.only {
             return Some(server);
         }
+        let now = now();
         let most = self.servers.len().max(1);
         let is_open = |server: &Backend| {
             server.addr.as_inet().and_then(|addr| self.servers.get(addr)).is_none_or(|server| server.may_be_tried(now))
@@ -331,7 +339,7 @@ mod tests {
     }
 
     fn asked(origins: &Origins, now: u64) -> String {
-        origins.peer("app", PeerKind::Request, Millis(now)).unwrap().to_string()
+        origins.peer("app", PeerKind::Request, || Millis(now)).unwrap().to_string()
     }
 
     #[test]

@@ -460,16 +460,9 @@ impl StateService {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Scratch(PathBuf);
+    use crate::scratch::Scratch;
 
     impl Scratch {
-        fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("portcullis-state-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&folder);
-            Self(folder)
-        }
-
         fn open(&self) -> Secret {
             StateFolder::open(&self.0.join("state")).unwrap_or_else(|error| panic!("{error}")).1
         }
@@ -486,15 +479,9 @@ mod tests {
         }
     }
 
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_gateway_that_ends_leaves_alone_what_another_has_written_since() {
-        let scratch = Scratch::new("another");
+        let scratch = Scratch::new("state-another");
         let gateway = crate::serve::unserved(crate::rules::shipped().unwrap()).unwrap();
         let open = || StateFolder::open(&scratch.0.join("state")).unwrap().0;
         let (old, new) = (open(), open());
@@ -513,10 +500,10 @@ mod tests {
 
     #[test]
     fn the_secret_is_made_once_for_the_owner_alone() {
-        let scratch = Scratch::new("once");
+        let scratch = Scratch::new("state-once");
         let made = scratch.open();
         assert_eq!(scratch.open().0, made.0);
-        assert_ne!(Scratch::new("other").open().0, made.0);
+        assert_ne!(Scratch::new("state-other").open().0, made.0);
         assert_eq!(scratch.names(), [SECRET]);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&scratch.file(SECRET)), mode(&scratch.0.join("state"))), (0o600, 0o700));
@@ -525,7 +512,7 @@ mod tests {
 
     #[test]
     fn processes_that_begin_together_have_one_secret() {
-        let scratch = Scratch::new("race");
+        let scratch = Scratch::new("state-race");
         let first = scratch.open();
         // Another process looked before the file was there, and makes one after it is.
         let (state, _) = StateFolder::open(&scratch.0.join("state")).unwrap();
@@ -538,7 +525,7 @@ mod tests {
         for text in
             ["", "00", "+0000000000000000000000000000001", &"0".repeat(33), &"g".repeat(32), &"0".repeat(10_000)]
         {
-            let scratch = Scratch::new("faulty");
+            let scratch = Scratch::new("state-faulty");
             fs::create_dir_all(scratch.0.join("state")).unwrap();
             fs::write(scratch.file(SECRET), text).unwrap();
             let made = scratch.open();
@@ -549,7 +536,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
-        let scratch = Scratch::new("denied");
+        let scratch = Scratch::new("state-denied");
         fs::create_dir_all(&scratch.0).unwrap();
         fs::write(scratch.0.join("state"), "a file").unwrap();
         let error = StateFolder::open(&scratch.0.join("state")).unwrap_err().to_string();
@@ -558,7 +545,7 @@ mod tests {
 
     #[test]
     fn a_file_replaces_another_whole_and_leaves_nothing_beside() {
-        let scratch = Scratch::new("replace");
+        let scratch = Scratch::new("state-replace");
         let (state, _) = StateFolder::open(&scratch.0.join("state")).unwrap();
         for bytes in [&b"one"[..], b"two!"] {
             // What a killed process of this number left.
@@ -571,7 +558,7 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_the_bound() {
-        let scratch = Scratch::new("bound");
+        let scratch = Scratch::new("state-bound");
         scratch.open();
         fs::write(scratch.file("long"), vec![0; 1000]).unwrap();
         assert_eq!(read_bounded(&scratch.file("long"), 99).unwrap().len(), 100);

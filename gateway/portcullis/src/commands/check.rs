@@ -108,9 +108,9 @@ impl Tally {
             self.error(error);
         }
         if let Sink::File(path) = &settings.audit.sink
-            && let Some(fault) = audit_fault(path)
+            && let Err(error) = try_file(path)
         {
-            self.error(fault);
+            self.error(error);
         }
         let keys = settings.challenge.key_file.iter().filter_map(|path| read_secrets(path).err());
         let verdict = settings.verdict.iter().filter_map(|verdict| read_secret(&verdict.secret_file).err());
@@ -369,22 +369,6 @@ fn print_line(value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         let _ = writeln!(io::stdout().lock(), "{text}");
     }
-}
-
-/// Why audit records could not be written to a file, which need not be there yet.
-fn audit_fault(path: &Path) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Some(format!("cannot write audit records to `{}`: it is a folder", path.display()));
-    }
-    if !folder.is_dir() {
-        return Some(format!(
-            "cannot write audit records to `{}`: there is no folder `{}`",
-            path.display(),
-            folder.display()
-        ));
-    }
-    try_file(path).err().map(|error| error.to_string())
 }
 
 /// `1 route`, `2 routes`.

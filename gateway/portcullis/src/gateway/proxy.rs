@@ -122,7 +122,7 @@ impl ProxyHttp for Door {
         let kind = if may_upgrade(session) { PeerKind::Upgrade } else { PeerKind::Request };
         self.0
             .origins
-            .peer(pool, kind, self.0.clock.now().millis)
+            .peer(pool, kind, || self.0.clock.now().millis)
             .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), format!("no healthy server in origin `{pool}`")))
     }
 

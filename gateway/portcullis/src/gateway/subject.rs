@@ -73,7 +73,7 @@ impl Subject {
                 Self { network: Some(network), ..of_kind(network.to_string(), &bytes) }
             }
             BanKind::User | BanKind::Account => {
-                check_named(kind, name)?;
+                check_visible(kind, name)?;
                 let name = folded(name);
                 check_named(kind, &name)?;
                 of_kind(name.clone().into_owned(), name.as_bytes())
@@ -181,6 +181,11 @@ fn check_named(kind: BanKind, name: &str) -> Result<(), SubjectError> {
         let fault = format!("the name of the {} is empty", kind.name());
         return Err(wrong(fault, "say which one is meant".to_owned()));
     }
+    Ok(())
+}
+
+/// Folding would take control characters off that nobody meant to write.
+fn check_visible(kind: BanKind, name: &str) -> Result<(), SubjectError> {
     if name.contains(char::is_control) {
         let fault = format!("the name of the {} holds control characters", kind.name());
         return Err(wrong(fault, "write it without them".to_owned()));

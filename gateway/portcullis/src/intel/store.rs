@@ -199,22 +199,17 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    struct Folder(PathBuf);
+    struct Folder(Scratch);
 
     impl Folder {
         fn new(name: &str) -> Self {
-            Self(std::env::temp_dir().join(format!("portcullis-store-{name}-{}", std::process::id())))
+            Self(Scratch::new(&format!("store-{name}")))
         }
 
         fn store(&self) -> Store {
-            Store::in_folder(self.0.join("intel"))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            Store::in_folder(self.0.0.join("intel"))
         }
     }
 
@@ -281,8 +276,8 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_to_is_named() {
         let folder = Folder::new("denied");
-        fs::create_dir_all(&folder.0).unwrap();
-        fs::write(folder.0.join("intel"), "a file").unwrap();
+        fs::create_dir_all(&folder.0.0).unwrap();
+        fs::write(folder.0.0.join("intel"), "a file").unwrap();
         let error = folder.store().keep("tor", b"one", &meta(b"one")).unwrap_err().to_string();
         assert!(error.contains("cannot make the folder") && error.contains("intel"), "{error}");
     }

@@ -318,30 +318,24 @@ fn read(path: &Path, max_bytes: u64) -> Result<String, ReadFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     /// A folder with two secrets, gone with its test.
-    struct Folder(PathBuf);
+    struct Folder(Scratch);
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("portcullis-sites-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(&folder).unwrap();
+            let folder = Scratch::new(&format!("sites-{name}"));
             for (file, text) in [("a", "a".repeat(64)), ("b", "b".repeat(64) + "\n"), ("short", "c".repeat(23))] {
-                std::fs::write(folder.join(file), text).unwrap();
+                std::fs::write(folder.0.join(file), text).unwrap();
             }
             Self(folder)
         }
 
         fn read(&self, text: &str) -> Result<LoadedSites, String> {
             let file = SourceFile::new("sites.toml", text);
-            read_sites(file, &self.0, &["contact form", "sign-up"], Sha256::new())
-                .map_err(|error| error.to_string().replace(&self.0.display().to_string(), "FOLDER"))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
+            read_sites(file, &self.0.0, &["contact form", "sign-up"], Sha256::new())
+                .map_err(|error| error.to_string().replace(&self.0.0.display().to_string(), "FOLDER"))
         }
     }
 
